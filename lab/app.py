@@ -1,0 +1,245 @@
+"""The Hydra side of `lab train`: from what the user typed to the runs to do. The only file that imports Hydra.
+
+Hydra composes and checks; the runs are started by `lab.sweep`, which knows what is finished, so Hydra's own sweeper and
+launchers are not used. Flags that only show something (`--cfg`, `--info`, `--help`, completion) are Hydra's own.
+"""
+
+import copy
+import itertools
+import os
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra import main as hydra_main
+from hydra._internal.utils import get_args_parser
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lab.config import NOT_IDENTITY, RunConfig, UserError, config_dir, flatten, nearest
+from lab.records.places import Job, arm_folders, run_folder
+
+GROUPS = ("data", "model", "optimizer", "schedule", "train", "experiment")
+
+
+def store_schema() -> None:
+    """Makes `RunConfig` the type of every configuration that Hydra composes."""
+    ConfigStore.instance().store(name="run_config", node=RunConfig)
+
+
+def train(argv: list[str]) -> int:
+    """`lab train ARGV`: one run, a sweep, or a whole experiment.
+
+    Returns:
+        The exit code: 0, 1 if a run failed, 130 if interrupted.
+
+    Raises:
+        UserError: what the user typed is wrong.
+    """
+    store_schema()
+    args = get_args_parser().parse_args(argv)
+    try:
+        if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
+            return _hydra_shows(argv)
+        command = shlex.join(["lab", "train", *argv])
+        searched = [Path(args.config_dir).resolve()] if args.config_dir else []
+        for folder in searched:
+            if not folder.is_dir():
+                raise UserError(f"--config-dir={folder} is not a folder")
+        folder = Path(args.config_path).resolve() if args.config_path else config_dir()
+        with initialize_config_dir(str(folder), version_base="1.3"):
+            extra = [f"hydra.searchpath=[{','.join(f'file://{path}' for path in searched)}]"] if searched else []
+            batches = plan(args.overrides, command, args.config_name or "config", args.multirun, extra)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_one_message(error)) from error
+    return max(_start(jobs) for jobs in batches)
+
+
+def _start(jobs: list[Job]) -> int:
+    if len(jobs) > 1 or jobs[0].config.study.claims:
+        from lab.sweep import sweep
+
+        return sweep(jobs)
+    return _run_alone(jobs[0])
+
+
+def _run_alone(job: Job) -> int:
+    """One run in this process, shown as it goes."""
+    from lab.records.results import read_result
+
+    if job.is_over():
+        result = read_result(job.folder) or {}
+        print(f"{job.folder} is {result['status']} already; force=true starts over")
+    else:
+        from lab.progress import Console
+        from lab.run import run, set_threads
+
+        set_threads(job.config.train.threads)
+        result = run(job, Console())
+    if result["status"] == "failed":
+        print(f"failed: {result['error']}", file=sys.stderr)
+        return 1
+    last = {tag: one["last"] for tag, one in result["metrics"].items()}
+    shown = [f"{tag} {value:.4f}" for tag, value in last.items() if value is not None and not tag.startswith("train/")]
+    speed = f"{result['steps']} steps, {result['images_per_second']:,.0f} images/s"
+    print("  ".join([f"{result['status']} after {speed}:", *shown]))
+    print(f"results: {job.folder}\ncurves:  lab board {job.folder.parent.parent}")
+    return 130 if result["status"] == "interrupted" else 0
+
+
+def plan(
+    typed: list[str], command: str, config_name: str = "config", multirun: bool = False, extra: list[str] | None = None
+) -> list[list[Job]]:
+    """The runs that the overrides `typed` stand for, one list an experiment, inside an initialised Hydra.
+
+    Args:
+        typed: overrides as on the command line; commas and ranges make a sweep.
+        command: the whole command, for the record.
+        config_name: the primary configuration.
+        multirun: whether the user asked for a sweep even without commas.
+        extra: overrides of Hydra itself.
+
+    Raises:
+        UserError, HydraException, OmegaConfBaseException: an override is wrong.
+    """
+    overrides = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(typed)
+    for override in overrides:
+        check_override(override, bool(extra))
+    for override in overrides:
+        if override.key_or_group == "experiment" and override.is_sweep_override():
+            rest = [text for text, other in zip(typed, overrides, strict=True) if other is not override]
+            names = [f"experiment={name}" for name in override.sweep_string_iterator()]
+            return [jobs for name in names for jobs in plan([name, *rest], command, config_name, multirun, extra)]
+    fixed = [_text(o) for o in overrides if not o.is_sweep_override()]
+    master = compose(config_name, [*fixed, *(extra or [])], return_hydra_config=True)
+    axes: dict[str, list[str]] = {}
+    if multirun or str(master.hydra.mode or "").endswith("MULTIRUN"):
+        params = [f"{key}={value}" for key, value in (master.hydra.sweeper.get("params") or {}).items()]
+        for override in OverridesParser.create().parse_overrides(params):
+            axes[override.key_or_group] = _choices(override)
+    for override in overrides:
+        axes.pop(override.key_or_group, None)
+        if override.is_sweep_override():
+            axes[override.key_or_group] = _choices(override)
+    composer = Composer(config_name, fixed, extra or [])
+    jobs = []
+    seeds = axes.pop("seed", None)
+    named = list(axes) or [o.key_or_group for o in overrides]
+    known: dict[Path, dict[str, Path]] = {}
+    for choice in itertools.product(*axes.values()):
+        config = composer(list(choice))
+        typed_values = {key.lstrip("+"): value for key, _, value in (text.partition("=") for text in [*fixed, *choice])}
+        arm = {key: _value(config, key, typed_values[key]) for key in named if _names_arm(key)}
+        root = Path(config.out) / config.name
+        for seed in seeds or [f"seed={config.seed}"]:
+            one = copy.copy(config)
+            one.seed = _seed(seed)
+            folder = run_folder(one, arm, known.setdefault(root, arm_folders(root)))
+            jobs.append(Job(one, folder, arm, [*fixed, *choice, seed], command))
+    return [jobs]
+
+
+class Composer:
+    """Composes one configuration after another; choices of group files are composed once and values set on copies.
+
+    Hydra takes 0.1 s a composition, and applies values after all files in any case.
+    """
+
+    def __init__(self, config_name: str, fixed: list[str], extra: list[str]):
+        self.config_name, self.fixed, self.extra = config_name, fixed, extra
+        self._composed: dict[tuple[str, ...], Any] = {}
+        self._groups = set(GlobalHydra.instance().config_loader().list_groups(""))
+
+    def __call__(self, choice: list[str]) -> RunConfig:
+        parsed = OverridesParser.create().parse_overrides(choice)
+        simple = [o for o in parsed if o.key_or_group not in self._groups and o.type is not None and not o.is_add()]
+        slow = tuple(_text(o) for o in parsed if o not in simple)
+        if slow not in self._composed:
+            self._composed[slow] = compose(self.config_name, [*self.fixed, *slow, *self.extra])
+        config = copy.deepcopy(self._composed[slow])
+        for override in simple:
+            OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
+        found = OmegaConf.to_object(config)
+        assert isinstance(found, RunConfig)
+        return found
+
+
+def check_override(override: Override, extended: bool) -> None:
+    """Raises `UserError` for a key or a group's file that does not exist, naming the nearest.
+
+    Args:
+        override: one override of the command line.
+        extended: whether the user brought files of their own (`--config-dir`), which may hold more.
+    """
+    key = override.key_or_group
+    if key.startswith(("hydra/launcher", "hydra.launcher", "hydra/sweeper")):
+        raise UserError(f"{key}: the lab starts its runs itself; jobs=N says how many side by side")
+    if key.startswith(("hydra.", "hydra/", "study.")):
+        return
+    keys = flatten(RunConfig())
+    if key in GROUPS:
+        files = {path.stem for path in (config_dir() / key).glob("*.yaml")}
+        chosen = override.sweep_string_iterator() if override.is_sweep_override() else [str(override.value())]
+        for name in chosen:
+            if name not in files and not extended and override.value() is not None:
+                raise UserError(f"{key}={name} is unknown{nearest(name, files)}; there are: {', '.join(sorted(files))}")
+    elif key not in keys:
+        there = [*keys, *GROUPS]
+        same = [one for one in there if one.rpartition(".")[0] == key.rpartition(".")[0]] or list(GROUPS)
+        raise UserError(f"{key} is no key of the configuration{nearest(key, there)}; there are: {', '.join(same)}")
+
+
+def _choices(override: Override) -> list[str]:
+    """The single overrides that a sweep over `override` runs through."""
+    if not override.is_sweep_override():
+        return [_text(override)]
+    if not override.is_discrete_sweep():
+        raise UserError(f"{override.input_line}: a sweep needs single values, as a=1,2 or a=range(0,5)")
+    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+
+
+def _text(override: Override) -> str:
+    assert override.input_line is not None
+    return override.input_line
+
+
+def _names_arm(key: str) -> bool:
+    return key not in NOT_IDENTITY and key != "experiment" and not key.startswith(("hydra", "study"))
+
+
+def _value(config: RunConfig, key: str, typed: str) -> Any:
+    """The value of a swept key: from the configuration, or as typed where the key is a group."""
+    return flatten(config).get(key, typed)
+
+
+def _seed(text: str) -> int:
+    value = text.partition("=")[2]
+    try:
+        return int(value)
+    except ValueError:
+        raise UserError(f"seed={value} is not a whole number") from None
+
+
+def _hydra_shows(argv: list[str]) -> int:
+    """Hands the command to Hydra, for the flags that show something and train nothing."""
+    sys.argv = ["lab train", *argv]
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # its exceptions come to us, which turn them into one message
+    hydra_main(config_path=str(config_dir()), config_name="config", version_base="1.3")(lambda config: None)()
+    return 0
+
+
+def _one_message(error: Exception) -> str:
+    """Hydra's message and what caused it, on one line."""
+    parts, one = [], error
+    while one is not None and len(parts) < 3:
+        lines = [line.strip() for line in str(one).splitlines() if line.strip()]
+        parts += [line for line in lines[:2] if line not in parts and not line.startswith("reference_type")]
+        one = one.__cause__
+    return "; ".join(parts)

@@ -1,0 +1,130 @@
+"""The verbs of the command line: each parses its words and calls the library. Nothing heavy is imported up here."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from lab.config import UserError, nearest
+
+USAGE = """lab VERB ...
+
+Architecture choices compared, so that the comparison can be believed.
+
+  lab train [OVERRIDES]            one run; with commas a sweep; experiment=NAME a whole experiment
+  lab compare DIR [--by KEY ...]   the table, the tests and the verdicts of the runs under DIR
+  lab list [KIND]                  what can be chosen, by name
+  lab data fetch NAME ...          download and verify data sets ahead of time
+  lab board DIR                    TensorBoard over DIR
+
+  lab VERB --help                  more about a verb, with an example
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one verb and returns the exit code: 0 done, 1 a run failed, 2 wrong input, 130 interrupted."""
+    words = sys.argv[1:] if argv is None else argv
+    if not words or words[0] in ("-h", "--help"):
+        print(USAGE, end="")
+        return 0
+    verb, rest = words[0], words[1:]
+    try:
+        if verb == "--version":
+            from lab import __version__
+
+            print(f"lab {__version__}")
+            return 0
+        if verb not in VERBS:
+            raise UserError(f"lab has no verb '{verb}'{nearest(verb, VERBS)}; there are: {', '.join(VERBS)}")
+        # A user's own parts, `module:attribute`, are looked for where the command is typed, as with `python -m lab`.
+        sys.path.insert(0, os.getcwd())
+        return VERBS[verb](rest)
+    except UserError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # `lab list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def train(words: list[str]) -> int:
+    """`lab train`: a Hydra application."""
+    from lab.app import train
+
+    return train(words)
+
+
+def compare(words: list[str]) -> int:
+    """`lab compare`: reads runs, trains none."""
+    parser = _parser(
+        "compare",
+        "The table, the tests and the verdicts of the runs under DIR; writes report.html, table.csv and verdict.json.",
+        "lab compare outputs/xavier_vs_he --by model.init model.depth",
+    )
+    parser.add_argument("folders", metavar="DIR", nargs="+", type=Path, help="a folder with runs, as outputs/NAME")
+    parser.add_argument("--by", metavar="KEY", nargs="+", help="the keys that make an arm (those that differ)")
+    parser.add_argument("--metric", metavar="NAME", help="what is compared (the study's own; val/accuracy)")
+    parser.add_argument("--html", metavar="FILE", type=Path, help="where the report goes (DIR/report.html)")
+    args = parser.parse_args(words)
+    from lab.studies.publish import compare_folders
+
+    compare_folders(args.folders, args.by, args.metric, args.html)
+    return 0
+
+
+def show(words: list[str]) -> int:
+    """`lab list`: names, a line each."""
+    from lab.catalogue import KINDS, render
+
+    parser = _parser("list", "What can be chosen, a line each.", "lab list words")
+    parser.add_argument("kind", metavar="KIND", nargs="?", help=f"one of: {', '.join(KINDS)}")
+    print(render(parser.parse_args(words).kind), end="")
+    return 0
+
+
+def data(words: list[str]) -> int:
+    """`lab data fetch`: torchvision downloads and checks."""
+    parser = _parser("data", "Downloads and verifies data sets ahead of time.", "lab data fetch mnist --root data")
+    parser.add_argument("action", choices=["fetch"])
+    parser.add_argument("names", metavar="NAME", nargs="+", help="mnist, cifar10")
+    parser.add_argument("--root", default=Path("data"), type=Path, help="the folder of data sets (data)")
+    args = parser.parse_args(words)
+    from lab.data.sources import fetch
+
+    for name in args.names:
+        print(f"{name}: {fetch(name, args.root)}")
+    return 0
+
+
+def board(words: list[str]) -> int:
+    """`lab board`: hands over to TensorBoard."""
+    parser = _parser("board", "TensorBoard over DIR; further words go to it.", "lab board outputs/xavier_vs_he")
+    parser.add_argument("folder", metavar="DIR", type=Path)
+    args, rest = parser.parse_known_args(words)
+    if not args.folder.is_dir():
+        raise UserError(f"{args.folder} is not a folder; 'lab train' writes its runs under outputs/<name>")
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(args.folder), *rest]
+    sys.stdout.flush()
+    os.execv(sys.executable, command)
+
+
+VERBS: dict[str, Callable[[list[str]], int]] = {
+    "train": train,
+    "compare": compare,
+    "list": show,
+    "data": data,
+    "board": board,
+}
+
+
+def _parser(verb: str, description: str, example: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=f"lab {verb}",
+        description=description,
+        epilog=f"example: {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )

@@ -1,0 +1,289 @@
+"""Every knob of a run: its default, meaning, unit and range. Nothing outside this file supplies a default.
+
+The rest of the lab sees plain dataclasses; Hydra fills them (`lab.app`). Files under `configs/` hold only what differs.
+"""
+
+import difflib
+import hashlib
+import importlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+
+class UserError(ValueError):
+    """The user's input is wrong. The message says what was given, what is allowed and the nearest name; exit code 2."""
+
+
+@dataclass
+class DataConfig:
+    name: str = "digits"
+    """Data set: a name from `lab list data`, or a user's own `package.module:attribute`."""
+
+    root: str = "data"
+    """Folder of the data sets' files; for `folder` the folder that holds `train/<class>/` (and `test/<class>/`)."""
+
+    limit: int | None = None
+    """Size of a random subset of the training pictures, drawn with the run's seed; all of them if unset."""
+
+    val_frac: float = 0.2
+    """Share of the training pictures held out for validation, in (0, 1). The test set is read once, at the end."""
+
+    scale: str = "standard"
+    """Input scaling: `standard` (zero mean, unit variance a channel, measured on the training pictures), `zero_one`,
+    `minus_one_one`, or `raw` (0 to 255)."""
+
+
+@dataclass
+class ModelConfig:
+    name: str = "recipe"
+    """`recipe` builds the net from the keys below; `package.module:function` calls the user's own function with
+    `(in_shape, num_outputs)`."""
+
+    block: str = "conv-act-pool"
+    """The recipe of one block: whole words joined by dashes, read left to right (`lab list words`)."""
+
+    widths: list[int] = field(default_factory=lambda: [16, 32])
+    """Channels (or features) of each stage. `pool` acts only in the last block of a stage."""
+
+    depth: int = 3
+    """Layers with weights on the main path, the classifier included, spread over the stages as evenly as can be."""
+
+    kernel: int = 3
+    """Side of the convolutions' kernels, in pixels, at least 1."""
+
+    bias: bool = True
+    """Whether convolutions and linear layers inside the blocks have a bias."""
+
+    act: str = "relu"
+    """Activation of the word `act` (`lab list acts`)."""
+
+    norm: str = "batch"
+    """Normalisation of the word `norm` (`lab list norms`)."""
+
+    pool: str = "max"
+    """Pooling of the word `pool`, 2x2 with stride 2 (`lab list pools`)."""
+
+    drop: str = "dropout"
+    """Kind of the word `drop` (`lab list drops`)."""
+
+    drop_rate: float = 0.5
+    """Probability of dropping, in [0, 1)."""
+
+    skip: str = "none"
+    """What wraps every block: `none`, or `add` (x + block(x), with a 1x1 projection where the shape changes)."""
+
+    head: str = "flatten"
+    """What turns the last feature maps into the classifier's input: `flatten`, `gap` (global average), `gmp` (global
+    maximum)."""
+
+    init: str = "he_normal"
+    """Initialisation of all weights (`lab list inits`); biases start at zero, norms at the identity."""
+
+    init_gain: str = "paper"
+    """`paper`: the gain of the scheme's own paper; `auto`: from the activation (`nn.init.calculate_gain`); a number."""
+
+
+@dataclass
+class OptimizerConfig:
+    name: str = "adam"
+    """Optimizer (`lab list optimizers`)."""
+
+    lr: float = 1e-3
+    """Peak learning rate, above 0; the schedule multiplies it."""
+
+    weight_decay: float = 0.0
+    """Weight decay, at least 0; not applied to biases and norms. Coupled (an L2 gradient) except in `adamw`."""
+
+    momentum: float = 0.9
+    """Momentum of `momentum` and `nag` and beta1 of the Adam family, in [0, 1); `sgd` has none."""
+
+
+@dataclass
+class ScheduleConfig:
+    name: str = "constant"
+    """Learning-rate schedule (`lab list schedules`), a multiplier of `optimizer.lr` over the run's progress."""
+
+    warmup_frac: float = 0.0
+    """Share of the run over which the rate rises linearly from 0 before the schedule starts, in [0, 1). For `one_cycle`
+    it is the rising share of the cycle (0.3 if left at 0)."""
+
+
+@dataclass
+class TrainConfig:
+    epochs: float = 10.0
+    """Length of the run in passes over the training pictures, above 0. Ignored where `train.steps` is set."""
+
+    steps: int | None = None
+    """Length of the run in optimizer steps; overrides `train.epochs`."""
+
+    batch_size: int = 64
+    """Pictures a step. The rest of an epoch that does not fill a batch is left out; every epoch draws a new order."""
+
+    eval_every: float = 1.0
+    """Epochs between two logged points (training means, validation, learning rate); the last step always logs."""
+
+    eval_limit: int | None = None
+    """Most validation and test pictures that an evaluation reads; all of them if unset."""
+
+    device: str = "auto"
+    """`auto` (a GPU if there is one), `cpu`, `cuda`, `cuda:1`, `mps`."""
+
+    threads: int = 0
+    """CPU threads of a run; 0: all cores for a run by itself, one in a sweep that runs several side by side."""
+
+    precision: str = "fp32"
+    """Arithmetic of the forward pass: `fp32`, or `bf16` (autocast; weights stay fp32)."""
+
+    channels_last: bool = False
+    """Memory format of pictures and convolutions: channels last is often faster, same results up to rounding."""
+
+    compile: bool = False
+    """Whether to run the net through `torch.compile`: pays on a GPU, and on long runs."""
+
+    clip_norm: float = 0.0
+    """Largest global norm of the gradient, above which it is scaled down; 0 turns clipping off."""
+
+    checkpoint_every: float = 60.0
+    """Seconds between two checkpoints, at least 0 (0: at every step)."""
+
+    watch: bool = False
+    """Whether to write histograms of the weights to TensorBoard at every logged point."""
+
+
+@dataclass
+class StudyConfig:
+    question: str = ""
+    """What the experiment asks, in one sentence."""
+
+    source: str = ""
+    """Where the prediction comes from: paper, section or figure."""
+
+    metric: str = "val/accuracy"
+    """What is compared: a metric of the runs, or `steps_to(val/accuracy >= 0.8)`; a claim may name its own."""
+
+    reference: dict[str, Any] = field(default_factory=dict)
+    """The arm that the others are compared with, as `{key: value}`; the first arm of the sweep if empty."""
+
+    claims: list[Any] = field(default_factory=list)
+    """What is claimed, written before the first run (design: `say`, `where`, `higher|lower ... than ... by`, `same ...
+    within`)."""
+
+
+@dataclass
+class RunConfig:
+    data: DataConfig = field(default_factory=DataConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+    study: StudyConfig = field(default_factory=StudyConfig)
+
+    name: str = "scratch"
+    """Where results go: `<out>/<name>/`."""
+
+    out: str = "outputs"
+    """Folder of all results, relative to where the command is typed."""
+
+    seed: int = 0
+    """Seed of the run, at least 0. Split, initialisation, order and dropout each have a generator derived from it."""
+
+    force: bool = False
+    """Start over what is finished, instead of leaving it alone."""
+
+    jobs: int = 0
+    """Runs side by side in a sweep; 0: one for each CPU core, one where a GPU is used."""
+
+
+# Keys that say where and how a run is done, not what is done: they do not make another arm.
+NOT_IDENTITY = frozenset(
+    {"seed", "name", "out", "force", "jobs", "data.root", "train.checkpoint_every", "train.threads", "train.watch"}
+)
+
+
+def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
+    """The leaves of a (nested) dataclass or mapping as `{"model.depth": 30, ...}`, in order; `study` is left out."""
+    items = (
+        [(f.name, getattr(config, f.name)) for f in fields(config)] if is_dataclass(config) else list(config.items())
+    )
+    flat: dict[str, Any] = {}
+    for name, value in items:
+        if not prefix and name == "study":
+            continue
+        key = f"{prefix}{name}"
+        if is_dataclass(value) or isinstance(value, Mapping):
+            flat.update(flatten(value, f"{key}."))
+        else:
+            flat[key] = value
+    return flat
+
+
+def identity(config: RunConfig) -> dict[str, Any]:
+    """The leaves that make this run's arm: what differs from the defaults, seed and bookkeeping aside.
+
+    Only differences count, so that a knob added later does not rename the runs there are.
+    """
+    default = flatten(RunConfig())
+    flat = {k: v for k, v in flatten(config).items() if k not in NOT_IDENTITY and v != default[k]}
+    # For `folder` and one's own data the root is the data set, so there it does make another arm.
+    if config.data.name == "folder":
+        flat["data.root"] = str(Path(config.data.root).resolve())
+    return flat
+
+
+def arm_hash(config: RunConfig) -> str:
+    """Eight hexadecimal digits that name the configuration without its seed."""
+    text = json.dumps(identity(config), sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def derive_seed(seed: int, *purpose: str | int) -> int:
+    """A seed in [0, 2^63) for one purpose of a run, so that no two purposes share a stream of random numbers."""
+    text = "/".join(map(str, (seed, *purpose)))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def nearest(given: str, names: Iterable[str]) -> str:
+    """` (did you mean 'conv'?)` for the closest of `names`, or nothing where none is close."""
+    there = list(names)
+    alike = [name for name in there if name[:2] == given[:2]]  # `hee` is far from `he_normal`, yet meant
+    close = difflib.get_close_matches(given, there, cutoff=0.5) or difflib.get_close_matches(given, alike, cutoff=0.3)
+    return f" (did you mean '{close[0]}'?)" if close else ""
+
+
+def choose(kind: str, name: str, table: Mapping[str, Any]) -> Any:
+    """Looks `name` up in `table`; `package.module:attribute` imports a user's own part instead.
+
+    Args:
+        kind: what is looked up, as the user types it (`model.act`), for the message.
+        name: the user's choice.
+        table: the names there are.
+
+    Raises:
+        UserError: `name` is in neither the table nor an importable module; lists the names there are.
+    """
+    if name in table:
+        return table[name]
+    if ":" not in name:
+        raise UserError(f"{kind}={name} is unknown{nearest(name, table)}; there are: {', '.join(table)}")
+    module, _, attribute = name.partition(":")
+    try:
+        return getattr(importlib.import_module(module), attribute)
+    except ImportError as error:
+        raise UserError(f"{kind}={name}: cannot import '{module}' ({error})") from error
+    except AttributeError as error:
+        raise UserError(f"{kind}={name}: module '{module}' has no '{attribute}'") from error
+
+
+def check_range(key: str, value: float, ok: bool, allowed: str) -> None:
+    """Raises `UserError` naming key, value and what is allowed unless `ok`."""
+    if not ok:
+        raise UserError(f"{key}={value} is out of range; allowed: {allowed}")
+
+
+def config_dir() -> Path:
+    """The folder of YAML files: inside the package when installed from a wheel, beside it in a clone."""
+    inside = Path(__file__).parent / "configs"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "configs"

@@ -1,0 +1,99 @@
+"""Class folders of pictures, decoded in parallel once and cached beside a key of their content."""
+
+import hashlib
+import os
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lab.config import UserError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp"})
+
+
+def read_folder(folder: Path) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """All pictures of `folder`/<class>/, decoded, in the order of their paths.
+
+    The decoded tensors are kept in `folder`/.lab-cache/<key>.pt, where the key covers name, size and time of every
+    file, so that a changed folder is decoded anew.
+
+    Returns:
+        Pictures (n, c, h, w) uint8, with c = 1 where all are grey and else 3; labels (n,) int64; names of the classes.
+
+    Raises:
+        UserError: no such folder, no class folder, a class without pictures, a file that is no picture, or sizes that
+            differ.
+    """
+    if not folder.is_dir():
+        raise UserError(f"data=folder: {folder} is not a folder; data.root must hold train/<class>/<picture>")
+    classes = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."))
+    if not classes:
+        raise UserError(f"data=folder: {folder} has no class folders; data.root must hold train/<class>/<picture>")
+    entries = [sorted(_pictures(folder / name), key=lambda entry: entry.name) for name in classes]
+    for name, found in zip(classes, entries, strict=True):
+        if not found:
+            raise UserError(f"data=folder: no picture in {folder / name}; known are {', '.join(sorted(SUFFIXES))}")
+    labels = torch.repeat_interleave(torch.arange(len(classes)), torch.tensor([len(found) for found in entries]))
+    images = _decode_once(folder, [entry for found in entries for entry in found])
+    return images, labels, classes
+
+
+def _pictures(folder: Path) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return [entry for entry in entries if os.path.splitext(entry.name)[1].lower() in SUFFIXES]
+
+
+def _decode_once(folder: Path, entries: list[os.DirEntry[str]]) -> Tensor:
+    """The decoded pictures (n, c, h, w), from the cache where it holds these very files."""
+    key = hashlib.sha256()
+    for entry in entries:
+        stat = entry.stat()
+        key.update(f"{os.path.relpath(entry.path, folder)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
+    cache = folder / ".lab-cache" / f"{key.hexdigest()[:16]}.pt"
+    if cache.exists():
+        try:
+            return torch.load(cache, weights_only=True)
+        except (OSError, RuntimeError, EOFError) as error:
+            warnings.warn(f"{cache} is damaged ({error}) and is made anew", stacklevel=2)
+    images = _decode([entry.path for entry in entries])
+    try:
+        cache.parent.mkdir(exist_ok=True)
+        scratch = cache.with_suffix(f".{os.getpid()}.tmp")
+        torch.save(images, scratch)
+        os.replace(scratch, cache)
+    except OSError as error:  # a folder that cannot be written is decoded at every start
+        warnings.warn(f"the decoded pictures could not be kept in {cache.parent} ({error})", stacklevel=2)
+    return images
+
+
+def _decode(paths: list[str]) -> Tensor:
+    # Threads, not processes: Pillow's decoders release the interpreter's lock, and nothing needs to be copied back.
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None) as pool:
+        pictures = list(pool.map(_decode_one, paths, chunksize=256))
+    first = pictures[0].shape[:2]
+    for path, picture in zip(paths, pictures, strict=True):
+        if picture.shape[:2] != first:
+            (h, w), (first_h, first_w) = picture.shape[:2], first
+            raise UserError(
+                f"data=folder: pictures differ in size: {path} is {w}x{h}, {paths[0]} is {first_w}x{first_h}; "
+                f"bring all to one size"
+            )
+    if any(picture.ndim == 3 for picture in pictures):
+        pictures = [p if p.ndim == 3 else np.repeat(p[:, :, None], 3, axis=2) for p in pictures]
+        return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()  # (n, 3, h, w)
+    return torch.from_numpy(np.stack(pictures)).unsqueeze(1)  # (n, 1, h, w)
+
+
+def _decode_one(path: str) -> np.ndarray:
+    """One picture as (h, w) uint8 if it is grey, else (h, w, 3)."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture if picture.mode == "L" else picture.convert("RGB"))
+    except (UnidentifiedImageError, OSError) as error:
+        raise UserError(f"data=folder: {path} cannot be read as a picture ({error})") from error

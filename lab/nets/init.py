@@ -1,0 +1,137 @@
+"""Initialisation as one function over the built net: every parameter is set exactly once, from one generator."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Generator, Tensor, nn
+
+from lab.config import UserError, check_range, choose
+
+Scheme = Callable[[Tensor, float | None, Generator], object]
+"""Fills a weight, (out, in) or (out, in, k, k), in place. A gain of None means the one of the scheme's own paper."""
+
+
+def xavier_uniform(weight: Tensor, gain: float | None, generator: Generator) -> None:
+    """U(-a, a) with a = gain sqrt(6 / (fan_in + fan_out)), gain 1 (Glorot and Bengio 2010)."""
+    nn.init.xavier_uniform_(weight, gain or 1.0, generator)
+
+
+def xavier_normal(weight: Tensor, gain: float | None, generator: Generator) -> None:
+    """N(0, s^2) with s = gain sqrt(2 / (fan_in + fan_out)), gain 1 (Glorot and Bengio 2010)."""
+    nn.init.xavier_normal_(weight, gain or 1.0, generator)
+
+
+def he_uniform(weight: Tensor, gain: float | None, generator: Generator) -> None:
+    """U(-a, a) with a = gain sqrt(3 / fan_in), gain sqrt(2) (He et al. 2015)."""
+    bound = (gain or math.sqrt(2)) * math.sqrt(3 / fan_in(weight))
+    nn.init.uniform_(weight, -bound, bound, generator)
+
+
+def he_normal(weight: Tensor, gain: float | None, generator: Generator) -> None:
+    """N(0, s^2) with s = gain / sqrt(fan_in), gain sqrt(2) (He et al. 2015)."""
+    nn.init.normal_(weight, 0.0, (gain or math.sqrt(2)) / math.sqrt(fan_in(weight)), generator)
+
+
+def lecun_normal(weight: Tensor, gain: float | None, generator: Generator) -> None:
+    """N(0, s^2) with s = gain / sqrt(fan_in), gain 1 (LeCun et al. 1998)."""
+    nn.init.normal_(weight, 0.0, (gain or 1.0) / math.sqrt(fan_in(weight)), generator)
+
+
+def orthogonal(weight: Tensor, gain: float | None, generator: Generator) -> None:
+    """Orthonormal rows or columns of the flattened weight, times gain, 1 (Saxe et al. 2014)."""
+    nn.init.orthogonal_(weight, gain or 1.0, generator)
+
+
+def torch_default(weight: Tensor, gain: float | None, generator: Generator) -> None:
+    """U(-a, a) with a = gain / sqrt(fan_in), gain 1: what torch gives to Conv2d and Linear."""
+    bound = (gain or 1.0) / math.sqrt(fan_in(weight))
+    nn.init.uniform_(weight, -bound, bound, generator)
+
+
+def zeros(weight: Tensor, gain: float | None, generator: Generator) -> None:
+    """All weights zero: every unit of a layer stays equal for ever."""
+    nn.init.zeros_(weight)
+
+
+INITS: dict[str, Scheme] = {
+    "xavier_uniform": xavier_uniform,
+    "xavier_normal": xavier_normal,
+    "he_uniform": he_uniform,
+    "he_normal": he_normal,
+    "lecun_normal": lecun_normal,
+    "orthogonal": orthogonal,
+    "torch_default": torch_default,
+    "zeros": zeros,
+}
+
+# Our names for what nn.init.calculate_gain knows; for the rest (gelu, elu, silu) ReLU's gain is the usual stand-in.
+_GAIN_NAMES = {
+    "identity": "linear",
+    "relu": "relu",
+    "leaky_relu": "leaky_relu",
+    "selu": "selu",
+    "tanh": "tanh",
+    "sigmoid": "sigmoid",
+}
+
+
+def fan_in(weight: Tensor) -> int:
+    """Inputs of one unit: the columns of a linear layer's weight, channels times kernel area of a convolution's."""
+    return weight[0].numel()
+
+
+@torch.no_grad()
+def initialise(model: nn.Module, name: str, gain: str, act: str, seed: int) -> None:
+    """Sets every parameter of `model`: weights by the scheme `name`, biases to zero, norms to the identity.
+
+    Random numbers are drawn on the CPU, so that a seed gives the same weights on every device.
+
+    Args:
+        model: any net of conv, linear and norm layers.
+        name: a key of `INITS`, or a user's own `package.module:attribute` with the signature of `Scheme`.
+        gain: `paper`, `auto` (from the activation `act`, `nn.init.calculate_gain`) or a positive number.
+        act: the activation's name, for `auto`.
+        seed: seed of the generator.
+
+    Raises:
+        UserError: an unknown name or a bad gain.
+    """
+    scheme = choose("model.init", name, INITS)
+    factor = parse_gain(gain, act)
+    generator = torch.Generator().manual_seed(seed)
+    done: set[Tensor] = set()
+    for module in model.modules():
+        for key, parameter in module.named_parameters(recurse=False):
+            assert parameter not in done, f"{key} is shared by two layers"
+            done.add(parameter)
+            if key == "bias":
+                nn.init.zeros_(parameter)
+            elif isinstance(module, nn.Conv2d | nn.Linear):
+                fresh = torch.empty(parameter.shape, device="cpu")
+                scheme(fresh, factor, generator)
+                parameter.copy_(fresh)
+            elif isinstance(module, nn.PReLU):
+                nn.init.constant_(parameter, 0.25)
+            else:  # the gain of a norm
+                assert parameter.ndim == 1, f"no rule for {type(module).__name__}.{key}"
+                nn.init.ones_(parameter)
+    assert done == set(model.parameters())
+
+
+def parse_gain(gain: str, act: str) -> float | None:
+    """The number that `model.init_gain` stands for; None for the paper's own.
+
+    Raises:
+        UserError: neither `paper`, `auto` nor a positive number.
+    """
+    if gain == "paper":
+        return None
+    if gain == "auto":
+        return nn.init.calculate_gain(_GAIN_NAMES.get(act, "relu"))  # pyright: ignore[reportArgumentType]
+    try:
+        number = float(gain)
+    except ValueError:
+        raise UserError(f"model.init_gain={gain} is unknown; there are: paper, auto, or a number above 0") from None
+    check_range("model.init_gain", number, number > 0, "paper, auto, or a number above 0")
+    return number

@@ -1,0 +1,69 @@
+"""What a person sees of a run by itself: a bar on a terminal, one line a logged step elsewhere."""
+
+import sys
+from typing import Any, Protocol
+
+
+class Progress(Protocol):
+    """Where a run tells how far it is."""
+
+    def start(self, title: str, steps: int, done: int) -> None: ...
+
+    def step(self) -> None: ...
+
+    def log(self, row: dict[str, Any]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Silent:
+    """Says nothing: for runs that train side by side."""
+
+    def start(self, title: str, steps: int, done: int) -> None:
+        """Nothing to show."""
+
+    def step(self) -> None:
+        """Nothing to show."""
+
+    def log(self, row: dict[str, Any]) -> None:
+        """Nothing to show."""
+
+    def close(self) -> None:
+        """Nothing to show."""
+
+
+class Console:
+    """A bar on a terminal; one line a logged step where the output goes to a file."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+        self._steps = 0
+
+    def start(self, title: str, steps: int, done: int) -> None:
+        """Announces a run of `steps` optimizer steps, `done` of them behind it."""
+        print(f"{title}: {steps} steps" + (f", resumed at step {done}" if done else ""), flush=True)
+        self._steps = steps
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=steps, initial=done, unit="step", dynamic_ncols=True, leave=False)
+
+    def step(self) -> None:
+        """One optimizer step more."""
+        if self._bar is not None:
+            self._bar.update()
+
+    def log(self, row: dict[str, Any]) -> None:
+        """Shows a logged step."""
+        words = [f"{tag} {value:.4f}" for tag, value in row.items() if "/" in tag and tag != "train/lr"]
+        if self._bar is not None:
+            self._bar.set_postfix_str("  ".join(words), refresh=False)
+        else:
+            width = len(str(self._steps))
+            print(f"step {row['step']:{width}d}/{self._steps}  epoch {row['epoch']:g}  " + "  ".join(words), flush=True)
+
+    def close(self) -> None:
+        """Takes the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None

@@ -1,0 +1,96 @@
+"""TensorBoard event files, written with TensorBoard's own writer: scalars, histograms, HParams."""
+# pyright: reportAttributeAccessIssue=false
+# (protobuf makes its classes at import, where a type checker cannot see them)
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+class EventFile:
+    """The event file of one run folder. Open it with `with`, or call `close`."""
+
+    def __init__(self, folder: Path):
+        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+        self._writer = EventFileWriter(str(folder))
+
+    def scalar(self, tag: str, value: float, step: int, wall_time: float | None = None) -> None:
+        """One point of the curve `tag`."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        self._add(Summary(value=[Summary.Value(tag=tag, simple_value=value)]), step, wall_time)
+
+    def histogram(self, tag: str, values: np.ndarray, step: int) -> None:
+        """The distribution of `values`, any shape, in 30 buckets."""
+        from tensorboard.plugins.histogram.summary_v2 import histogram_pb
+
+        self._add(histogram_pb(tag, values.ravel()), step)
+
+    def hparams(self, values: dict[str, Any], group: str) -> None:
+        """Starts the run's row in the HParams tab; TensorBoard averages the runs of one `group`."""
+        from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionStartInfo
+
+        start = SessionStartInfo(group_name=group, start_time_secs=time.time())
+        for key, value in values.items():
+            if isinstance(value, bool):
+                start.hparams[key].bool_value = value
+            elif isinstance(value, int | float):
+                start.hparams[key].number_value = value
+            else:
+                start.hparams[key].string_value = str(value)
+        self._hparams_summary("_hparams_/session_start_info", HParamsPluginData(session_start_info=start))
+
+    def hparams_end(self, succeeded: bool) -> None:
+        """Ends the run's row in the HParams tab."""
+        from tensorboard.plugins.hparams.api_pb2 import Status
+        from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
+
+        status = Status.Value("STATUS_SUCCESS" if succeeded else "STATUS_FAILURE")
+        end = SessionEndInfo(status=status, end_time_secs=time.time())
+        self._hparams_summary("_hparams_/session_end_info", HParamsPluginData(session_end_info=end))
+
+    def flush(self) -> None:
+        """Makes what was written so far visible to TensorBoard."""
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
+
+    def __enter__(self) -> "EventFile":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _hparams_summary(self, tag: str, data: Any) -> None:
+        from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
+
+        # The plugin's own `summary` module, which would wrap this, needs TensorFlow.
+        data.version = 0
+        content = SummaryMetadata.PluginData(plugin_name="hparams", content=data.SerializeToString())
+        self._add(Summary(value=[Summary.Value(tag=tag, metadata=SummaryMetadata(plugin_data=content))]), None)
+
+    def _add(self, summary: Any, step: int | None, wall_time: float | None = None) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+
+        self._writer.add_event(Event(wall_time=wall_time or time.time(), step=step, summary=summary))
+
+
+def remove_events(folder: Path) -> None:
+    """Deletes the event files directly in `folder`."""
+    for path in folder.glob("events.out.tfevents.*"):
+        path.unlink()
+
+
+def write_scalars(folder: Path, series: dict[str, list[tuple[int, float]]]) -> None:
+    """Makes `folder` a TensorBoard run that shows `series`, {tag: [(step, value), ...]}, and nothing else."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    with EventFile(folder) as events:
+        for tag, points in series.items():
+            for step, value in points:
+                events.scalar(tag, value, step)

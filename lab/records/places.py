@@ -1,0 +1,83 @@
+"""Where runs live: `<out>/<name>/<arm>/seed=<n>`, the same configuration always in the same place."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.config import RunConfig, arm_hash, flatten
+from lab.records.results import read_result
+
+OVER = ("finished", "diverged")
+"""The statuses of a run that has ended: a second start leaves it alone."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run to do: its configuration, where it goes, and what the user typed for it."""
+
+    config: RunConfig
+    folder: Path
+    arm: dict[str, Any]
+    """The keys that were swept, or typed, with their values."""
+    overrides: list[str]
+    command: str
+
+    def is_over(self) -> bool:
+        """Whether the run has ended, and is not to be started over."""
+        result = None if self.config.force else read_result(self.folder)
+        return result is not None and result.get("status") in OVER
+
+    def record(self) -> dict[str, Any]:
+        """What `result.json` says of the run before it has done anything; `failed` until it has."""
+        return {
+            "status": "failed",
+            "arm": self.arm,
+            "arm_id": arm_hash(self.config),
+            "seed": self.config.seed,
+            "overrides": self.overrides,
+            "command": self.command,
+            "config": flatten(self.config),
+        }
+
+
+def short_name(key: str) -> str:
+    """The last part of a dotted key, or the group's name where that part is `name`: `init`, `optimizer`."""
+    parts = key.split(".")
+    return parts[-2] if parts[-1] == "name" and len(parts) > 1 else parts[-1]
+
+
+def arm_label(arm: dict[str, Any]) -> str:
+    """`init=he_normal,depth=30`: readable, and a legal part of a path on every system."""
+    words = [f"{short_name(key)}={_plain(value)}" for key, value in arm.items()]
+    return ",".join(words)[:120] or "default"
+
+
+def _plain(value: Any) -> str:
+    text = "+".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return re.sub(r"[^A-Za-z0-9_.+-]+", "_", text).strip("_")
+
+
+def arm_folders(experiment: Path) -> dict[str, Path]:
+    """The arms' folders that there are under `experiment`, by the hash that ends their names."""
+    if not experiment.is_dir():
+        return {}
+    return {
+        entry.name[-8:]: entry
+        for entry in experiment.iterdir()
+        if entry.is_dir() and re.search(r"-[0-9a-f]{8}$", entry.name)
+    }
+
+
+def run_folder(config: RunConfig, arm: dict[str, Any], known: dict[str, Path] | None = None) -> Path:
+    """The folder of a run: its arm's, under whatever label that was first made, else a new one labelled by `arm`.
+
+    Args:
+        config: the run's configuration.
+        arm: the keys that tell this arm from its neighbours, for a new folder's label.
+        known: result of `arm_folders`, where many runs are looked up at once.
+    """
+    experiment = Path(config.out) / config.name
+    digits = arm_hash(config)
+    known = arm_folders(experiment) if known is None else known
+    return known.get(digits, experiment / f"{arm_label(arm)}-{digits}") / f"seed={config.seed}"

@@ -1,0 +1,137 @@
+"""The files of one run, `config.yaml`, `metrics.jsonl` and `result.json`: written atomically, read without torch."""
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lab.config import UserError
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run as it lies on the disk."""
+
+    path: Path
+    """Its folder, `<out>/<name>/<arm>/seed=<n>`."""
+
+    config: dict[str, Any]
+    """The whole configuration, flat: `{"model.depth": 30, ...}`."""
+
+    arm_id: str
+    """Eight hexadecimal digits that all seeds of one arm share."""
+
+    arm: dict[str, Any]
+    """The keys that were swept when the run was made, with their values."""
+
+    seed: int
+
+    status: str
+    """`finished`, `diverged`, `failed` or `interrupted`."""
+
+    result: dict[str, Any]
+    """All of `result.json`."""
+
+    @cached_property
+    def history(self) -> list[dict[str, Any]]:
+        """The logged steps, in order: `[{"step": 40, "epoch": 2.0, "train/loss": 0.31, ...}, ...]`."""
+        return read_metrics(self.path)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Writes `data` so that `path` holds either all of it or what it held before, whenever the machine stops."""
+    scratch = path.with_name(path.name + ".tmp")
+    with open(scratch, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(scratch, path)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes `value` as indented JSON, atomically; NaN and infinities become null, which JSON lacks."""
+    text = json.dumps(finite(value), indent=2, allow_nan=False)
+    write_atomically(path, (text + "\n").encode())
+
+
+def finite(value: Any) -> Any:
+    """`value` with NaN and infinite floats replaced by None, all the way down."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The logged steps of the run in `path`; a last line that a crash cut short is left out."""
+    try:
+        lines = (path / "metrics.jsonl").read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    rows = []
+    for line in lines:
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+def read_result(path: Path) -> dict[str, Any] | None:
+    """`result.json` of the run in `path`, or None where the run is not finished (or the file is damaged)."""
+    try:
+        return json.loads((path / "result.json").read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return None
+
+
+def read_run(path: Path) -> Run | None:
+    """The run in `path`, or None where it left no result."""
+    result = read_result(path)
+    if result is None:
+        return None
+    return Run(
+        path=path,
+        config=result["config"],
+        arm_id=result["arm_id"],
+        arm=result["arm"],
+        seed=result["seed"],
+        status=result["status"],
+        result=result,
+    )
+
+
+def find_runs(folders: Iterable[Path]) -> list[Run]:
+    """All runs with a result under `folders`, by path.
+
+    Raises:
+        UserError: a folder does not exist, or there is no result in any of them.
+    """
+    folders = list(folders)
+    runs = []
+    for folder in folders:
+        if not folder.is_dir():
+            raise UserError(f"{folder} is not a folder; 'lab train' writes its runs under outputs/<name>")
+        runs += [read_run(path.parent) for path in sorted(folder.rglob("result.json"))]
+    found = [run for run in runs if run is not None]
+    if not found:
+        raise UserError(f"no finished run under {', '.join(map(str, folders))}; start some with 'lab train'")
+    return found
+
+
+def read_study(runs: list[Run]) -> dict[str, Any]:
+    """The study that `runs` were made for, as the newest of them wrote it down; empty where there was none."""
+    import yaml
+
+    for run in sorted(runs, key=lambda run: str(run.result.get("finished_at", "")), reverse=True):
+        study = yaml.safe_load((run.path / "config.yaml").read_text()).get("study", {})
+        if study.get("claims"):
+            return study
+    return {}

@@ -1,0 +1,68 @@
+"""Writes one run's metrics while it trains: a line of JSON and TensorBoard points a logged step."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lab.records.events import EventFile, remove_events
+from lab.records.results import finite, read_metrics, write_atomically
+
+NOT_SCALARS = ("step", "epoch", "seconds")
+
+
+class MetricsWriter:
+    """`metrics.jsonl` and the event file of a run; after a resume both hold each step once."""
+
+    def __init__(self, folder: Path, step: int, hparams: dict[str, Any], group: str):
+        """
+        Args:
+            folder: the run's folder.
+            step: the step of the checkpoint that the run resumes from, 0 for a fresh start; later lines are dropped.
+            hparams: what the HParams tab shows of the run.
+            group: the arm that the run belongs to there.
+        """
+        rows = [row for row in read_metrics(folder) if row["step"] <= step]
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        write_atomically(folder / "metrics.jsonl", text.encode())
+        remove_events(folder)
+        self._lines = open(folder / "metrics.jsonl", "a")  # noqa: SIM115 (closed by `close`)
+        self._events = EventFile(folder)
+        self._events.hparams(hparams, group)
+        for row in rows:
+            self._scalars(row)
+
+    def write(self, row: dict[str, Any], histograms: dict[str, np.ndarray] | None = None) -> None:
+        """Appends one logged step, and makes it visible at once."""
+        self._lines.write(json.dumps(finite(row)) + "\n")
+        self._lines.flush()
+        self._scalars(row)
+        for tag, values in (histograms or {}).items():
+            self._events.histogram(tag, values, row["step"])
+        self._events.flush()
+
+    def close(self, succeeded: bool) -> None:
+        """Ends both files."""
+        self._lines.close()
+        self._events.hparams_end(succeeded)
+        self._events.close()
+
+    def _scalars(self, row: dict[str, Any]) -> None:
+        for tag, value in row.items():
+            if tag not in NOT_SCALARS and value is not None:
+                self._events.scalar(tag, value, row["step"])
+
+
+def summarise(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Last and best value of each metric: `{"val/loss": {"last": .1, "best": .09, "best_step": 40}, ...}`.
+
+    Best is the least for a loss and the greatest for everything else.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for tag in dict.fromkeys(tag for row in rows for tag in row if tag not in NOT_SCALARS):
+        points = [(row[tag], row["step"]) for row in rows if row.get(tag) is not None]
+        sign = 1 if tag.endswith("loss") else -1
+        best = min(points, key=lambda point: sign * point[0], default=(None, None))
+        found[tag] = {"last": rows[-1].get(tag), "best": best[0], "best_step": best[1]}
+    return found

@@ -1,0 +1,256 @@
+"""One run: the one place that joins the parts. Configuration -> data -> net -> init -> optimizer -> fit -> result."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+
+from lab.config import RunConfig, UserError, arm_hash, check_range, choose, derive_seed
+from lab.data.batches import Dataset, Order, load
+from lab.nets.init import initialise
+from lab.nets.recipe import build
+from lab.progress import Progress, Silent
+from lab.records.environment import environment
+from lab.records.places import OVER, Job
+from lab.records.results import read_metrics, write_atomically, write_json
+from lab.records.writer import MetricsWriter, summarise
+from lab.training.checkpoint import load_checkpoint, save_checkpoint
+from lab.training.fit import Member, evaluate, fit
+from lab.training.optimizers import make_optimizer
+from lab.training.schedules import make_schedule
+
+PRECISIONS: dict[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16}
+
+EVAL_BATCH = 1000
+"""Pictures an evaluation step; the result does not depend on it."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What a configuration stands for, ready to train."""
+
+    data: Dataset
+    model: nn.Module
+    member: Member
+
+
+def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
+    """Trains one run to its end, resuming it where it was interrupted, and writes its folder.
+
+    An exception while it trains becomes a result of status `failed`; the folder then holds the message. SIGINT and
+    SIGTERM end it with a checkpoint and status `interrupted`.
+
+    Args:
+        job: what to run, and where.
+        progress: where to show it; nowhere if None.
+        should_stop: asked after every step, besides the signals.
+
+    Returns:
+        The content of `result.json`.
+
+    Raises:
+        UserError: the configuration is wrong, or the folder cannot be written.
+    """
+    config, folder = job.config, job.folder
+    progress = progress or Silent()
+    parts = assemble(config)
+    try:
+        start_folder(job)
+    except OSError as error:
+        raise UserError(f"out={config.out}: cannot write {folder} ({error.strerror or error})") from error
+    result = job.record()
+    result["environment"] = environment(device_name(parts.member.device), torch.get_num_threads())
+    result["num_params"] = sum(p.numel() for p in parts.model.parameters())
+    try:
+        with stop_signals() as signalled:
+            result.update(_train(job, parts, progress, lambda: signalled() or should_stop()))
+    except (OSError, RuntimeError, ValueError) as error:
+        result["error"] = f"{type(error).__name__}: {error}"
+    finally:
+        progress.close()
+    try:
+        write_json(folder / "result.json", result)
+    except OSError as error:  # a full disk: the folder then says nothing, so the next start does the run again
+        result.update(status="failed", error=result.get("error", f"{type(error).__name__}: {error}"))
+    return result
+
+
+def _train(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[], bool]) -> dict[str, Any]:
+    """The part of a run that can fail: resume, fit, test. Returns what it adds to the result."""
+    config, folder, member = job.config, job.folder, parts.member
+    checkpoint = folder / "checkpoint.pt"
+    state = load_checkpoint(checkpoint, member.device)
+    torch.manual_seed(derive_seed(config.seed, "dropout"))
+    if state is not None:
+        member.load_state(state)
+    writer = MetricsWriter(folder, member.step, job.arm, arm_hash(config))
+    title = f"{config.name}/{folder.parent.name}/{folder.name}"
+    progress.start(title, member.steps, member.step)
+
+    def report(row: dict[str, Any]) -> None:
+        watched = dict(parts.model.named_parameters()) if config.train.watch else {}
+        writer.write(row, {f"weights/{key}": value.detach().cpu().numpy() for key, value in watched.items()})
+        progress.log(row)
+
+    def tick() -> bool:
+        progress.step()
+        return should_stop()
+
+    member.report = report
+    member.save = lambda state: save_checkpoint(checkpoint, state)
+    try:
+        fit([member], config.train.checkpoint_every, tick)
+        if member.status in OVER:
+            member.save(member.state())
+    finally:
+        writer.close(succeeded=member.status in OVER)
+    metrics = summarise(read_metrics(folder))
+    if member.status in OVER:
+        test = parts.data.test.batches(EVAL_BATCH, config.train.eval_limit)
+        scores = evaluate(member.model, test, member.autocast)
+        metrics |= {f"test/{k}": {"last": v, "best": v, "best_step": member.step} for k, v in scores.items()}
+    num_images = member.step * config.train.batch_size
+    return {
+        "status": member.status,
+        "metrics": metrics,
+        "steps": member.step,
+        "train_seconds": round(member.train_seconds, 3),
+        "images_per_second": round(num_images / max(member.train_seconds, 1e-9), 1),
+        "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def assemble(config: RunConfig) -> Parts:
+    """Builds all that `config` names, in the order in which it flows; `report` and `save` are the caller's to set.
+
+    Raises:
+        UserError: anything in the configuration is wrong.
+    """
+    check_range("seed", config.seed, config.seed >= 0, "0 or more")
+    train = config.train
+    device = resolve_device(train.device)
+    autocast = choose("train.precision", train.precision, PRECISIONS)
+    data = load(config.data, config.seed, device)
+    order = Order(data.train, train.batch_size, config.seed)
+    steps, log_every = durations(config, order.steps_per_epoch)
+    with torch.random.fork_rng(devices=[]):  # layers draw weights when they are made; `initialise` has the last word
+        model = build(config.model, data.shape, len(data.classes))
+    if config.model.name == "recipe":
+        seed = derive_seed(config.seed, "init")
+        initialise(model, config.model.init, config.model.init_gain, config.model.act, seed)
+    memory_format = torch.channels_last if train.channels_last else torch.contiguous_format
+    model = model.to(device=device).to(memory_format=memory_format)  # pyright: ignore[reportCallIssue]
+    optimizer = make_optimizer(model, config.optimizer)
+    schedule = make_schedule(config.schedule.name, config.schedule.warmup_frac)
+    runner: Any = torch.compile(model) if train.compile else model
+
+    def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        images, labels = order.batch(step)
+        return images.contiguous(memory_format=memory_format), labels
+
+    member = Member(
+        model=runner,
+        optimizer=optimizer,
+        schedule=schedule,
+        lr=config.optimizer.lr,
+        batch=batch,
+        evaluate=lambda: evaluate(runner, data.val.batches(EVAL_BATCH, train.eval_limit), autocast),
+        report=lambda row: None,
+        save=lambda state: None,
+        steps=steps,
+        log_every=log_every,
+        steps_per_epoch=order.steps_per_epoch,
+        device=device,
+        autocast=autocast,
+        clip_norm=train.clip_norm,
+    )
+    return Parts(data, model, member)
+
+
+def durations(config: RunConfig, steps_per_epoch: int) -> tuple[int, int]:
+    """Length of the run and distance between two reports, in steps: the one place where durations become steps."""
+    train = config.train
+    check_range("train.epochs", train.epochs, train.epochs > 0, "above 0")
+    check_range("train.eval_every", train.eval_every, train.eval_every > 0, "above 0")
+    check_range("train.checkpoint_every", train.checkpoint_every, train.checkpoint_every >= 0, "0 or more")
+    check_range("train.clip_norm", train.clip_norm, train.clip_norm >= 0, "0 (off) or more")
+    if train.steps is not None:
+        check_range("train.steps", train.steps, train.steps >= 1, "1 or more")
+    if train.eval_limit is not None:
+        check_range("train.eval_limit", train.eval_limit, train.eval_limit >= 1, "1 or more")
+    steps = train.steps or max(1, round(train.epochs * steps_per_epoch))
+    return steps, max(1, round(train.eval_every * steps_per_epoch))
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device that `train.device` names; `auto` is the first GPU, else the CPU.
+
+    Raises:
+        UserError: no such device on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    there = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    there += ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
+    if name not in there:
+        raise UserError(f"train.device={name} is not on this machine; there are: auto, {', '.join(there)}")
+    return torch.device(name)
+
+
+def device_name(device: torch.device) -> str:
+    """`cpu`, or the GPU's name."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
+def set_threads(threads: int) -> None:
+    """Sets torch's CPU threads; 0 means all cores that this process may use."""
+    check_range("train.threads", threads, threads >= 0, "0 (automatic) or more")
+    torch.set_num_threads(threads or num_cores())
+
+
+def num_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def start_folder(job: Job) -> None:
+    """Makes the run's folder, with its configuration; removes what an earlier start may have left to mislead."""
+    folder = job.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "result.json").unlink(missing_ok=True)
+    if job.config.force:
+        for name in ("checkpoint.pt", "metrics.jsonl"):
+            (folder / name).unlink(missing_ok=True)
+    text = yaml.safe_dump(asdict(job.config), sort_keys=False)
+    write_atomically(folder / "config.yaml", text.encode())
+
+
+@contextmanager
+def stop_signals() -> Iterator[Callable[[], bool]]:
+    """Turns the first SIGINT or SIGTERM into a request to stop; a second one stops at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    asked = threading.Event()
+
+    def ask(number: int, frame: object) -> None:
+        asked.set()
+        for one, handler in previous.items():
+            signal.signal(one, handler)
+
+    previous = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    for one in previous:
+        signal.signal(one, ask)
+    try:
+        yield asked.is_set
+    finally:
+        for one, handler in previous.items():
+            signal.signal(one, handler)

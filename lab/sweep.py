@@ -1,0 +1,241 @@
+"""Many runs: what is missing trains in parallel processes, what is there is left alone, then all are compared."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import wait as wait_for
+from pathlib import Path
+from typing import Any
+
+from lab.config import RunConfig, UserError, arm_hash, flatten
+from lab.records.places import Job
+from lab.records.results import read_run, write_json
+
+INTERRUPTED = 130
+"""The exit code of a command that Ctrl-C ended."""
+
+
+def sweep(jobs: list[Job]) -> int:
+    """Trains what is missing of `jobs`, then compares all of them.
+
+    Returns:
+        The exit code: 0, 1 if a run failed, 130 if interrupted.
+
+    Raises:
+        UserError: a configuration or a claim of the study is wrong, or the outputs cannot be written; nothing has been
+            trained then.
+    """
+    from lab.studies.claims import check_claims
+
+    config = jobs[0].config
+    check_claims(vars(config.study), [flatten(job.config) for job in jobs])
+    root = Path(config.out) / config.name
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"out={config.out}: cannot write {root} ({error.strerror or error})") from error
+    missing = [job for job in jobs if not job.is_over()]
+    seeds = sorted({job.config.seed for job in jobs})
+    num_arms = len({arm_hash(job.config) for job in jobs})
+    print(f"{config.name}: {len(jobs)} runs, {num_arms} arms, seeds {', '.join(map(str, seeds))}", flush=True)
+    if len(missing) < len(jobs):
+        print(f"{len(jobs) - len(missing)} finished already, {len(missing)} to do", flush=True)
+    if missing and train(missing):
+        print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        return INTERRUPTED
+    return compare_jobs(jobs, root)
+
+
+def compare_jobs(jobs: list[Job], root: Path) -> int:
+    """Prints and writes the comparison of `jobs`; 1 if any of them failed, with a table of those last."""
+    from lab.studies.publish import publish
+
+    runs = [run for run in (read_run(job.folder) for job in jobs) if run is not None]
+    failed = [run for run in runs if run.status == "failed"]
+    if len(failed) < len(runs):
+        print()
+        publish(runs, vars(jobs[0].config.study), root)
+    if failed:
+        print(f"\n{len(failed)} of {len(jobs)} runs failed:", file=sys.stderr)
+        for run in failed:
+            print(f"  {run.path.relative_to(root)}: {run.result.get('error', 'no message')}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def train(jobs: list[Job]) -> bool:
+    """Trains `jobs` in processes side by side; a run that fails, or whose process dies, does not stop the others.
+
+    Every slot is a pool of one process, so that a process that dies takes one run with it and is replaced.
+
+    Returns:
+        Whether SIGINT or SIGTERM ended it early, with a checkpoint for every run that was under way.
+    """
+    forks = "forkserver" in multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if forks else "spawn")
+    if forks:
+        context.set_forkserver_preload(["lab.run"])  # torch is imported once, not once a process
+    num_slots = num_workers(jobs)
+    stop = context.RawValue("b", 0)  # no lock: a signal may arrive while the flag is read
+
+    def open_slot() -> ProcessPoolExecutor:
+        initargs = (stop, 1 if num_slots > 1 else 0, list(sys.path))
+        return ProcessPoolExecutor(1, context, initializer=start_worker, initargs=initargs)
+
+    slots = [open_slot() for _ in range(num_slots)]
+    try:
+        arms = {arm_hash(job.config): job.config for job in jobs}
+        slots[0].submit(check, list(arms.values())).result()
+        with stop_on_signals(stop):
+            _drain(jobs, slots, open_slot, stop)
+    finally:
+        for slot in slots:
+            slot.shutdown(cancel_futures=True)
+    return bool(stop.value)
+
+
+def _drain(jobs: list[Job], slots: list[ProcessPoolExecutor], open_slot: Any, stop: Any) -> None:
+    """Keeps every slot busy until the queue is empty or `stop` is set, and reports each run as it ends."""
+    queue = deque(sorted(jobs, key=lambda job: job.config.seed))  # all arms early, rather than all seeds of one
+    free, running = deque(range(len(slots))), dict[Future[dict[str, Any]], tuple[int, Job]]()
+    board = Board(len(jobs), jobs[0].config.study.metric)
+    while running or (queue and not stop.value):
+        while queue and free and not stop.value:
+            slot, job = free.popleft(), queue.popleft()
+            running[slots[slot].submit(work, job)] = (slot, job)
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            slot, job = running.pop(future)
+            free.append(slot)
+            error = future.exception()
+            if isinstance(error, BrokenProcessPool):
+                slots[slot].shutdown()
+                slots[slot] = open_slot()
+                error = RuntimeError("the run's process died (killed, or out of memory)")
+            if error is None:
+                result = future.result()
+            else:
+                result = {**job.record(), "error": f"{type(error).__name__}: {error}"}
+                job.folder.mkdir(parents=True, exist_ok=True)
+                write_json(job.folder / "result.json", result)
+            board.show(job, result)
+    board.close()
+
+
+class Board:
+    """One line a run as it ends, above a bar of them all where the output is a terminal."""
+
+    def __init__(self, total: int, metric: str):
+        self.total, self.metric, self.done, self._bar = total, metric, 0, None
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, unit="run", dynamic_ncols=True, leave=False)
+
+    def show(self, job: Job, result: dict[str, Any]) -> None:
+        """Says how a run ended."""
+        self.done += 1
+        value = result.get("metrics", {}).get(self.metric, {}).get("last")
+        words = [f"[{self.done:{len(str(self.total))}d}/{self.total}] {job.folder.parent.name} {job.folder.name}"]
+        words.append(result["status"])
+        words += [f"{self.metric} {value:.4f}"] if value is not None else []
+        words += [f"{result['train_seconds']:.1f} s"] if "train_seconds" in result else []
+        words += [result["error"]] if "error" in result else []
+        if self._bar is None:
+            print("  ".join(words), flush=True)
+        else:
+            self._bar.write("  ".join(words))
+            self._bar.update()
+
+    def close(self) -> None:
+        """Takes the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+
+
+def num_workers(jobs: list[Job]) -> int:
+    """Runs side by side: `jobs` of the configuration, or one a core on a CPU and one alone on a GPU.
+
+    Raises:
+        UserError: `jobs` is negative.
+    """
+    config: RunConfig = jobs[0].config
+    if config.jobs < 0:
+        raise UserError(f"jobs={config.jobs} is out of range; allowed: 0 (automatic) or more")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    automatic = cores if config.train.device == "cpu" or not has_gpu() else 1
+    return min(config.jobs or automatic, len(jobs))
+
+
+def has_gpu() -> bool:
+    """Whether an NVIDIA driver is loaded, as the system tells it: asking torch would cost its import."""
+    return Path("/proc/driver/nvidia/version").exists() or Path("/dev/nvidiactl").exists()
+
+
+@contextmanager
+def stop_on_signals(stop: Any) -> Iterator[None]:
+    """The first SIGINT or SIGTERM asks all runs to stop with a checkpoint; a second one stops at once."""
+
+    def ask(number: int, frame: object) -> None:
+        stop.value = 1
+        print("\nstopping: each run under way writes its checkpoint (again to stop at once)", file=sys.stderr)
+        for one, handler in previous.items():
+            signal.signal(one, handler)
+
+    previous = {one: signal.signal(one, ask) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for one, handler in previous.items():
+            signal.signal(one, handler)
+
+
+# Inside a worker process
+
+_stop: Any = None
+_busy = threading.Lock()
+
+
+def start_worker(stop: Any, threads: int, path: list[str]) -> None:
+    """Prepares a worker: one thread where several work side by side, the parent's import path, no orphans."""
+    from lab.run import set_threads
+
+    global _stop
+    _stop = stop
+    sys.path[:] = path
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes it on by `stop`
+    set_threads(threads)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    """Ends this process, after a checkpoint of the run under way, when the one that started it is gone."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait_for([parent.sentinel])
+    _stop.value = 1
+    with _busy:
+        os._exit(1)
+
+
+def check(configs: list[RunConfig]) -> None:
+    """Builds everything that each configuration names, and trains none: raises `UserError` for the first bad one."""
+    from lab.run import assemble
+
+    for config in configs:
+        assemble(config)
+
+
+def work(job: Job) -> dict[str, Any]:
+    """One run, in this process."""
+    from lab.run import run, set_threads
+
+    with _busy:
+        if job.config.train.threads:
+            set_threads(job.config.train.threads)
+        return run(job, should_stop=lambda: bool(_stop.value))

@@ -1,0 +1,35 @@
+"""A run's whole state in one file, replaced atomically, read without running any code from it."""
+
+import os
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import torch
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Writes `state` (tensors, numbers, strings, lists, dicts) so that `path` always holds a whole checkpoint."""
+    scratch = path.with_name(path.name + ".tmp")
+    with open(scratch, "wb") as file:
+        torch.save(state, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(scratch, path)
+
+
+def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
+    """The state in `path` with its tensors on `device`; None where there is no such file.
+
+    A damaged file is set aside as `checkpoint.pt.damaged`, with a warning, and counts as none.
+    """
+    if not path.exists():
+        return None
+    try:
+        return torch.load(path, map_location=device, weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        aside = path.with_name(path.name + ".damaged")
+        os.replace(path, aside)
+        warnings.warn(f"{path} is damaged ({error}); set aside as {aside.name}, starting over", stacklevel=2)
+        return None

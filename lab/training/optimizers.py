@@ -1,0 +1,70 @@
+"""Optimizers by name: torch's own, over two groups of parameters, with and without weight decay."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from lab.config import OptimizerConfig, check_range, choose
+
+Groups = list[dict[str, Any]]
+
+
+def sgd(groups: Groups, lr: float, momentum: float) -> Optimizer:
+    """w - lr g, without momentum."""
+    return torch.optim.SGD(groups, lr)
+
+
+def momentum_sgd(groups: Groups, lr: float, momentum: float) -> Optimizer:
+    """v = momentum v + g; w - lr v (Polyak 1964; heavy ball)."""
+    return torch.optim.SGD(groups, lr, momentum)
+
+
+def nag(groups: Groups, lr: float, momentum: float) -> Optimizer:
+    """Nesterov's accelerated gradient, in the form of Sutskever et al. 2013."""
+    check_range("optimizer.momentum", momentum, momentum > 0, "above 0 for nag")
+    return torch.optim.SGD(groups, lr, momentum, nesterov=True)
+
+
+def adam(groups: Groups, lr: float, momentum: float) -> Optimizer:
+    """Adam (Kingma and Ba 2015), beta2 0.999, weight decay coupled."""
+    return torch.optim.Adam(groups, lr, (momentum, 0.999), fused=True)
+
+
+def adamw(groups: Groups, lr: float, momentum: float) -> Optimizer:
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019)."""
+    return torch.optim.AdamW(groups, lr, (momentum, 0.999), fused=True)
+
+
+OPTIMIZERS: dict[str, Callable[[Groups, float, float], Optimizer]] = {
+    "sgd": sgd,
+    "momentum": momentum_sgd,
+    "nag": nag,
+    "adam": adam,
+    "adamw": adamw,
+}
+
+
+def make_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
+    """The optimizer of `config` over every parameter of `model`, each in exactly one group.
+
+    Weight decay acts on weights of two dimensions or more, not on biases and norms.
+
+    Raises:
+        UserError: an unknown name, or a value out of range.
+    """
+    check_range("optimizer.lr", config.lr, config.lr > 0, "above 0")
+    check_range("optimizer.weight_decay", config.weight_decay, config.weight_decay >= 0, "at least 0")
+    check_range("optimizer.momentum", config.momentum, 0 <= config.momentum < 1, "at least 0 and below 1")
+    make = choose("optimizer.name", config.name, OPTIMIZERS)
+    parameters = list(model.parameters())
+    decayed = [p for p in parameters if p.ndim >= 2]
+    plain = [p for p in parameters if p.ndim < 2]
+    assert len(decayed) + len(plain) == len(parameters)
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    return make([group for group in groups if group["params"]], config.lr, config.momentum)

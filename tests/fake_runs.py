@@ -1,0 +1,77 @@
+"""Run folders as training leaves them, without training: for tests of all that reads records."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from lab.config import RunConfig, flatten
+from lab.records.results import Run, read_run
+
+
+def write_run(
+    root: Path,
+    arm: Mapping[str, Any],
+    seed: int,
+    scores: Mapping[str, float | None],
+    history: Iterable[Mapping[str, Any]] = (),
+    status: str = "finished",
+    config: Mapping[str, Any] | None = None,
+    **extra: Any,
+) -> Run:
+    """Writes `<root>/<arm>/seed=<seed>` and reads it back.
+
+    Args:
+        arm: the swept keys with their values.
+        scores: the last value of each tag.
+        history: rows of `metrics.jsonl`.
+        config: what else differs from the defaults.
+        extra: further keys of `result.json`, or others instead of those there are.
+    """
+    flat = {**flatten(RunConfig()), **(config or {}), **arm, "seed": seed}
+    identity = {key: value for key, value in flat.items() if key not in ("seed", "name", "out")}
+    arm_id = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+    words = ",".join(f"{key.rpartition('.')[2]}={value}" for key, value in arm.items())
+    path = root / f"{words}-{arm_id}" / f"seed={seed}"
+    path.mkdir(parents=True)
+    result = {
+        "config": flat,
+        "arm_id": arm_id,
+        "arm": dict(arm),
+        "seed": seed,
+        "status": status,
+        "error": "",
+        "metrics": {tag: {"last": value, "best": value, "best_step": 0} for tag, value in scores.items()},
+        "steps": 880,
+        "train_seconds": 30.0,
+        "images_per_second": 1900.0,
+        "num_params": 64_810,
+        "environment": {
+            "git_commit": "0123456789abcdef",
+            "git_dirty": False,
+            "python": "3.11.7",
+            "torch": "2.13.0",
+            "lab": "0.1.0",
+            "device": "cpu",
+            "threads": 1,
+            "platform": "Linux",
+        },
+        "overrides": [f"{key}={value}" for key, value in arm.items()],
+        "command": "lab train experiment=example",
+        **extra,
+    }
+    (path / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in history))
+    (path / "result.json").write_text(json.dumps(result))
+    run = read_run(path)
+    assert run
+    return run
+
+
+def write_arms(root: Path, key: str, scores: Mapping[Any, Iterable[float | None]], **more: Any) -> list[Run]:
+    """Writes an arm for each value of `key`, with a run for each of its scores (`val/accuracy`), seeds from 0."""
+    return [
+        write_run(root, {key: value}, seed, {"val/accuracy": score}, **more)
+        for value, column in scores.items()
+        for seed, score in enumerate(column)
+    ]
