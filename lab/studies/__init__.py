@@ -1,0 +1,5 @@
+"""From finished runs to a verdict: metrics, paired statistics, claims, tables, figures and the report.
+
+What lives here reads records (`lab.records`) and writes files for people. What never may: torch, Hydra, or anything
+that trains; scipy, matplotlib and jinja2 are imported by the functions that need them, as each takes about a second.
+"""

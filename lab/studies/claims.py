@@ -1,0 +1,146 @@
+"""Claims: what an experiment says before its first run, how it is read, and what is wrong with it.
+
+A claim names two sides by selectors and a margin: `higher` or `lower`, `than`, `by`; or `same: [..., ...]`, `within`.
+`where` restricts both sides. How a claim is judged is in `lab.studies.verdicts`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lab.config import UserError, nearest
+from lab.studies.arms import complete, is_identity, values_of
+from lab.studies.metrics import check_metric
+from lab.studies.selectors import Flat, full_key, label, matches
+
+KINDS = {"higher": ("than", "by"), "lower": ("than", "by"), "same": ("within",)}
+CLAIM_KEYS = ("say", "where", "metric", "higher", "lower", "same", "than", "by", "within")
+
+
+@dataclass(frozen=True)
+class Claim:
+    say: str
+    """The claim in words."""
+
+    kind: str
+    """`higher`, `lower` or `same`."""
+
+    where: dict[str, Any]
+    """Selector of the runs that the claim is about; empty for all."""
+
+    left: dict[str, Any]
+    """Selector of the side that is higher or lower; the first side of `same`."""
+
+    right: dict[str, Any]
+    """Selector of the other side."""
+
+    margin: float
+    """`by`, the smallest difference that matters, or `within`; in the metric's unit."""
+
+    metric: str
+    """What is compared; empty for the study's metric."""
+
+    def own_keys(self, config: Flat) -> set[str]:
+        """The full keys, as `config` has them, in which the two sides may differ."""
+        return {full_key(key, config) for side in (self.left, self.right) for key in side}
+
+
+def parse_claims(study: Mapping[str, Any]) -> list[Claim]:
+    """Reads the claims of a study; see `parse_claim`."""
+    return [parse_claim(raw) for raw in study.get("claims") or []]
+
+
+def parse_claim(raw: Any) -> Claim:
+    """Reads one claim of a study.
+
+    Raises:
+        UserError: a key is unknown or missing, or a part has the wrong form; the message starts with the claim's words.
+    """
+    if not isinstance(raw, Mapping) or not raw.get("say"):
+        raise UserError(f"a claim needs 'say', the claim in words; given: {raw}")
+    say = str(raw["say"])
+
+    def need(ok: Any, problem: str) -> None:
+        if not ok:
+            raise UserError(f"claim '{say}': {problem}")
+
+    for key in raw:
+        close = nearest(str(key), CLAIM_KEYS)
+        need(key in CLAIM_KEYS, f"'{key}' is unknown{close}; there are: {', '.join(CLAIM_KEYS)}")
+    given = [kind for kind in KINDS if kind in raw]
+    need(len(given) == 1, f"needs exactly one of {', '.join(KINDS)}; given: {', '.join(given) or 'none'}")
+    kind = given[0]
+    for key in ("than", "by", "within"):
+        need(key not in raw or key in KINDS[kind], f"'{key}' does not belong to '{kind}'")
+    if kind == "same":
+        need(isinstance(raw["same"], Sequence) and len(raw["same"]) == 2, "'same' needs a list of two selectors")
+        left, right = raw["same"]
+        margin = raw.get("within", 0)
+        need(is_number(margin) and margin > 0, f"'same' needs 'within', a number above 0; given: {margin}")
+    else:
+        left, right = raw[kind], raw.get("than", {})
+        margin = raw.get("by", 0)
+        need(is_number(margin) and margin >= 0, f"'by' must be a number of at least 0; given: {margin}")
+    where = raw.get("where", {})
+    need(isinstance(where, Mapping), f"'where' must be a selector, {{key: value}}; given: {where}")
+    for side in (left, right):
+        need(isinstance(side, Mapping) and side, f"each side must be a selector, {{key: value}}; given: {side}")
+    return Claim(say, kind, dict(where), dict(left), dict(right), float(margin), str(raw.get("metric") or ""))
+
+
+def named_keys(claims: Sequence[Claim], config: Flat) -> list[str]:
+    """The full keys, as `config` has them, that the claims name in their sides and in `where`."""
+    named = [key for claim in claims for part in (claim.where, claim.left, claim.right) for key in part]
+    return list(dict.fromkeys(full_key(key, config) for key in named))
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def check_claims(study: Mapping[str, Any], arms: Sequence[Flat]) -> None:
+    """Checks a study's metric, reference and claims against the arms of its sweep, before a second is spent.
+
+    Args:
+        study: `metric`, `reference` and `claims`, any of which may be missing.
+        arms: the flat configuration of each arm.
+
+    Raises:
+        UserError: a claim cannot be read, names an unknown key, or picks no arm, the same arm on both sides, or arms
+            that have no counterpart on the other side.
+    """
+    check_metric(study.get("metric") or "")
+    arms = [complete(arm) for arm in arms]
+    pick(arms, study.get("reference") or {}, "the study's reference")
+    for claim in parse_claims(study):
+        name = f"claim '{claim.say}'"
+        check_metric(claim.metric)
+        inside = pick(arms, claim.where, f"{name}: where")
+        left, right = (pick(inside, side, name) for side in (claim.left, claim.right))
+        if any(arm in right for arm in left):
+            raise UserError(f"{name}: {label(claim.left)} and {label(claim.right)} pick the same arm; add a key")
+        own = claim.own_keys(arms[0])
+        # A group brings its keys along, so they may differ between the sides as well.
+        own_groups = tuple(key.removesuffix("name") for key in own if key.endswith(".name"))
+        rest = [key for key in arms[0] if is_identity(key) and key not in own and not key.startswith(own_groups)]
+        if not {values_of(arm, rest) for arm in left} & {values_of(arm, rest) for arm in right}:
+            raise UserError(
+                f"{name}: no arm of {label(claim.left)} has a counterpart in {label(claim.right)} that differs "
+                "in nothing else; name the other keys in the claim"
+            )
+
+
+def pick(arms: Sequence[Flat], selector: Flat, name: str) -> list[Flat]:
+    """The arms that `selector` matches; a `UserError` starting with `name` if it has an unknown key or picks none."""
+    try:
+        picked = [arm for arm in arms if matches(arm, selector)]
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from None
+    if not picked:
+        key = next((key for key in selector if not any(matches(arm, {key: selector[key]}) for arm in arms)), None)
+        known = sorted({str(arm[full_key(key, arm)]) for arm in arms}) if key else []
+        there = f"; {key} takes: {', '.join(known)}" if known else ""
+        raise UserError(
+            f"{name}: {label(selector)} picks no arm of the sweep{there} (study.claims=[] leaves claims out)"
+        )
+    return picked

@@ -1,0 +1,119 @@
+"""The look of all figures: fonts, colours, how arms become panels and lines, and how a figure becomes a file."""
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lab.studies.comparison import Arm, Comparison
+from lab.studies.metrics import parse_mark
+from lab.studies.selectors import canonical, label, short_keys, show
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito 2008, told apart with all kinds of colour vision; their yellow is left out, as it fades on white.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+DASHES = ("-", (0, (5, 1.6)), (0, (1.4, 1.4)), (0, (6, 1.5, 1.4, 1.5)))
+OTHERS = "#B4B4B4"
+MOST_SERIES = 14
+MOST_PANELS = 6
+
+STYLE: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["Helvetica", "Arial", "Liberation Sans", "DejaVu Sans"],
+    "font.size": 9.5,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#8C8C8C",
+    "axes.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+    "xtick.color": "#8C8C8C",
+    "ytick.color": "#8C8C8C",
+    "xtick.labelcolor": "#333333",
+    "ytick.labelcolor": "#333333",
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    # Text stays text, and the same runs give the same file.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "lab",
+}
+
+WORDS = {"train": "training", "val": "validation", "test": "test"}
+
+
+def panel_key(comparison: Comparison, arms: Sequence[Arm]) -> str | None:
+    """The key to cut a figure by: of those that claims restrict (of all, for many arms) the one with fewest values."""
+    if len(comparison.keys) < 2:
+        return None
+    num_values = {key: len({canonical(arm.keys[key]) for arm in arms}) for key in comparison.keys}
+    candidates = [key for key in comparison.where_keys if key in num_values]
+    if not candidates and len(arms) > 6:
+        candidates = comparison.keys
+    candidates = [key for key in candidates if 1 < num_values[key] <= MOST_PANELS]
+    return min(candidates, key=num_values.__getitem__) if candidates else None
+
+
+def split(arms: Sequence[Arm], key: str | None) -> tuple[dict[str, list[Arm]], dict[str, str]]:
+    """The arms of each panel by its title, and for each arm's label the name of its line, which panels share."""
+    panels: dict[str, list[Arm]] = {}
+    series = {}
+    for arm in arms:
+        title = f"{short_keys(arm.keys)[key]} {show(arm.keys[key])}" if key else ""
+        panels.setdefault(title, []).append(arm)
+        series[arm.label] = label({k: v for k, v in arm.keys.items() if k != key}) if key else arm.label
+    return panels, series
+
+
+def series_styles(series: dict[str, str], arms: Sequence[Arm]) -> dict[str, dict[str, Any]]:
+    """Colour and dashes by name of line; where there are too many to tell apart, all but the first are grey."""
+    names = list(dict.fromkeys(series[arm.label] for arm in arms))
+    shown = names if len(names) <= MOST_SERIES else names[: MOST_SERIES - 1]
+    styles = {
+        # Seven colours and four dashes have no common divisor, so 28 lines are all unlike.
+        name: {"color": COLORS[i % len(COLORS)], "linestyle": DASHES[i % len(DASHES)]}
+        for i, name in enumerate(shown)
+    }
+    return styles | {name: {"color": OTHERS, "linestyle": "-"} for name in names[len(shown) :]}
+
+
+def add_legend(figure: "Figure", styles: dict[str, dict[str, Any]]) -> None:
+    """A legend above the panels, where it hides nothing."""
+    from matplotlib.lines import Line2D
+
+    shown = {name: style for name, style in styles.items() if style["color"] != OTHERS}
+    if len(styles) == 1:
+        return
+    lines = [Line2D([], [], linewidth=2, **style) for style in shown.values()]
+    names = list(shown)
+    if len(shown) < len(styles):
+        lines.append(Line2D([], [], linewidth=2, color=OTHERS))
+        names.append(f"{len(styles) - len(shown)} others")
+    # About 13 characters an inch at this size; the sample of a line takes the room of 7.
+    num_columns = max(1, int(figure.get_figwidth() * 13 / (max(map(len, names)) + 7)))
+    figure.legend(lines, names, loc="outside upper left", ncols=min(num_columns, len(names)), handlelength=2.6)
+
+
+def axis_label(metric: str) -> str:
+    """`validation accuracy`, `steps to val/accuracy >= 0.8`."""
+    if parse_mark(metric):
+        return metric.replace("_to(", " to ").removesuffix(")")
+    part, _, name = metric.partition("/")
+    return f"{WORDS.get(part, part)} {name.replace('_', ' ')}" if name else metric.replace("_", " ")
+
+
+def render(figure: "Figure", kind: str) -> bytes:
+    """The figure as `svg` or `png` (200 dots an inch), without a date, so that the same runs give the same bytes."""
+    import matplotlib
+
+    data = io.BytesIO()
+    metadata = {"Date": None, "Creator": None, "Format": None, "Type": None} if kind == "svg" else {"Software": None}
+    with matplotlib.rc_context(STYLE):
+        figure.savefig(data, format=kind, dpi=200, metadata=metadata)
+    # The layout is found once: it costs as much as the drawing, and all files show the same.
+    figure.set_layout_engine("none")
+    return data.getvalue()

@@ -1,0 +1,48 @@
+"""From runs to all that a comparison leaves behind: the table on the screen, the report and the mean curves."""
+
+from pathlib import Path
+from typing import Any
+
+from lab.records.results import Run, find_runs, read_study
+from lab.studies.comparison import compare
+from lab.studies.means import write_mean_runs
+from lab.studies.report import write_report
+from lab.studies.table import render
+
+
+def publish(
+    runs: list[Run],
+    study: dict[str, Any],
+    folder: Path,
+    by: list[str] | None = None,
+    metric: str | None = None,
+    html: Path | None = None,
+) -> None:
+    """Prints the comparison of `runs` and writes `report.html`, `table.csv`, `verdict.json`, figures and `_mean/`.
+
+    Args:
+        runs: what is compared; failed and interrupted ones are counted, and left out of the statistics.
+        study: question, metric, reference and claims; any may be missing.
+        folder: where the files go.
+        by: the keys that make an arm; those that differ if None.
+        metric: what is compared; the study's if None.
+        html: where the report goes instead of `folder`/report.html.
+
+    Raises:
+        UserError: an unknown key or metric, or a claim about arms that are not there.
+    """
+    comparison = compare(runs, study, by, metric)
+    print(render(comparison))
+    write_report(comparison, folder, html)
+    write_mean_runs(comparison, folder)
+    print(f"\nreport: {html or folder / 'report.html'}\ncurves: lab board {folder}")
+
+
+def compare_folders(folders: list[Path], by: list[str] | None, metric: str | None, html: Path | None) -> None:
+    """`lab compare`: publishes the runs that lie under `folders`, whichever commands made them, in the first of these.
+
+    Raises:
+        UserError: no such folder, no run in it, or an unknown key or metric.
+    """
+    runs = find_runs(folders)
+    publish(runs, read_study(runs), folders[0], by, metric, html)

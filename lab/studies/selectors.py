@@ -1,0 +1,63 @@
+"""Selectors, `{model.init: he_normal}`: which runs they pick, and how keys and values are compared and written."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from lab.config import UserError, nearest
+
+Flat = Mapping[str, Any]
+
+
+def canonical(value: Any) -> str:
+    """One text for all ways of writing a value: 30 and "30", 0.1 and "0.1", true and True, [16, 32] and "[16,32]"."""
+    if isinstance(value, str):
+        try:
+            return canonical(json.loads(value))
+        except json.JSONDecodeError:
+            return {"True": "true", "False": "false", "None": "null"}.get(value, value)
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(canonical, value))}]"
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
+    return repr(float(value)) if isinstance(value, int | float) else str(value)
+
+
+def full_key(key: str, keys: Iterable[str]) -> str:
+    """`key` as the flat configuration has it; a group, `optimizer`, stands for its name, `optimizer.name`.
+
+    Raises:
+        UserError: `keys` has no such key.
+    """
+    keys = list(keys)
+    for candidate in (key, f"{key}.name"):
+        if candidate in keys:
+            return candidate
+    raise UserError(f"configuration key '{key}' is unknown{nearest(key, keys)}; there are: {', '.join(sorted(keys))}")
+
+
+def matches(config: Flat, selector: Flat) -> bool:
+    """Whether the flat `config` has all values of `selector`."""
+    return all(canonical(config[full_key(key, config)]) == canonical(value) for key, value in selector.items())
+
+
+def short_keys(keys: Iterable[str]) -> dict[str, str]:
+    """A short name for each of `keys`: the last part, or the group for its name; whole where two would be alike."""
+    keys = list(keys)
+    short = {key: key.removesuffix(".name").rpartition(".")[2] for key in keys}
+    return {key: name if list(short.values()).count(name) == 1 else key for key, name in short.items()}
+
+
+def show(value: Any) -> str:
+    """A value as labels have it: `16-32` for a list, no needless zeros."""
+    if isinstance(value, list | tuple):
+        return "-".join(map(show, value))
+    if isinstance(value, bool) or value is None:
+        return json.dumps(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def label(selector: Flat) -> str:
+    """`init=he_normal depth=30`."""
+    short = short_keys(selector)
+    return " ".join(f"{short[key]}={show(value)}" for key, value in selector.items())

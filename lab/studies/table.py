@@ -1,0 +1,136 @@
+"""The comparison as text for the terminal, as CSV and as `verdict.json`."""
+
+import csv
+import io
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab.records.results import write_atomically, write_json
+from lab.studies.comparison import Comparison
+from lab.studies.numerals import center_text, decimals, fixed, interval_text
+from lab.studies.selectors import label, short_keys, show
+from lab.studies.statistics import Estimate
+
+WIDTH = 120
+
+NUMBERS = ("n", "diverged", "failed", "mean", "difference", "images/s", "parameters")
+
+
+def columns(comparison: Comparison) -> dict[str, list[str]]:
+    """The table's cells by column, each a text for every arm."""
+    arms = comparison.arms
+    places = decimals(arm.score for arm in arms)
+    places_apart = decimals(arm.difference for arm in arms)
+    short = short_keys(comparison.keys)
+    table = {short[key]: [show(arm.keys[key]) for arm in arms] for key in comparison.keys}
+    if not table:
+        table["arm"] = [arm.label for arm in arms]
+    table["n"] = [str(len(arm.runs)) for arm in arms]
+    if any(arm.num_diverged for arm in arms):
+        table["diverged"] = [str(arm.num_diverged) for arm in arms]
+    if any(arm.num_failed for arm in arms):
+        table["failed"] = [str(arm.num_failed) for arm in arms]
+    table["mean"] = [center_text(arm.score, places) for arm in arms]
+    table["95 % interval"] = [interval_text(arm.score, places) for arm in arms]
+    if len(arms) > 1:
+        table["difference"] = [
+            "reference" if arm.is_reference else center_text(arm.difference, places_apart, sign=True) for arm in arms
+        ]
+        table["95 % of difference"] = [
+            "" if arm.is_reference else interval_text(arm.difference, places_apart, sign=True) for arm in arms
+        ]
+    table["images/s"] = [fixed(arm.images_per_second, 0) for arm in arms]
+    table["parameters"] = [f"{arm.num_params:,}" if arm.num_params is not None else "-" for arm in arms]
+    return table
+
+
+def render(comparison: Comparison) -> str:
+    """The table of arms, then a paragraph a verdict: ASCII, at most 120 columns wide, no newline at the end."""
+    table = fit(columns(comparison))
+    title = f"{comparison.metric}, differences to {comparison.reference} paired by seed"
+    lines = [shorten(title, WIDTH) if len(comparison.arms) > 1 else comparison.metric, ""]
+    rows = [list(table), *zip(*table.values(), strict=True)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(table))]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if name in NUMBERS else cell.ljust(width)
+            for cell, width, name in zip(row, widths, table, strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    lines.insert(3, "-" * (sum(widths) + 2 * (len(widths) - 1)))
+    return ascii_only("\n".join([*lines, *verdict_lines(comparison)]))
+
+
+def fit(table: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The table made narrow enough, at the cost of what is missed least."""
+    labels = [name for name in table if name not in NUMBERS and not name.startswith("95 %")]
+    # Each column that goes, and then how short labels may be cut.
+    for column, shortest in (("parameters", WIDTH), ("images/s", 24), ("95 % of difference", 8)):
+        if line_width(table) > WIDTH:
+            table = {name: cells for name, cells in table.items() if name != column}
+        most = max(len(cell) for name in labels for cell in table[name])
+        while line_width(table) > WIDTH and most > shortest:
+            most -= 1
+            table |= {name: [shorten(cell, most) for cell in table[name]] for name in labels}
+    return table
+
+
+def line_width(table: dict[str, list[str]]) -> int:
+    return sum(max(map(len, [name, *cells])) + 2 for name, cells in table.items()) - 2
+
+
+def shorten(text: str, most: int) -> str:
+    """`text` without its middle: recipes often differ at their ends."""
+    if len(text) <= most:
+        return text
+    head = (most - 2) // 2
+    return f"{text[:head]}..{text[head + 2 - most :]}"
+
+
+def ascii_only(text: str) -> str:
+    return text.encode("ascii", "replace").decode()
+
+
+def verdict_lines(comparison: Comparison) -> list[str]:
+    """A paragraph for each verdict: the word, the claim, the numbers."""
+    lines: list[str] = []
+    for verdict in comparison.verdicts:
+        setting = f" ({label(verdict.setting)})" if verdict.setting else ""
+        head = f"{verdict.verdict:<11}{verdict.say}{setting}"
+        text = f"{verdict.explain} {p_text(verdict.p)}, by {verdict.metric}."
+        lines += ["", *textwrap.wrap(head, WIDTH, subsequent_indent=" " * 11)]
+        lines += textwrap.wrap(text, WIDTH, initial_indent=" " * 11, subsequent_indent=" " * 11)
+    return lines
+
+
+def p_text(p: float) -> str:
+    """`p < 0.001`, `p = 0.032`."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def write_csv(comparison: Comparison, path: Path) -> None:
+    """Writes a row an arm, with full keys, unrounded numbers and the score of every seed, atomically."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    header = ["metric", *comparison.keys, "n", "num_diverged", "num_failed"]
+    header += ["mean", "mean_low", "mean_high", "difference", "difference_low", "difference_high"]
+    writer.writerow([*header, "is_reference", "images_per_second", "num_params", "seeds", "scores"])
+    for arm in comparison.arms:
+        row = [comparison.metric, *(show(arm.keys[key]) for key in comparison.keys)]
+        row += [len(arm.runs), arm.num_diverged, arm.num_failed, *edges(arm.score), *edges(arm.difference)]
+        row += [arm.is_reference, arm.images_per_second, arm.num_params]
+        writer.writerow([*row, " ".join(str(run.seed) for run in arm.runs), " ".join(f"{v:.10g}" for v in arm.values)])
+    write_atomically(path, text.getvalue().encode())
+
+
+def edges(estimate: Estimate | None) -> Sequence[float | None]:
+    """(value, low, high), None for what there is not."""
+    if estimate is None:
+        return None, None, None
+    return estimate.value, *(estimate.interval or (None, None))
+
+
+def write_verdicts(comparison: Comparison, path: Path) -> None:
+    """Writes `verdict.json`, atomically; an infinite effect becomes null."""
+    write_json(path, {"metric": comparison.metric, "claims": [verdict.as_json() for verdict in comparison.verdicts]})

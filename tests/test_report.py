@@ -1,0 +1,199 @@
+"""A comparison groups and labels arms as a reader would, and what it writes is whole, offline and escaped."""
+
+import csv
+import json
+import re
+import xml.dom.minidom
+
+import pytest
+from fake_runs import write_arms, write_run
+
+from lab.config import UserError
+from lab.studies.comparison import compare
+from lab.studies.means import mean_series, write_mean_runs
+from lab.studies.report import write_report
+from lab.studies.table import render
+
+STUDY = {
+    "question": "Is <He> better & sooner?",
+    "source": "He et al. 2015",
+    "metric": "val/accuracy",
+    "claims": [
+        {
+            "say": "He <b>wins</b> at 30 layers",
+            "where": {"model.depth": 30},
+            "higher": {"model.init": "he_normal"},
+            "than": {"model.init": "xavier_normal"},
+            "by": 0.2,
+        }
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """Two depths, two inits, three seeds with curves; one more run diverged and one failed."""
+    root = tmp_path_factory.mktemp("runs")
+    found = []
+    for depth in (22, 30):
+        for init, top in (("he_normal", 0.97), ("xavier_normal", 0.3 if depth == 30 else 0.96)):
+            for seed in range(3):
+                tops = [0.1 + (top - 0.1) * step / 40 + 0.01 * seed for step in (10, 20, 30, 40)]
+                rows = [{"step": 10 * (i + 1), "seconds": i, "val/accuracy": value} for i, value in enumerate(tops)]
+                arm = {"model.depth": depth, "model.init": init}
+                found.append(write_run(root, arm, seed, {"val/accuracy": tops[-1]}, rows))
+    arm = {"model.depth": 30, "model.init": "xavier_normal"}
+    found.append(write_run(root, arm, 3, {"val/accuracy": None}, [{"step": 10, "val/accuracy": 0.1}], "diverged"))
+    found.append(write_run(root, arm, 4, {}, status="failed", error="RuntimeError: <out of memory>"))
+    return found
+
+
+def test_arms_keep_their_order_and_count_what_went_wrong(runs):
+    comparison = compare(runs, STUDY)
+    assert comparison.keys == ["model.depth", "model.init"]
+    assert [arm.label for arm in comparison.arms] == [
+        "depth=22 init=he_normal",
+        "depth=22 init=xavier_normal",
+        "depth=30 init=he_normal",
+        "depth=30 init=xavier_normal",
+    ]
+    last = comparison.arms[-1]
+    assert (len(last.runs), last.num_diverged, last.num_failed, last.values[-1]) == (4, 1, 1, 0.0)
+    assert comparison.reference == "depth=22 init=he_normal"
+    assert last.difference is not None
+    assert last.difference.n == 3
+
+
+def test_a_reference_may_be_one_arm_for_each_value_of_the_other_keys(runs):
+    comparison = compare(runs, {**STUDY, "reference": {"model.init": "xavier_normal"}})
+    assert comparison.reference == "init=xavier_normal"
+    assert [arm.is_reference for arm in comparison.arms] == [False, True, False, True]
+    first, third = comparison.arms[0].difference, comparison.arms[2].difference
+    assert first is not None
+    assert third is not None
+    assert (first.value, third.value) == (pytest.approx(0.01), pytest.approx(0.67))
+
+
+def test_by_groups_runs_and_pairs_them_by_the_other_keys(runs):
+    comparison = compare(runs, STUDY, by=["model.init"])
+    assert [(arm.label, len(arm.runs)) for arm in comparison.arms] == [("init=he_normal", 6), ("init=xavier_normal", 7)]
+    paired = comparison.arms[1].difference
+    assert paired is not None
+    assert paired.n == 6
+    with pytest.raises(UserError, match=r"'model.innit' is unknown \(did you mean 'model.init'\?\)"):
+        compare(runs, STUDY, by=["model.innit"])
+
+
+def test_labels_need_only_the_keys_that_tell_arms_apart(tmp_path):
+    runs = write_arms(tmp_path, "model.block", {"conv-act": [0.9], "act-conv": [0.8]})
+    runs += write_arms(
+        tmp_path, "model.block", {"conv-act": [0.7]}, config={"train.epochs": 2.0, "train.batch_size": 8}
+    )
+    assert [arm.label for arm in compare(runs, {}).arms] == [
+        "block=conv-act epochs=10",
+        "block=act-conv epochs=10",
+        "block=conv-act epochs=2",
+    ]
+
+
+def test_the_table_is_aligned_ascii_within_120_columns(runs, tmp_path):
+    long = "-".join(["conv-norm-act"] * 8)
+    wide = write_arms(tmp_path, "model.block", {f"{long}-pool": [0.9, 0.91], f"{long}-drop": [0.8, 0.83]})
+    for comparison in (compare(runs, STUDY), compare(wide, {})):
+        text = render(comparison)
+        assert text.isascii()
+        assert max(map(len, text.splitlines())) <= 120
+    assert re.search(r"\.\.[\w-]*-pool .*\n.*\.\.[\w-]*-drop ", text)
+    text = render(compare(runs, STUDY))
+    assert re.search(r"depth +init +n +diverged +failed +mean +95 % interval +difference", text)
+    assert re.search(r"30 +xavier_normal +4 +1 +1 +0\.23", text)
+    assert "supported  He <b>wins</b> at 30 layers" in text
+    assert "he_normal is higher than xavier_normal by 0.67" in text
+
+
+def test_the_report_is_whole_offline_and_escaped(runs, tmp_path):
+    comparison = compare(runs, STUDY)
+    path = write_report(comparison, tmp_path)
+    page = path.read_text()
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "report.html",
+        "table.csv",
+        "verdict.json",
+        "curves.svg",
+        "curves.png",
+        "seeds.svg",
+        "seeds.png",
+    }
+    assert not re.search(r"https?://|<script|<link|@import", page)
+    assert "Is &lt;He&gt; better &amp; sooner?" in page
+    assert "He &lt;b&gt;wins&lt;/b&gt; at 30 layers" in page
+    assert "RuntimeError: &lt;out of memory&gt;" in page
+    assert re.search(r'<span class="badge supported">&#10003;\s+supported</span>', page)
+    assert "lab train experiment=example" in page
+    assert "0123456789abcdef" in page
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids)) > 20
+    assert set(re.findall(r'(?:url\(|href=")#([\w-]+)', page)) <= set(ids)
+
+
+def test_figures_are_text_and_repeatable(runs, tmp_path):
+    comparison = compare(runs, STUDY)
+    for folder in ("first", "second"):
+        write_report(comparison, tmp_path / folder, html=tmp_path / f"{folder}.html")
+    for name in ("curves.svg", "seeds.svg", "curves.png"):
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+    svg = (tmp_path / "first" / "curves.svg").read_text()
+    xml.dom.minidom.parseString(svg)
+    for text in ("validation accuracy", "optimizer steps", "depth 22", "depth 30", "init=he_normal"):
+        assert f">{text}</text>" in svg
+    assert "<dc:date>" not in svg
+    assert (tmp_path / "first.html").is_file()
+    assert not (tmp_path / "first" / "report.html").exists()
+
+
+def test_table_and_verdicts_can_be_read_by_machines(runs, tmp_path):
+    write_report(compare(runs, STUDY), tmp_path)
+    rows = list(csv.DictReader((tmp_path / "table.csv").read_text().splitlines()))
+    assert [row["model.depth"] for row in rows] == ["22", "22", "30", "30"]
+    assert float(rows[0]["mean"]) == pytest.approx(0.98)
+    assert (rows[3]["num_diverged"], rows[3]["seeds"]) == ("1", "0 1 2 3")
+    verdict = json.loads((tmp_path / "verdict.json").read_text())
+    assert verdict["metric"] == "val/accuracy"
+    (claim,) = verdict["claims"]
+    assert {"say", "kind", "verdict", "effect", "interval", "p", "n", "seeds_needed"} <= claim.keys()
+    assert (claim["kind"], claim["verdict"], claim["by"], claim["n"]) == ("higher", "supported", 0.2, 3)
+
+
+def test_a_report_without_claims_curves_or_finished_runs(tmp_path):
+    (run,) = write_arms(tmp_path / "one", "model.depth", {3: [0.9]})
+    (tmp_path / "curves.svg").write_text("stale")
+    page = write_report(compare([run], {}), tmp_path).read_text()
+    assert "depth" not in page.partition("</h1>")[0]
+    assert "No claim was written beforehand" in page
+    assert not (tmp_path / "curves.svg").exists()
+    failed = write_run(tmp_path / "two", {}, 0, {}, status="failed", error="boom")
+    page = write_report(compare([failed], STUDY), tmp_path / "two").read_text()
+    assert "No run finished" in page
+    assert "boom" in page
+
+
+def test_mean_series_averages_the_steps_that_all_seeds_share(tmp_path):
+    rows = [[{"step": step, "a": step + seed, "b": None} for step in (1, 2, 3)[: 3 - seed]] for seed in (0, 1)]
+    runs = [write_run(tmp_path, {}, seed, {"a": 1.0}, rows[seed]) for seed in (0, 1)]
+    series = mean_series(runs, ["a", "b", "c"])
+    assert series == {"a": [(1, 1.5, 1.0, 2.0), (2, 2.5, 2.0, 3.0)]}
+    ((_, mean, low, high), *_) = mean_series(runs[:1], ["a"])["a"]
+    assert mean == 1.0
+    assert low != low
+    assert high != high
+
+
+def test_mean_runs_replace_those_of_before(runs, tmp_path):
+    stale = tmp_path / "_mean" / "gone" / "events.out.tfevents.1"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("")
+    write_mean_runs(compare(runs, STUDY), tmp_path)
+    assert not stale.exists()
+    folders = {path.parent.relative_to(tmp_path / "_mean") for path in tmp_path.rglob("events.out.tfevents.*")}
+    names = {run.path.parent.name for run in runs}
+    assert {str(folder) for folder in folders} == {name + part for name in names for part in ("", "/low", "/high")}
