@@ -22,7 +22,7 @@ from lab.records.environment import environment
 from lab.records.places import OVER, Job
 from lab.records.results import read_metrics, write_atomically, write_json
 from lab.records.writer import MetricsWriter, summarise
-from lab.training.checkpoint import load_checkpoint, save_checkpoint
+from lab.training.checkpoint import load_checkpoint, pack
 from lab.training.fit import Member, evaluate, fit
 from lab.training.optimizers import make_optimizer
 from lab.training.schedules import make_schedule
@@ -105,7 +105,7 @@ def _train(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[],
         return should_stop()
 
     member.report = report
-    member.save = lambda state: save_checkpoint(checkpoint, state)
+    member.save = lambda state: write_atomically(checkpoint, pack(state))
     try:
         fit([member], config.train.checkpoint_every, tick)
         if member.status in OVER:

@@ -94,6 +94,9 @@ def train(jobs: list[Job]) -> bool:
         slots[0].submit(check, list(arms.values())).result()
         with stop_on_signals(stop):
             _drain(jobs, slots, open_slot, stop)
+    except BaseException:
+        stop.value = 1  # whatever went wrong here, the runs under way keep what they have
+        raise
     finally:
         for slot in slots:
             slot.shutdown(cancel_futures=True)

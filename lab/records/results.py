@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -109,7 +110,7 @@ def read_run(path: Path) -> Run | None:
 
 
 def find_runs(folders: Iterable[Path]) -> list[Run]:
-    """All runs with a result under `folders`, by path.
+    """All runs with a result under `folders`, by path, numbers in it in their own order (depth=3 before depth=22).
 
     Raises:
         UserError: a folder does not exist, or there is no result in any of them.
@@ -119,11 +120,16 @@ def find_runs(folders: Iterable[Path]) -> list[Run]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder} is not a folder; 'lab train' writes its runs under outputs/<name>")
-        runs += [read_run(path.parent) for path in sorted(folder.rglob("result.json"))]
+        runs += [read_run(path.parent) for path in sorted(folder.rglob("result.json"), key=natural)]
     found = [run for run in runs if run is not None]
     if not found:
         raise UserError(f"no finished run under {', '.join(map(str, folders))}; start some with 'lab train'")
     return found
+
+
+def natural(path: Path) -> list[str | int]:
+    """A key that sorts the numbers in a path by value."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(path))]
 
 
 def read_study(runs: list[Run]) -> dict[str, Any]:

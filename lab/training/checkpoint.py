@@ -1,5 +1,6 @@
-"""A run's whole state in one file, replaced atomically, read without running any code from it."""
+"""A run's whole state in one file, read without running any code from it."""
 
+import io
 import os
 import pickle
 import warnings
@@ -9,14 +10,14 @@ from typing import Any
 import torch
 
 
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Writes `state` (tensors, numbers, strings, lists, dicts) so that `path` always holds a whole checkpoint."""
-    scratch = path.with_name(path.name + ".tmp")
-    with open(scratch, "wb") as file:
-        torch.save(state, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(scratch, path)
+def pack(state: dict[str, Any]) -> bytes:
+    """`state` (tensors, numbers, strings, lists, dicts) as the content of a checkpoint file.
+
+    Made in memory first: torch's own writer hides why a file could not be written.
+    """
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
 
 
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:

@@ -1,0 +1,61 @@
+"""Configurations and notebook pages are one to one, and each configuration opens as it should."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra import initialize_config_dir
+
+from lab.app import plan, store_schema
+from lab.config import config_dir, flatten
+from lab.run import assemble
+from lab.studies.claims import check_claims
+
+ROOT = Path(__file__).parent.parent
+FILES = sorted((config_dir() / "experiment").glob("*.yaml"))
+NAMES = [path.stem for path in FILES]
+
+
+def test_configurations_and_pages_are_one_to_one() -> None:
+    pages = sorted(path.parent.name for path in (ROOT / "experiments").glob("*/README.md"))
+    assert pages == NAMES
+    index = (ROOT / "experiments" / "README.md").read_text()
+    assert re.findall(r"^\| \[(\w+)\]\(", index, re.MULTILINE) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_experiment_opens_with_question_command_and_cost(name: str) -> None:
+    lines = (config_dir() / "experiment" / f"{name}.yaml").read_text().splitlines()
+    assert lines[0] == "# @package _global_"
+    study = yaml.safe_load("\n".join(lines))["study"]
+    assert lines[1] == f"# {study['question']}"
+    assert lines[2] == f"# lab train experiment={name}"
+    assert re.match(r"# \d+ .*runs on \w+, about .* minutes? on 2 cores", lines[3])
+    assert study["claims"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("data", ["digits", "synthetic"])
+def test_an_experiment_has_five_seeds_claims_about_its_own_arms_and_nets_that_build(name: str, data: str) -> None:
+    store_schema()
+    with initialize_config_dir(str(config_dir()), version_base="1.3"):
+        (jobs,) = plan([f"experiment={name}", f"data={data}"], "lab train")
+    assert jobs[0].config.name == name
+    assert len({job.config.seed for job in jobs}) >= 5
+    arms = {job.folder.parent: job.config for job in jobs}
+    assert len(arms) == len(jobs) / 5
+    check_claims(vars(jobs[0].config.study), [flatten(config) for config in arms.values()])
+    for config in arms.values():
+        assemble(config)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_page_shows_its_figures_and_command(name: str) -> None:
+    folder = ROOT / "experiments" / name
+    text = (folder / "README.md").read_text()
+    assert f"lab train experiment={name}" in text
+    figures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
+    assert figures
+    for figure in figures:
+        assert (folder / figure).is_file(), figure
