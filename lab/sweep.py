@@ -81,14 +81,14 @@ def train(jobs: list[Job]) -> bool:
     context = multiprocessing.get_context("forkserver" if forks else "spawn")
     if forks:
         context.set_forkserver_preload(["lab.run"])  # torch is imported once, not once a process
-    num_slots = num_workers(jobs)
+    num_slots, threads = share_machine(jobs[0].config)
     stop = context.RawValue("b", 0)  # no lock: a signal may arrive while the flag is read
 
     def open_slot() -> ProcessPoolExecutor:
-        initargs = (stop, 1 if num_slots > 1 else 0, list(sys.path))
+        initargs = (stop, threads, list(sys.path))
         return ProcessPoolExecutor(1, context, initializer=start_worker, initargs=initargs)
 
-    slots = [open_slot() for _ in range(num_slots)]
+    slots = [open_slot() for _ in range(min(num_slots, len(jobs)))]
     try:
         arms = {arm_hash(job.config): job.config for job in jobs}
         slots[0].submit(check, list(arms.values())).result()
@@ -161,18 +161,21 @@ class Board:
             self._bar.close()
 
 
-def num_workers(jobs: list[Job]) -> int:
-    """Runs side by side: `jobs` of the configuration, or one a core on a CPU and one alone on a GPU.
+def share_machine(config: RunConfig) -> tuple[int, int]:
+    """How many runs work side by side, and the CPU threads of each (0: all cores).
+
+    Both are the same however many runs are left to do: another number of threads rounds differently, and a resumed
+    sweep shall end with the numbers of one that was never interrupted.
 
     Raises:
         UserError: `jobs` is negative.
     """
-    config: RunConfig = jobs[0].config
     if config.jobs < 0:
         raise UserError(f"jobs={config.jobs} is out of range; allowed: 0 (automatic) or more")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     automatic = cores if config.train.device == "cpu" or not has_gpu() else 1
-    return min(config.jobs or automatic, len(jobs))
+    slots = config.jobs or automatic
+    return slots, 1 if slots > 1 else 0
 
 
 def has_gpu() -> bool:

@@ -96,7 +96,8 @@ def load(config: DataConfig, seed: int, device: torch.device) -> Dataset:
     val, train = val.to(device), train.to(device)
     scale = choose("data.scale", config.scale, SCALES)
     shift, factor = (part.view(-1, 1, 1).to(device) for part in scale(source.images, train))
-    test = torch.arange(len(source.test_images), device=device)
+    # Shuffled once and for all: files often lie class by class, and `train.eval_limit` reads the first ones.
+    test = torch.randperm(len(source.test_images), generator=torch.Generator().manual_seed(0)).to(device)
     return Dataset(
         train=Split(source.images, source.labels, train, shift, factor),
         val=Split(source.images, source.labels, val, shift, factor),
