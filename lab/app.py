@@ -9,6 +9,7 @@ import itertools
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -119,31 +120,43 @@ def plan(
             return [jobs for name in names for jobs in plan([name, *rest], command, config_name, multirun, extra)]
     fixed = [_text(o) for o in overrides if not o.is_sweep_override()]
     master = compose(config_name, [*fixed, *(extra or [])], return_hydra_config=True)
-    axes: dict[str, list[str]] = {}
-    if multirun or str(master.hydra.mode or "").endswith("MULTIRUN"):
-        params = [f"{key}={value}" for key, value in (master.hydra.sweeper.get("params") or {}).items()]
-        for override in OverridesParser.create().parse_overrides(params):
-            axes[override.key_or_group] = _choices(override)
-    for override in overrides:
-        axes.pop(override.key_or_group, None)
-        if override.is_sweep_override():
-            axes[override.key_or_group] = _choices(override)
-    composer = Composer(config_name, fixed, extra or [])
-    jobs = []
+    swept = multirun or str(master.hydra.mode or "").endswith("MULTIRUN")
+    axes = sweep_axes(overrides, master.hydra.sweeper.get("params") if swept else None)
     seeds = axes.pop("seed", None)
-    named = list(axes) or [o.key_or_group for o in overrides]
+    named = [key for key in axes or [o.key_or_group for o in overrides] if _names_arm(key)]
+    composer = Composer(config_name, fixed, extra or [])
+    jobs: dict[Path, Job] = {}  # by folder: a value given twice is one run
     known: dict[Path, dict[str, Path]] = {}
     for choice in itertools.product(*axes.values()):
         config = composer(list(choice))
         typed_values = {key.lstrip("+"): value for key, _, value in (text.partition("=") for text in [*fixed, *choice])}
-        arm = {key: _value(config, key, typed_values[key]) for key in named if _names_arm(key)}
+        flat = flatten(config)
+        arm = {
+            key: flat.get(key, typed_values[key]) for key in named
+        }  # a group, as `optimizer`, has no value of its own
         root = Path(config.out) / config.name
         for seed in seeds or [f"seed={config.seed}"]:
             one = copy.copy(config)
             one.seed = _seed(seed)
             folder = run_folder(one, arm, known.setdefault(root, arm_folders(root)))
-            jobs.append(Job(one, folder, arm, [*fixed, *choice, seed], command))
-    return [jobs]
+            jobs[folder] = Job(one, folder, arm, [*fixed, *choice, seed], command)
+    return [list(jobs.values())]
+
+
+def sweep_axes(overrides: list[Override], params: Mapping[str, str] | None) -> dict[str, list[str]]:
+    """What is swept: for each key its choices, each an override; the experiment's first, unless the user gave the key.
+
+    Args:
+        overrides: what the user typed.
+        params: `hydra.sweeper.params` of the experiment, if there is one.
+    """
+    own = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in (params or {}).items()])
+    axes = {override.key_or_group: _choices(override) for override in own}
+    for override in overrides:
+        axes.pop(override.key_or_group, None)
+        if override.is_sweep_override():
+            axes[override.key_or_group] = _choices(override)
+    return axes
 
 
 class Composer:
@@ -212,11 +225,6 @@ def _text(override: Override) -> str:
 
 def _names_arm(key: str) -> bool:
     return key not in NOT_IDENTITY and key != "experiment" and not key.startswith(("hydra", "study"))
-
-
-def _value(config: RunConfig, key: str, typed: str) -> Any:
-    """The value of a swept key: from the configuration, or as typed where the key is a group."""
-    return flatten(config).get(key, typed)
 
 
 def _seed(text: str) -> int:

@@ -28,7 +28,7 @@ def test_the_wheel_works_outside_the_clone(tmp_path: Path) -> None:
     where = [sys.executable, "-c", "import lab; print(lab.__file__)"]
     found = subprocess.run(where, cwd=elsewhere, env=environment, capture_output=True, text=True, check=True)
     assert found.stdout.startswith(str(tmp_path / "site"))
-    words = "train experiment=layer_order train=smoke model.act=relu seed=0,1 study.claims=[]".split()
+    words = ["train", "experiment=layer_order", "train=smoke", "model.act=relu", "seed=0,1", "study.claims=[]"]
     train = [sys.executable, "-m", "lab", *words]
     done = subprocess.run(train, cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
