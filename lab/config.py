@@ -175,11 +175,22 @@ class StudyConfig:
 @dataclass
 class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
+    """What is learnt from: the pictures, their split and their scaling."""
+
     model: ModelConfig = field(default_factory=ModelConfig)
+    """The network and its initialisation."""
+
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    """How the gradient becomes a step."""
+
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    """How the learning rate changes over the run."""
+
     train: TrainConfig = field(default_factory=TrainConfig)
+    """How long, on what, and how it is recorded."""
+
     study: StudyConfig = field(default_factory=StudyConfig)
+    """What an experiment asks and claims; it does not change a run."""
 
     name: str = "scratch"
     """Where results go: `<out>/<name>/`."""
@@ -228,7 +239,7 @@ def identity(config: RunConfig) -> dict[str, Any]:
     default = flatten(RunConfig())
     flat = {k: v for k, v in flatten(config).items() if k not in NOT_IDENTITY and v != default[k]}
     # For `folder` and one's own data the root is the data set, so there it does make another arm.
-    if config.data.name == "folder":
+    if config.data.name == "folder" or ":" in config.data.name:
         flat["data.root"] = str(Path(config.data.root).resolve())
     return flat
 
@@ -271,7 +282,7 @@ def choose(kind: str, name: str, table: Mapping[str, Any]) -> Any:
     module, _, attribute = name.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except ImportError as error:
+    except (ImportError, ValueError, TypeError) as error:  # the last two for an empty or a relative module
         raise UserError(f"{kind}={name}: cannot import '{module}' ({error})") from error
     except AttributeError as error:
         raise UserError(f"{kind}={name}: module '{module}' has no '{attribute}'") from error

@@ -20,7 +20,7 @@ from lab.nets.recipe import build
 from lab.progress import Progress, Silent
 from lab.records.environment import environment
 from lab.records.places import OVER, Job
-from lab.records.results import read_metrics, write_atomically, write_json
+from lab.records.results import finite, read_metrics, write_atomically, write_json
 from lab.records.writer import MetricsWriter, summarise
 from lab.training.checkpoint import load_checkpoint, pack
 from lab.training.fit import Member, evaluate, fit
@@ -76,6 +76,7 @@ def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bo
         result["error"] = f"{type(error).__name__}: {error}"
     finally:
         progress.close()
+    result = finite(result)
     try:
         write_json(folder / "result.json", result)
     except OSError as error:  # a full disk: the folder then says nothing, so the next start does the run again

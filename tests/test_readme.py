@@ -31,6 +31,7 @@ def test_the_readme_has_two_set_up_commands_that_ci_runs() -> None:
     assert all(" ".join(command) in gate for command in made)
 
 
+@pytest.mark.slow
 def test_every_command_of_the_readme_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import pickle
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -57,7 +58,7 @@ def _decode_once(folder: Path, entries: list[os.DirEntry[str]]) -> Tensor:
     if cache.exists():
         try:
             return torch.load(cache, weights_only=True)
-        except (OSError, RuntimeError, EOFError) as error:
+        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
             warnings.warn(f"{cache} is damaged ({error}) and is made anew", stacklevel=2)
     images = _decode([entry.path for entry in entries])
     try:
@@ -90,10 +91,12 @@ def _decode(paths: list[str]) -> Tensor:
 
 def _decode_one(path: str) -> np.ndarray:
     """One picture as (h, w) uint8 if it is grey, else (h, w, 3)."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with Image.open(path) as picture:
+            if picture.mode.startswith("I;16"):  # 16-bit grey, which Pillow would cut at 255
+                return (np.asarray(picture) // 257).astype(np.uint8)
             return np.asarray(picture if picture.mode == "L" else picture.convert("RGB"))
-    except (UnidentifiedImageError, OSError) as error:
+    except (OSError, ValueError, SyntaxError) as error:  # what Pillow's plugins raise for a damaged file
         raise UserError(f"data=folder: {path} cannot be read as a picture ({error})") from error

@@ -1,7 +1,6 @@
 """Data sets by name. A source is a function from the folder of files to all its pictures and labels in memory."""
 
 import contextlib
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -66,11 +65,14 @@ def folder(root: Path) -> Source:
     if not (root / "test").is_dir():
         return split_test(*train)
     test = read_folder(root / "test")
-    if train[2] != test[2] or train[0].shape[1:] != test[0].shape[1:]:
+    if train[2] != test[2]:
+        alone = ", ".join(sorted({*train[2]} ^ {*test[2]}))
         raise UserError(
-            f"data=folder: {root / 'train'} holds {len(train[2])} classes of {tuple(train[0].shape[1:])}, but "
-            f"{root / 'test'} holds {len(test[2])} of {tuple(test[0].shape[1:])}; both need the same"
+            f"data=folder: train and test under {root} need the same classes; only one of them has: {alone}"
         )
+    if train[0].shape[1:] != test[0].shape[1:]:
+        shapes = " and ".join(str(tuple(part[0].shape[1:])) for part in (train, test))
+        raise UserError(f"data=folder: train and test under {root} need pictures of one shape (c, h, w), not {shapes}")
     return Source(train[0], train[1], test[0], test[1], train[2])
 
 
@@ -97,17 +99,24 @@ def split_test(images: Tensor, labels: Tensor, classes: tuple[str, ...]) -> Sour
 
 def _torchvision_pair(name: str, root: Path, files: list[Path]) -> tuple:
     """Training and test part of a torchvision class, downloaded and checked by it where they are not there yet."""
+    missing = [folder for folder in (files[0].parent, *files[0].parent.parents) if not folder.exists()]
+    wanted = ", ".join(path.name for path in files)
     try:
         with contextlib.redirect_stdout(sys.stderr):  # its progress lines are not part of our answer
             make = getattr(torchvision().datasets, name)
             return make(root, train=True, download=True), make(root, train=False, download=True)
     except (OSError, RuntimeError) as error:
-        with contextlib.suppress(OSError):  # the empty folders that the attempt made
-            os.removedirs(files[0].parent)
-        wanted, reason = ", ".join(path.name for path in files), " ".join(str(error).split())
+        with contextlib.suppress(OSError):
+            for folder in missing:  # the empty folders that the attempt made
+                folder.rmdir()
         raise UserError(
-            f"data={name.lower()}: the files are not under {root} and could not be downloaded; "
-            f"put {wanted} into {files[0].parent}, or name the folder above with data.root= ({reason})"
+            f"data={name.lower()}: the files are not under {root} and could not be downloaded; put {wanted} into "
+            f"{files[0].parent}, or name the folder above with data.root= ({' '.join(str(error).split())})"
+        ) from error
+    except ValueError as error:
+        raise UserError(
+            f"data={name.lower()}: a file under {root} is damaged ({error}); delete the folder {files[0].parent.name}, "
+            f"then they are downloaded again, or put {wanted} there"
         ) from error
 
 

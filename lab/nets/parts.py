@@ -183,7 +183,7 @@ def _projection(before: Shape, after: Shape) -> nn.Module:
         return nn.Identity()
     if len(before) == 1 and len(after) == 1:
         return nn.Linear(before[0], after[0])
-    if len(before) == 3 and len(after) == 3 and after[1] and after[2]:
+    if len(before) == 3 and len(after) == 3 and 0 < after[1] <= before[1] and 0 < after[2] <= before[2]:
         strides = (before[1] // after[1], before[2] // after[2])
         if (before[1] // strides[0], before[2] // strides[1]) == after[1:]:
             pool = nn.Identity() if strides == (1, 1) else nn.AvgPool2d(strides)

@@ -141,6 +141,8 @@ def _fit(make: Callable[[], nn.Module], shape: Shape, where: str) -> tuple[nn.Mo
     """Makes a layer and passes two examples of `shape` through it; returns the layer and the shape that comes out."""
     try:
         layer = make()
+        if not isinstance(layer, nn.Module):
+            raise TypeError(f"it must make a torch module, not a {type(layer).__name__}")
         training = layer.training
         with torch.no_grad():
             after = layer.eval()(torch.zeros(2, *shape)).shape[1:]

@@ -29,7 +29,7 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
         return None
     try:
         return torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
         aside = path.with_name(path.name + ".damaged")
         os.replace(path, aside)
         warnings.warn(f"{path} is damaged ({error}); set aside as {aside.name}, starting over", stacklevel=2)

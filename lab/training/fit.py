@@ -60,6 +60,7 @@ class Member:
             "step": self.step,
             "train_seconds": self.train_seconds,
             "num_images": self.num_images,
+            "status": self.status,
             "totals": self.totals,
             "rng": rng_state(self.device),
         }
@@ -69,6 +70,7 @@ class Member:
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.train_seconds, self.num_images = state["step"], state["train_seconds"], state["num_images"]
+        self.status = "running" if state["status"] == "interrupted" else state["status"]
         self.totals.copy_(state["totals"])
         set_rng_state(state["rng"], self.device)
 

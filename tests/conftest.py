@@ -1,0 +1,36 @@
+"""What several test files share. Torch is imported where it is used, so that tests without it start at once."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the nets are tiny, and xdist fills the cores
+
+if TYPE_CHECKING:
+    from lab.records.places import Job
+
+MakeJob = Callable[..., "Job"]
+
+
+@pytest.fixture
+def make_job(tmp_path: Path) -> MakeJob:
+    """`make_job("outputs", {"model.depth": 3})`: a run of 20 steps on 120 tiny pictures, 6 steps an epoch."""
+    from lab.config import RunConfig
+    from lab.records.places import Job, run_folder
+
+    def make(out: str = "outputs", changes: dict[str, Any] | None = None) -> "Job":
+        config = RunConfig(out=str(tmp_path / out))
+        changes = changes or {}
+        small = {"data.name": "own_parts:tiny", "model.widths": [4], "model.depth": 2}
+        short = {"train.steps": 20, "train.batch_size": 20, "train.eval_every": 0.5, "train.device": "cpu"}
+        for key, value in (small | short | changes).items():
+            group, _, name = key.rpartition(".")
+            owner = getattr(config, group) if group else config
+            assert hasattr(owner, name), key
+            setattr(owner, name, value)
+        return Job(config, run_folder(config, changes), changes, [f"{k}={v}" for k, v in changes.items()], "lab train")
+
+    return make

@@ -1,0 +1,191 @@
+"""Schedules and optimizers agree with torch's own and with the formulas on paper."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from lab.config import OptimizerConfig, UserError
+from lab.training.optimizers import OPTIMIZERS, make_optimizer
+from lab.training.schedules import SCHEDULES, make_schedule
+
+N = 40
+
+
+def torch_rates(scheduler_class, **settings) -> list[float]:
+    """What torch's scheduler makes of a peak rate of 1, step by step, from 0 to N."""
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.9)
+    scheduler = scheduler_class(optimizer, **settings)
+    rates = [optimizer.param_groups[0]["lr"]]
+    for _ in range(N):
+        optimizer.step()
+        scheduler.step()
+        rates.append(optimizer.param_groups[0]["lr"])
+    return rates
+
+
+def our_rates(name: str, warmup_frac: float = 0.0) -> list[float]:
+    schedule = make_schedule(name, warmup_frac)
+    return [schedule(i / N) for i in range(N + 1)]
+
+
+@pytest.mark.parametrize(
+    ("name", "start", "middle", "end"),
+    [("constant", 1, 1, 1), ("step", 1, 0.1, 0.01), ("cosine", 1, 0.5, 0), ("one_cycle", 1 / 25, None, 1 / 25e4)],
+)
+def test_start_middle_and_end(name: str, start: float, middle: float | None, end: float) -> None:
+    rates = our_rates(name)
+    assert rates[0] == pytest.approx(start)
+    assert rates[-1] == pytest.approx(end)
+    assert middle is None or rates[N // 2] == pytest.approx(middle)
+
+
+def test_step_falls_at_a_half_and_at_three_quarters() -> None:
+    schedule = make_schedule("step", 0.0)
+    before = [schedule(progress - 1e-9) for progress in (0.5, 0.75, 1.0)]
+    assert before == pytest.approx([1, 0.1, 0.01])
+
+
+def test_cosine_is_torchs() -> None:
+    theirs = torch_rates(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=N)
+    assert our_rates("cosine") == pytest.approx(theirs, abs=1e-12)
+
+
+@pytest.mark.parametrize("rise", [0.3, 0.5])
+def test_one_cycle_is_torchs(rise: float) -> None:
+    # torch counts N + 1 rates and puts the peak at pct_start * total_steps - 1
+    pct_start = (rise * N + 1) / (N + 1)
+    one_cycle = torch.optim.lr_scheduler.OneCycleLR
+    theirs = torch_rates(one_cycle, max_lr=1.0, total_steps=N + 1, pct_start=pct_start, anneal_strategy="cos")
+    assert our_rates("one_cycle", rise) == pytest.approx(theirs, abs=1e-9)
+
+
+def test_one_cycle_rises_for_three_tenths_unless_told() -> None:
+    assert our_rates("one_cycle") == our_rates("one_cycle", 0.3)
+    assert max(our_rates("one_cycle")) == our_rates("one_cycle")[12] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("name", ["constant", "step", "cosine"])
+@pytest.mark.parametrize("warmup_frac", [0.1, 0.25, 0.9])
+def test_warm_up_rises_in_a_line_and_then_the_schedule_begins(name: str, warmup_frac: float) -> None:
+    schedule = make_schedule(name, warmup_frac)
+    rising = [schedule(warmup_frac * i / 10) for i in range(11)]
+    assert rising == pytest.approx([i / 10 for i in range(11)])
+    assert rising == sorted(rising)
+    for progress in (0.0, 0.3, 0.8, 1.0):
+        assert schedule(warmup_frac + progress * (1 - warmup_frac)) == pytest.approx(
+            SCHEDULES[name](progress), abs=1e-9
+        )
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+@pytest.mark.parametrize("warmup_frac", [0.0, 0.2])
+def test_no_schedule_leaves_zero_to_one(name: str, warmup_frac: float) -> None:
+    assert all(0 <= rate <= 1 + 1e-12 for rate in our_rates(name, warmup_frac))
+
+
+@pytest.mark.parametrize("warmup_frac", [-0.1, 1.0, math.nan])
+def test_a_warm_up_out_of_range_is_named(warmup_frac: float) -> None:
+    with pytest.raises(UserError, match=r"schedule\.warmup_frac=.* is out of range; allowed: at least 0 and below 1"):
+        make_schedule("cosine", warmup_frac)
+
+
+def test_an_unknown_schedule_is_named() -> None:
+    with pytest.raises(
+        UserError, match=r"schedule\.name=cosin is unknown \(did you mean 'cosine'\?\); there are: const"
+    ):
+        make_schedule("cosin", 0.0)
+
+
+def test_own_schedule_is_a_function_of_progress() -> None:
+    assert make_schedule("math:sqrt", 0.0)(0.25) == 0.5
+    assert make_schedule("math:sqrt", 0.5)(0.625) == 0.5
+
+
+# Optimizers: three steps of each formula, written out; weight decay acts on the weight and not on the bias
+
+LR, MU, DECAY = 0.1, 0.8, 0.05
+
+Formula = list[Tensor]  # the gradients that have been seen so far, the newest last
+
+
+def sgd(w: Tensor, grads: Formula, decay: float) -> Tensor:
+    return w - LR * grads[-1]
+
+
+def momentum(w: Tensor, grads: Formula, decay: float) -> Tensor:
+    return w - LR * velocity(grads)
+
+
+def nag(w: Tensor, grads: Formula, decay: float) -> Tensor:
+    return w - LR * (grads[-1] + MU * velocity(grads))
+
+
+def adam(w: Tensor, grads: Formula, decay: float) -> Tensor:
+    t = len(grads)
+    m = sum((1 - MU) * MU ** (t - 1 - i) * g for i, g in enumerate(grads)) / (1 - MU**t)
+    v = sum((1 - 0.999) * 0.999 ** (t - 1 - i) * g**2 for i, g in enumerate(grads)) / (1 - 0.999**t)
+    return w - LR * m / (v**0.5 + 1e-8)
+
+
+def adamw(w: Tensor, grads: Formula, decay: float) -> Tensor:
+    return adam(w * (1 - LR * decay), grads, decay)
+
+
+def velocity(grads: Formula) -> Tensor:
+    v = torch.zeros_like(grads[0])
+    for g in grads:
+        v = MU * v + g
+    return v
+
+
+@pytest.mark.parametrize("decay", [0.0, DECAY])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_steps_follow_the_formula(name: str, decay: float) -> None:
+    torch.manual_seed(0)
+    model = nn.Linear(3, 2).double()
+    optimizer = make_optimizer(model, OptimizerConfig(name, lr=LR, weight_decay=decay, momentum=MU))
+    values = {"weight": model.weight.detach().clone(), "bias": model.bias.detach().clone()}
+    seen: dict[str, Formula] = {"weight": [], "bias": []}
+    for _ in range(3):
+        x = torch.randn(5, 3, dtype=torch.float64)
+        optimizer.zero_grad()
+        model(x).square().sum().backward()
+        for key, parameter in model.named_parameters():
+            acting = decay if key == "weight" else 0.0
+            assert parameter.grad is not None
+            coupled = 0.0 if name == "adamw" else acting * values[key]
+            seen[key].append(parameter.grad.clone() + coupled)
+            values[key] = globals()[name](values[key], seen[key], acting)
+        optimizer.step()
+        for key, parameter in model.named_parameters():
+            torch.testing.assert_close(parameter.detach(), values[key], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_biases_and_norms_do_not_decay(name: str) -> None:
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 2))
+    before = {key: parameter.detach().clone() for key, parameter in model.named_parameters()}
+    optimizer = make_optimizer(model, OptimizerConfig(name, lr=LR, weight_decay=DECAY))
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    changed = {key for key, parameter in model.named_parameters() if not torch.equal(parameter, before[key])}
+    assert changed == {"0.weight", "3.weight"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"lr": 0.0}, r"optimizer\.lr=0\.0 is out of range; allowed: above 0"),
+        ({"lr": math.nan}, r"optimizer\.lr=nan is out of range"),
+        ({"weight_decay": -1.0}, r"optimizer\.weight_decay=-1\.0 is out of range; allowed: at least 0"),
+        ({"momentum": 1.0}, r"optimizer\.momentum=1\.0 is out of range; allowed: at least 0 and below 1"),
+        ({"name": "nag", "momentum": 0.0}, r"optimizer\.momentum=0\.0 is out of range; allowed: above 0 for nag"),
+        ({"name": "adan"}, r"optimizer\.name=adan is unknown \(did you mean 'adam'\?\); there are: sgd, momentum,"),
+    ],
+)
+def test_a_bad_setting_is_named(settings: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        make_optimizer(nn.Linear(2, 2), OptimizerConfig(**settings))

@@ -1,0 +1,333 @@
+"""The loop learns, repeats itself to the bit, goes on where it stopped, and says how it ended."""
+
+import itertools
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import MakeJob
+from torch import nn
+
+from lab.config import UserError
+from lab.data.batches import Order
+from lab.records.results import read_metrics, write_atomically
+from lab.run import assemble, run
+from lab.training.checkpoint import load_checkpoint, pack
+from lab.training.fit import evaluate, fit
+
+CPU = torch.device("cpu")
+
+# A net in which everything that can go wrong in a resumed run does something: dropout, batch norm, momenta, a schedule.
+LIVELY = {
+    "model.block": "conv-norm-act-drop-pool",
+    "model.norm": "batch",
+    "optimizer.name": "adamw",
+    "optimizer.lr": 0.01,
+    "schedule.name": "one_cycle",
+}
+
+
+def stop_after(steps: int) -> Callable[[], bool]:
+    count = itertools.count(1)
+    return lambda: next(count) >= steps
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    """The logged steps without the clock."""
+    return [{key: value for key, value in row.items() if key != "seconds"} for row in read_metrics(folder)]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "checkpoint.pt", weights_only=True)["model"]
+
+
+def assert_same_end(one: Path, other: Path) -> None:
+    """Both runs logged the same numbers and ended with the same weights and statistics, to the bit."""
+    assert rows(one) == rows(other)
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_it_learns(make_job: MakeJob) -> None:
+    changes = {"data.name": "synthetic", "train.steps": 60, "train.batch_size": 64, "train.eval_every": 100.0}
+    result = run(make_job(changes={**changes, "optimizer.lr": 0.01}))
+    assert result["status"] == "finished"
+    assert result["metrics"]["val/accuracy"]["last"] > 0.9
+    assert result["metrics"]["test/accuracy"]["last"] > 0.9
+    assert result["metrics"]["train/loss"]["last"] < 1.0
+
+
+def test_a_run_repeats_itself_to_the_bit(make_job: MakeJob) -> None:
+    one, other, another = make_job("one", LIVELY), make_job("other", LIVELY), make_job("one", {**LIVELY, "seed": 1})
+    run(one)
+    torch.rand(7)  # whatever the process drew before
+    run(other)
+    assert_same_end(one.folder, other.folder)
+    run(another)
+    assert rows(one.folder) != rows(another.folder)
+
+
+@pytest.mark.parametrize("stops", [[1], [7], [6], [19], [4, 9, 2]], ids=str)
+def test_a_resumed_run_equals_an_uninterrupted_one(make_job: MakeJob, stops: list[int]) -> None:
+    """Stopped in the midst of an epoch, between two reports, at one, or several times."""
+    whole, parts = make_job("whole", LIVELY), make_job("parts", LIVELY)
+    run(whole)
+    for done, steps in zip(itertools.accumulate(stops), stops, strict=True):
+        result = run(parts, should_stop=stop_after(steps))
+        assert (result["status"], result["steps"]) == ("interrupted", done)
+        torch.rand(7)
+    assert run(parts)["status"] == "finished"
+    assert_same_end(whole.folder, parts.folder)
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(make_job: MakeJob, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, killed = make_job("whole", LIVELY), make_job("killed", {**LIVELY, "train.checkpoint_every": 0.0})
+    run(whole)
+    run(killed, should_stop=stop_after(5))
+    batch = Order.batch
+
+    def die_at_step_11(order: Order, step: int) -> Any:
+        if step == 11:
+            raise KeyboardInterrupt
+        return batch(order, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Order, "batch", die_at_step_11)
+        with pytest.raises(KeyboardInterrupt):
+            run(killed)
+    assert not (killed.folder / "result.json").exists()  # what the first start left does not hold any more
+    assert load_checkpoint(killed.folder / "checkpoint.pt", CPU)["step"] == 11  # pyright: ignore[reportOptionalSubscript]
+    run(killed)
+    assert_same_end(whole.folder, killed.folder)
+
+
+def test_a_divergent_run_says_so(make_job: MakeJob) -> None:
+    job = make_job(changes={"optimizer.name": "sgd", "optimizer.lr": 1e30})
+    result = run(job)
+    assert result["status"] == "diverged"
+    assert result["steps"] < 20
+    assert read_metrics(job.folder)[-1]["train/loss"] is None
+    assert job.is_over()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_run_with_a_checkpoint(
+    make_job: MakeJob, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    job, batch, before = make_job(), Order.batch, signal.getsignal(number)
+
+    def interrupt_at_step_4(order: Order, step: int) -> Any:
+        if step == 4:
+            os.kill(os.getpid(), number)
+        return batch(order, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Order, "batch", interrupt_at_step_4)
+        result = run(job)
+    assert (result["status"], result["steps"]) == ("interrupted", 5)
+    assert load_checkpoint(job.folder / "checkpoint.pt", CPU)["step"] == 5  # pyright: ignore[reportOptionalSubscript]
+    assert signal.getsignal(number) is before
+    assert not job.is_over()
+    assert run(job)["status"] == "finished"
+    assert signal.getsignal(number) is before
+
+
+def test_a_stop_at_the_last_step_is_no_interruption(make_job: MakeJob) -> None:
+    assert run(make_job(), should_stop=stop_after(20))["status"] == "finished"
+
+
+def test_epochs_become_steps(make_job: MakeJob) -> None:
+    job = make_job(changes={"train.steps": None, "train.epochs": 2.5, "train.eval_every": 1.0})
+    assert run(job)["steps"] == 15
+    assert [(row["step"], row["epoch"]) for row in read_metrics(job.folder)] == [(6, 1), (12, 2), (15, 2.5)]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "allowed"),
+    [
+        ("train.epochs", 0.0, "above 0"),
+        ("train.steps", 0, "1 or more"),
+        ("train.eval_every", 0.0, "above 0"),
+        ("train.eval_limit", 0, "1 or more"),
+        ("train.checkpoint_every", -1.0, "0 or more"),
+        ("train.clip_norm", -1.0, "0 .off. or more"),
+        ("seed", -1, "0 or more"),
+    ],
+)
+def test_a_value_out_of_range_is_named(make_job: MakeJob, key: str, value: float, allowed: str) -> None:
+    with pytest.raises(UserError, match=rf"{key}={value} is out of range; allowed: {allowed}"):
+        assemble(make_job(changes={key: value}).config)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("train.device", "gpu", r"train\.device=gpu is not on this machine; there are: auto, cpu"),
+        ("train.precision", "fp16", r"train\.precision=fp16 is unknown .*there are: fp32, bf16"),
+    ],
+)
+def test_an_unknown_device_or_precision_is_named(make_job: MakeJob, key: str, value: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        assemble(make_job(changes={key: value}).config)
+
+
+def test_nets_that_differ_see_the_same_batches(make_job: MakeJob) -> None:
+    one = assemble(make_job(changes={"model.block": "conv-act-pool"}).config).member
+    other = assemble(make_job(changes={"model.block": "linear-norm-act-drop", "optimizer.name": "sgd"}).config).member
+    for step in (0, 5, 6, 13):
+        for first, second in zip(one.batch(step), other.batch(step), strict=True):
+            assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("name", ["recipe", "own_parts:whole_net"])
+def test_first_weights_depend_on_the_seed_alone(make_job: MakeJob, name: str) -> None:
+    def first_weights(seed: int, world: int) -> torch.Tensor:
+        torch.manual_seed(world)
+        model = assemble(make_job(changes={"model.name": name, "seed": seed}).config).model
+        return nn.utils.parameters_to_vector(model.parameters())
+
+    assert torch.equal(first_weights(seed=0, world=1), first_weights(seed=0, world=2))
+    assert not torch.equal(first_weights(seed=0, world=1), first_weights(seed=1, world=1))
+
+
+def test_the_rate_follows_the_schedule(make_job: MakeJob) -> None:
+    job = make_job(changes={"schedule.name": "cosine", "schedule.warmup_frac": 0.5, "optimizer.lr": 0.02})
+    run(job)
+    rates = {row["step"]: row["train/lr"] for row in read_metrics(job.folder)}
+    assert rates[6] == pytest.approx(0.02 * 5 / 10)  # the rate with which the sixth step was taken
+    assert rates[12] == pytest.approx(0.02 * (1 + torch.cos(torch.tensor(torch.pi * 0.1)).item()) / 2)
+
+
+def step_length(make_job: MakeJob, clip_norm: float) -> float:
+    """How far one step of plain SGD at rate 1 moves the weights: the norm of the gradient it used."""
+    changes = {"train.steps": 1, "optimizer.name": "sgd", "optimizer.lr": 1.0, "train.clip_norm": clip_norm}
+    parts = assemble(make_job(changes=changes).config)
+    before = nn.utils.parameters_to_vector(parts.model.parameters()).detach().clone()
+    fit([parts.member], 60.0, lambda: False)
+    return (nn.utils.parameters_to_vector(parts.model.parameters()) - before).norm().item()
+
+
+def test_the_gradient_is_clipped_to_its_norm(make_job: MakeJob) -> None:
+    free = step_length(make_job, 0.0)
+    assert free > 0.1
+    assert step_length(make_job, 0.1) == pytest.approx(0.1, rel=1e-3)
+    assert step_length(make_job, 2 * free) == pytest.approx(free, rel=1e-5)
+
+
+def test_bf16_trains_alike_but_not_the_same(make_job: MakeJob) -> None:
+    exact, coarse = make_job(), make_job(changes={"train.precision": "bf16"})
+    run(exact)
+    assert run(coarse)["status"] == "finished"
+    first, second = (rows(job.folder)[-1]["train/loss"] for job in (exact, coarse))
+    assert first != second
+    assert first == pytest.approx(second, rel=0.1)
+    assert all(value.dtype == torch.float32 for value in weights(coarse.folder).values())
+
+
+def test_channels_last_changes_only_the_rounding(make_job: MakeJob) -> None:
+    # no dropout, which draws in the order of memory, and no Adam, which makes a step of any rounding
+    changes = {
+        "data.name": "synthetic",
+        "model.block": "conv-norm-act-pool",
+        "optimizer.name": "sgd",
+        "optimizer.lr": 0.1,
+    }
+    jobs = [make_job(changes={**changes, "train.channels_last": value}) for value in (False, True)]
+    images, _ = assemble(jobs[1].config).member.batch(0)
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    assert not images.is_contiguous()
+    for job in jobs:
+        run(job)
+    first, second = (weights(job.folder) for job in jobs)
+    for key in first:
+        torch.testing.assert_close(first[key], second[key], rtol=1e-3, atol=1e-4)
+
+
+def test_an_evaluation_does_not_depend_on_its_batches(make_job: MakeJob) -> None:
+    parts = assemble(make_job(changes=LIVELY).config)
+    parts.model.train()
+    before = {key: value.clone() for key, value in parts.model.state_dict().items()}
+    whole = evaluate(parts.model, parts.data.test.batches(1000))
+    pieces = evaluate(parts.model, parts.data.test.batches(7))
+    assert pieces["accuracy"] == whole["accuracy"]
+    assert pieces["loss"] == pytest.approx(whole["loss"], rel=1e-5)
+    assert all(torch.equal(value, before[key]) for key, value in parts.model.state_dict().items())
+
+
+def test_the_net_trains_on_after_an_evaluation(make_job: MakeJob) -> None:
+    member = assemble(make_job(changes=LIVELY).config).member
+    modes = []
+    member.report = lambda row: modes.append(member.model.training)
+    member.model.register_forward_pre_hook(lambda module, _: modes.append(module.training))
+    fit([member], 60.0, lambda: False)
+    assert modes[:5] == [True, True, True, False, True]  # three steps, an evaluation, its report
+
+
+def test_two_members_train_as_they_would_alone(make_job: MakeJob) -> None:
+    def ends(*seeds: int) -> list[torch.Tensor]:
+        parts = [assemble(make_job(changes={"seed": seed}).config) for seed in seeds]
+        fit([part.member for part in parts], 60.0, lambda: False)
+        assert [part.member.status for part in parts] == ["finished"] * len(seeds)
+        return [nn.utils.parameters_to_vector(part.model.parameters()) for part in parts]
+
+    for together, alone in zip(ends(1, 2), ends(1) + ends(2), strict=True):
+        assert torch.equal(together, alone)
+
+
+# Checkpoints
+
+STATE = {"model": {"weight": torch.arange(600.0)}, "step": 3, "names": ["a", "b"], "rate": 0.1}
+
+
+def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    assert load_checkpoint(path, CPU) is None
+    write_atomically(path, pack(STATE))
+    state = load_checkpoint(path, CPU)
+    assert state is not None
+    assert torch.equal(state["model"].pop("weight"), torch.arange(600.0))
+    assert state == {**STATE, "model": {}}
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_a_checkpoint_never_runs_code(tmp_path: Path) -> None:
+    torch.save({"model": print}, tmp_path / "checkpoint.pt")
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert load_checkpoint(tmp_path / "checkpoint.pt", CPU) is None
+
+
+def flip(content: bytes) -> bytes:
+    """One letter of a name inside the pickle is no UTF-8 any more."""
+    place = content.index(b"names")
+    return content[:place] + b"\xff" + content[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda content: b"", lambda content: b"no checkpoint", lambda content: content[:900], flip],
+    ids=["empty", "text", "cut", "flip"],
+)
+def test_a_damaged_checkpoint_is_set_aside(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    path = tmp_path / "checkpoint.pt"
+    write_atomically(path, pack(STATE))
+    content = damage(path.read_bytes())
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match=r"(?s)checkpoint\.pt is damaged .*set aside as checkpoint\.pt\.damaged"):
+        assert load_checkpoint(path, CPU) is None
+    assert not path.exists()
+    assert (tmp_path / "checkpoint.pt.damaged").read_bytes() == content
+
+
+def test_a_run_with_a_damaged_checkpoint_starts_over(make_job: MakeJob) -> None:
+    whole, broken = make_job("whole", LIVELY), make_job("broken", LIVELY)
+    run(whole)
+    run(broken, should_stop=stop_after(7))
+    (broken.folder / "checkpoint.pt").write_bytes(b"PK")
+    with pytest.warns(UserWarning, match="starting over"):
+        run(broken)
+    assert_same_end(whole.folder, broken.folder)
