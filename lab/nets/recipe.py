@@ -11,7 +11,13 @@ import torch
 from torch import nn
 
 from lab.config import ModelConfig, UserError, check_range, choose, nearest
-from lab.nets.parts import ACTS, DROPS, HEADS, NORMS, POOLS, SKIPS, Shape
+from lab.nets.acts import ACTS
+from lab.nets.drops import DROPS
+from lab.nets.heads import HEADS
+from lab.nets.norms import NORMS
+from lab.nets.parts import Shape
+from lab.nets.pools import POOLS
+from lab.nets.skips import SKIPS
 
 Word = Callable[[ModelConfig, int, Shape], nn.Module]
 
