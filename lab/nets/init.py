@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList
 
 from lab.config import UserError, check_range, choose
 
@@ -65,14 +66,19 @@ INITS: dict[str, Scheme] = {
     "zeros": zeros,
 }
 
-# Our names for what nn.init.calculate_gain knows; for the rest (gelu, elu, silu) ReLU's gain is the usual stand-in.
-_GAIN_NAMES = {
-    "identity": "linear",
-    "relu": "relu",
-    "leaky_relu": "leaky_relu",
-    "selu": "selu",
-    "tanh": "tanh",
-    "sigmoid": "sigmoid",
+# What nn.init.calculate_gain is asked for each activation; ReLU's gain is the usual stand-in for the rest.
+_GAINS: dict[str, tuple[str, float | None]] = {
+    "identity": ("linear", None),
+    "leaky_relu": ("leaky_relu", 0.01),
+    "prelu": ("leaky_relu", 0.25),
+    "rrelu": ("leaky_relu", (1 / 8 + 1 / 3) / 2),
+    "selu": ("selu", None),
+    "sigmoid": ("sigmoid", None),
+    "hard_sigmoid": ("sigmoid", None),
+    "tanh": ("tanh", None),
+    "tanh_linear": ("tanh", None),
+    "hard_tanh": ("tanh", None),
+    "scaled_tanh": ("linear", None),  # 1.7159 is its gain already
 }
 
 
@@ -83,8 +89,9 @@ def fan_in(weight: Tensor) -> int:
 
 @torch.no_grad()
 def initialise(model: nn.Module, name: str, gain: str, act: str, seed: int) -> None:
-    """Sets every parameter of `model`: weights by the scheme `name`, biases to zero, norms to the identity.
+    """Sets every parameter of `model`: weights by the scheme `name`, biases to zero, the rest by `reset_parameters`.
 
+    That method is torch's convention: norms become the identity, PReLU starts at 0.25, a highway's gate nearly shut.
     Random numbers are drawn on the CPU, so that a seed gives the same weights on every device.
 
     Args:
@@ -102,20 +109,20 @@ def initialise(model: nn.Module, name: str, gain: str, act: str, seed: int) -> N
     generator = torch.Generator().manual_seed(seed)
     done: set[Tensor] = set()
     for module in model.modules():
-        for key, parameter in module.named_parameters(recurse=False):
-            assert parameter not in done, f"{key} is shared by two layers"
-            done.add(parameter)
-            if key == "bias":
-                nn.init.zeros_(parameter)
-            elif isinstance(module, nn.Conv2d | nn.Linear):
-                fresh = torch.empty(parameter.shape, device="cpu")
-                scheme(fresh, factor, generator)
-                parameter.copy_(fresh)
-            elif isinstance(module, nn.PReLU):
-                nn.init.constant_(parameter, 0.25)
-            else:  # the gain of a norm
-                assert parameter.ndim == 1, f"no rule for {type(module).__name__}.{key}"
-                nn.init.ones_(parameter)
+        own = dict(module.named_parameters(recurse=False))
+        assert done.isdisjoint(own.values()), f"{type(module).__name__} shares a parameter with another layer"
+        done.update(own.values())
+        if isinstance(module, nn.Conv2d | nn.Linear | ParametrizationList):  # the last holds their raw weight
+            for key, parameter in own.items():
+                if key == "bias":
+                    nn.init.zeros_(parameter)
+                elif key in ("weight", "original"):
+                    fresh = torch.empty(parameter.shape, device="cpu")
+                    scheme(fresh, factor, generator)
+                    parameter.copy_(fresh)
+        elif own and hasattr(module, "reset_parameters"):
+            module.reset_parameters()  # pyright: ignore[reportCallIssue]
+        # What neither rule reaches, in a user's own layers, keeps the start that its author gave it.
     assert done == set(model.parameters())
 
 
@@ -128,7 +135,7 @@ def parse_gain(gain: str, act: str) -> float | None:
     if gain == "paper":
         return None
     if gain == "auto":
-        return nn.init.calculate_gain(_GAIN_NAMES.get(act, "relu"))  # pyright: ignore[reportArgumentType]
+        return nn.init.calculate_gain(*_GAINS.get(act, ("relu", None)))  # pyright: ignore[reportArgumentType]
     try:
         number = float(gain)
     except ValueError:
