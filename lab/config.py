@@ -57,6 +57,10 @@ class ModelConfig:
     bias: bool = True
     """Whether convolutions and linear layers inside the blocks have a bias."""
 
+    weight_std: bool = False
+    """Whether the word `conv` standardises its weights: zero mean and unit variance a filter, at every use (Qiao et al.
+    2019). Its outputs then grow with the filter's size, so a norm should follow."""
+
     act: str = "relu"
     """Activation of the word `act` (`lab list acts`)."""
 
@@ -67,13 +71,14 @@ class ModelConfig:
     """Pooling of the word `pool`, 2x2 with stride 2 (`lab list pools`)."""
 
     drop: str = "dropout"
-    """Kind of the word `drop` (`lab list drops`)."""
+    """Kind of the word `drop` (`lab list drops`). `dropconnect` acts on the conv or linear before it in the block."""
 
     drop_rate: float = 0.5
     """Probability of dropping, in [0, 1)."""
 
     skip: str = "none"
-    """What wraps every block: `none`, or `add` (x + block(x), with a 1x1 projection where the shape changes)."""
+    """What wraps every block (`lab list skips`), with a 1x1 projection where `add` or `gate` change the shape; `concat`
+    adds the stage's width to what reaches the block."""
 
     head: str = "flatten"
     """What turns the last feature maps into the classifier's input: `flatten`, `gap` (global average), `gmp` (global
