@@ -88,7 +88,13 @@ class ModelConfig:
     """Initialisation of all weights (`lab list inits`); biases start at zero, norms at the identity."""
 
     init_gain: str = "paper"
-    """`paper`: the gain of the scheme's own paper; `auto`: from the activation (`nn.init.calculate_gain`); a number."""
+    """`paper`: the gain of the scheme's own paper; `auto`: from the activation (`nn.init.calculate_gain`); a number
+    above 0. For `constant`, `normal`, `uniform` and `exponential` the number is the value, standard deviation, bound or
+    mean itself, 0.01 for `paper`."""
+
+    init_fan: str = "in"
+    """Whose variance `he_normal` and `he_uniform` keep: `in` the activations', by the inputs of a unit; `out` the
+    gradients', by the units that an input reaches."""
 
 
 @dataclass

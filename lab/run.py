@@ -141,11 +141,12 @@ def assemble(config: RunConfig) -> Parts:
     data = load(config.data, config.seed, device)
     order = Order(data.train, train.batch_size, config.seed)
     steps, log_every = durations(config, order.steps_per_epoch)
+    net, seed = config.model, derive_seed(config.seed, "init")
     with torch.random.fork_rng(devices=[]):  # layers draw weights when they are made; `initialise` has the last word
-        model = build(config.model, data.shape, len(data.classes))
-    if config.model.name == "recipe":
-        seed = derive_seed(config.seed, "init")
-        initialise(model, config.model.init, config.model.init_gain, config.model.act, seed)
+        torch.manual_seed(seed)  # a user's own layers may keep what they drew
+        model = build(net, data.shape, len(data.classes))
+        if net.name == "recipe":
+            initialise(model, net.init, net.init_gain, net.act, seed, net.init_fan)
     memory_format = torch.channels_last if train.channels_last else torch.contiguous_format
     model = model.to(device=device).to(memory_format=memory_format)  # pyright: ignore[reportCallIssue]
     optimizer = make_optimizer(model, config.optimizer)
