@@ -119,7 +119,24 @@ class ScheduleConfig:
 
     warmup_frac: float = 0.0
     """Share of the run over which the rate rises linearly from 0 before the schedule starts, in [0, 1). For `one_cycle`
-    it is the rising share of the cycle (0.3 if left at 0)."""
+    it is the rising share of the cycle (0.3 if left at 0); `noam` and `warmup_cosine` always rise (0.1 if left at 0).
+    """
+
+    milestones: list[float] = field(default_factory=lambda: [0.5, 0.75])
+    """Where `multistep` lowers the rate: shares of the run, each in (0, 1)."""
+
+    factor: float = 0.1
+    """What `multistep` multiplies the rate with at each milestone, in (0, 1]."""
+
+    low: float = 0.01
+    """Where `exponential` ends, and what the cycles of `triangular` and `triangular2` start from and return to: a
+    multiplier in (0, 1]."""
+
+    power: float = 2.0
+    """Exponent of `poly`, above 0; 1 is `linear`."""
+
+    cycles: int = 4
+    """Cycles of `cosine_restarts`, `triangular` and `triangular2` in the run, at least 1."""
 
 
 @dataclass

@@ -150,7 +150,7 @@ def assemble(config: RunConfig) -> Parts:
     memory_format = torch.channels_last if train.channels_last else torch.contiguous_format
     model = model.to(device=device).to(memory_format=memory_format)  # pyright: ignore[reportCallIssue]
     optimizer = make_optimizer(model, config.optimizer)
-    schedule = make_schedule(config.schedule.name, config.schedule.warmup_frac)
+    schedule = make_schedule(**vars(config.schedule))
     runner: Any = torch.compile(model) if train.compile else model
 
     def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
