@@ -25,6 +25,7 @@ TABLES = {
     "inits": ("nets/init.py", "INITS"),
     "optimizers": ("training/optimizers.py", "OPTIMIZERS"),
     "schedules": ("training/schedules.py", "SCHEDULES"),
+    "clips": ("training/clipping.py", "CLIPS"),
 }
 """Where each kind of part is looked up: file and name of the dict literal."""
 

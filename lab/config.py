@@ -106,10 +106,11 @@ class OptimizerConfig:
     """Peak learning rate, above 0; the schedule multiplies it."""
 
     weight_decay: float = 0.0
-    """Weight decay, at least 0; not applied to biases and norms. Coupled (an L2 gradient) except in `adamw`."""
+    """Weight decay, at least 0; not applied to biases and norms. Coupled (an L2 gradient) except in `adamw` and
+    `sign_sgd`."""
 
     momentum: float = 0.9
-    """Momentum of `momentum` and `nag` and beta1 of the Adam family, in [0, 1); `sgd` has none."""
+    """Momentum of `momentum` and `nag` and beta1 of the Adam family, in [0, 1); the others have none."""
 
 
 @dataclass
@@ -171,8 +172,15 @@ class TrainConfig:
     compile: bool = False
     """Whether to run the net through `torch.compile`: pays on a GPU, and on long runs."""
 
+    clip: str = "norm"
+    """How the gradient is clipped (`lab list clips`): `norm` acts where `train.clip_norm` is above 0, `value` cuts at
+    `train.clip_value`, `sign` keeps the signs alone, `none` does nothing."""
+
     clip_norm: float = 0.0
-    """Largest global norm of the gradient, above which it is scaled down; 0 turns clipping off."""
+    """Largest global norm of the gradient under `train.clip=norm`, above which it is scaled down; 0 turns that off."""
+
+    clip_value: float = 1.0
+    """Largest absolute value of an entry of the gradient under `train.clip=value`, above 0."""
 
     checkpoint_every: float = 60.0
     """Seconds between two checkpoints, at least 0 (0: at every step)."""

@@ -23,6 +23,7 @@ from lab.records.places import OVER, Job
 from lab.records.results import read_metrics, write_atomically, write_json
 from lab.records.writer import MetricsWriter, summarise
 from lab.training.checkpoint import load_checkpoint, pack
+from lab.training.clipping import make_clip
 from lab.training.fit import Member, evaluate, fit
 from lab.training.optimizers import make_optimizer
 from lab.training.schedules import make_schedule
@@ -171,7 +172,7 @@ def assemble(config: RunConfig) -> Parts:
         steps_per_epoch=order.steps_per_epoch,
         device=device,
         autocast=autocast,
-        clip_norm=train.clip_norm,
+        clip=make_clip(train),
     )
     return Parts(data, model, member)
 
@@ -182,7 +183,6 @@ def durations(config: RunConfig, steps_per_epoch: int) -> tuple[int, int]:
     check_range("train.epochs", train.epochs, train.epochs > 0, "above 0")
     check_range("train.eval_every", train.eval_every, train.eval_every > 0, "above 0")
     check_range("train.checkpoint_every", train.checkpoint_every, train.checkpoint_every >= 0, "0 or more")
-    check_range("train.clip_norm", train.clip_norm, train.clip_norm >= 0, "0 (off) or more")
     if train.steps is not None:
         check_range("train.steps", train.steps, train.steps >= 1, "1 or more")
     if train.eval_limit is not None:
