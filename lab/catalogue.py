@@ -16,15 +16,16 @@ TABLES = {
     "data": ("data/sources.py", "SOURCES"),
     "scales": ("data/batches.py", "SCALES"),
     "words": ("nets/recipe.py", "WORDS"),
-    "acts": ("nets/parts.py", "ACTS"),
-    "norms": ("nets/parts.py", "NORMS"),
-    "pools": ("nets/parts.py", "POOLS"),
-    "drops": ("nets/parts.py", "DROPS"),
-    "skips": ("nets/parts.py", "SKIPS"),
-    "heads": ("nets/parts.py", "HEADS"),
+    "acts": ("nets/acts.py", "ACTS"),
+    "norms": ("nets/norms.py", "NORMS"),
+    "pools": ("nets/pools.py", "POOLS"),
+    "drops": ("nets/drops.py", "DROPS"),
+    "skips": ("nets/skips.py", "SKIPS"),
+    "heads": ("nets/heads.py", "HEADS"),
     "inits": ("nets/init.py", "INITS"),
     "optimizers": ("training/optimizers.py", "OPTIMIZERS"),
     "schedules": ("training/schedules.py", "SCHEDULES"),
+    "clips": ("training/clipping.py", "CLIPS"),
 }
 """Where each kind of part is looked up: file and name of the dict literal."""
 

@@ -57,6 +57,10 @@ class ModelConfig:
     bias: bool = True
     """Whether convolutions and linear layers inside the blocks have a bias."""
 
+    weight_std: bool = False
+    """Whether the word `conv` standardises its weights: zero mean and unit variance a filter, at every use (Qiao et al.
+    2019). Its outputs then grow with the filter's size, so a norm should follow."""
+
     act: str = "relu"
     """Activation of the word `act` (`lab list acts`)."""
 
@@ -67,13 +71,14 @@ class ModelConfig:
     """Pooling of the word `pool`, 2x2 with stride 2 (`lab list pools`)."""
 
     drop: str = "dropout"
-    """Kind of the word `drop` (`lab list drops`)."""
+    """Kind of the word `drop` (`lab list drops`). `dropconnect` acts on the conv or linear before it in the block."""
 
     drop_rate: float = 0.5
     """Probability of dropping, in [0, 1)."""
 
     skip: str = "none"
-    """What wraps every block: `none`, or `add` (x + block(x), with a 1x1 projection where the shape changes)."""
+    """What wraps every block (`lab list skips`), with a 1x1 projection where `add` or `gate` change the shape; `concat`
+    adds the stage's width to what reaches the block."""
 
     head: str = "flatten"
     """What turns the last feature maps into the classifier's input: `flatten`, `gap` (global average), `gmp` (global
@@ -83,7 +88,13 @@ class ModelConfig:
     """Initialisation of all weights (`lab list inits`); biases start at zero, norms at the identity."""
 
     init_gain: str = "paper"
-    """`paper`: the gain of the scheme's own paper; `auto`: from the activation (`nn.init.calculate_gain`); a number."""
+    """`paper`: the gain of the scheme's own paper; `auto`: from the activation (`nn.init.calculate_gain`); a number
+    above 0. For `constant`, `normal`, `uniform` and `exponential` the number is the value, standard deviation, bound or
+    mean itself, 0.01 for `paper`."""
+
+    init_fan: str = "in"
+    """Whose variance `he_normal` and `he_uniform` keep: `in` the activations', by the inputs of a unit; `out` the
+    gradients', by the units that an input reaches."""
 
 
 @dataclass
@@ -95,10 +106,11 @@ class OptimizerConfig:
     """Peak learning rate, above 0; the schedule multiplies it."""
 
     weight_decay: float = 0.0
-    """Weight decay, at least 0; not applied to biases and norms. Coupled (an L2 gradient) except in `adamw`."""
+    """Weight decay, at least 0; not applied to biases and norms. Coupled (an L2 gradient) except in `adamw` and
+    `sign_sgd`."""
 
     momentum: float = 0.9
-    """Momentum of `momentum` and `nag` and beta1 of the Adam family, in [0, 1); `sgd` has none."""
+    """Momentum of `momentum` and `nag` and beta1 of the Adam family, in [0, 1); the others have none."""
 
 
 @dataclass
@@ -108,7 +120,24 @@ class ScheduleConfig:
 
     warmup_frac: float = 0.0
     """Share of the run over which the rate rises linearly from 0 before the schedule starts, in [0, 1). For `one_cycle`
-    it is the rising share of the cycle (0.3 if left at 0)."""
+    it is the rising share of the cycle (0.3 if left at 0); `noam` and `warmup_cosine` always rise (0.1 if left at 0).
+    """
+
+    milestones: list[float] = field(default_factory=lambda: [0.5, 0.75])
+    """Where `multistep` lowers the rate: shares of the run, each in (0, 1)."""
+
+    factor: float = 0.1
+    """What `multistep` multiplies the rate with at each milestone, in (0, 1]."""
+
+    low: float = 0.01
+    """Where `exponential` ends, and what the cycles of `triangular` and `triangular2` start from and return to: a
+    multiplier in (0, 1]."""
+
+    power: float = 2.0
+    """Exponent of `poly`, above 0; 1 is `linear`."""
+
+    cycles: int = 4
+    """Cycles of `cosine_restarts`, `triangular` and `triangular2` in the run, at least 1."""
 
 
 @dataclass
@@ -143,8 +172,15 @@ class TrainConfig:
     compile: bool = False
     """Whether to run the net through `torch.compile`: pays on a GPU, and on long runs."""
 
+    clip: str = "norm"
+    """How the gradient is clipped (`lab list clips`): `norm` acts where `train.clip_norm` is above 0, `value` cuts at
+    `train.clip_value`, `sign` keeps the signs alone, `none` does nothing."""
+
     clip_norm: float = 0.0
-    """Largest global norm of the gradient, above which it is scaled down; 0 turns clipping off."""
+    """Largest global norm of the gradient under `train.clip=norm`, above which it is scaled down; 0 turns that off."""
+
+    clip_value: float = 1.0
+    """Largest absolute value of an entry of the gradient under `train.clip=value`, above 0."""
 
     checkpoint_every: float = 60.0
     """Seconds between two checkpoints, at least 0 (0: at every step)."""

@@ -23,6 +23,7 @@ from lab.records.places import OVER, Job
 from lab.records.results import finite, read_metrics, write_atomically, write_json
 from lab.records.writer import MetricsWriter, summarise
 from lab.training.checkpoint import load_checkpoint, pack
+from lab.training.clipping import make_clip
 from lab.training.fit import Member, evaluate, fit
 from lab.training.optimizers import make_optimizer
 from lab.training.schedules import make_schedule
@@ -142,15 +143,16 @@ def assemble(config: RunConfig) -> Parts:
     data = load(config.data, config.seed, device)
     order = Order(data.train, train.batch_size, config.seed)
     steps, log_every = durations(config, order.steps_per_epoch)
+    net, seed = config.model, derive_seed(config.seed, "init")
     with torch.random.fork_rng(devices=[]):  # layers draw weights when they are made; `initialise` has the last word
-        model = build(config.model, data.shape, len(data.classes))
-    if config.model.name == "recipe":
-        seed = derive_seed(config.seed, "init")
-        initialise(model, config.model.init, config.model.init_gain, config.model.act, seed)
+        torch.manual_seed(seed)  # a user's own layers may keep what they drew
+        model = build(net, data.shape, len(data.classes))
+        if net.name == "recipe":
+            initialise(model, net.init, net.init_gain, net.act, seed, net.init_fan)
     memory_format = torch.channels_last if train.channels_last else torch.contiguous_format
     model = model.to(device=device).to(memory_format=memory_format)  # pyright: ignore[reportCallIssue]
     optimizer = make_optimizer(model, config.optimizer)
-    schedule = make_schedule(config.schedule.name, config.schedule.warmup_frac)
+    schedule = make_schedule(**vars(config.schedule))
     runner: Any = torch.compile(model) if train.compile else model
 
     def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -171,7 +173,7 @@ def assemble(config: RunConfig) -> Parts:
         steps_per_epoch=order.steps_per_epoch,
         device=device,
         autocast=autocast,
-        clip_norm=train.clip_norm,
+        clip=make_clip(train),
     )
     return Parts(data, model, member)
 
@@ -182,7 +184,6 @@ def durations(config: RunConfig, steps_per_epoch: int) -> tuple[int, int]:
     check_range("train.epochs", train.epochs, train.epochs > 0, "above 0")
     check_range("train.eval_every", train.eval_every, train.eval_every > 0, "above 0")
     check_range("train.checkpoint_every", train.checkpoint_every, train.checkpoint_every >= 0, "0 or more")
-    check_range("train.clip_norm", train.clip_norm, train.clip_norm >= 0, "0 (off) or more")
     if train.steps is not None:
         check_range("train.steps", train.steps, train.steps >= 1, "1 or more")
     if train.eval_limit is not None:

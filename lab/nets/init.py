@@ -1,15 +1,21 @@
 """Initialisation as one function over the built net: every parameter is set exactly once, from one generator."""
 
 import math
+import warnings
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.nn.utils.parametrize import ParametrizationList
 
-from lab.config import UserError, check_range, choose
+from lab.config import ModelConfig, UserError, check_range, choose
 
 Scheme = Callable[[Tensor, float | None, Generator], object]
 """Fills a weight, (out, in) or (out, in, k, k), in place. A gain of None means the one of the scheme's own paper."""
+
+Fan = Callable[[Tensor], int]
+"""Connections of a unit, counted from its weight."""
 
 
 def xavier_uniform(weight: Tensor, gain: float | None, generator: Generator) -> None:
@@ -22,15 +28,15 @@ def xavier_normal(weight: Tensor, gain: float | None, generator: Generator) -> N
     nn.init.xavier_normal_(weight, gain or 1.0, generator)
 
 
-def he_uniform(weight: Tensor, gain: float | None, generator: Generator) -> None:
-    """U(-a, a) with a = gain sqrt(3 / fan_in), gain sqrt(2) (He et al. 2015)."""
-    bound = (gain or math.sqrt(2)) * math.sqrt(3 / fan_in(weight))
+def he_uniform(weight: Tensor, gain: float | None, generator: Generator, fan: Fan) -> None:
+    """U(-a, a) with a = gain sqrt(3 / fan), gain sqrt(2), fan by `model.init_fan` (He et al. 2015)."""
+    bound = (gain or math.sqrt(2)) * math.sqrt(3 / fan(weight))
     nn.init.uniform_(weight, -bound, bound, generator)
 
 
-def he_normal(weight: Tensor, gain: float | None, generator: Generator) -> None:
-    """N(0, s^2) with s = gain / sqrt(fan_in), gain sqrt(2) (He et al. 2015)."""
-    nn.init.normal_(weight, 0.0, (gain or math.sqrt(2)) / math.sqrt(fan_in(weight)), generator)
+def he_normal(weight: Tensor, gain: float | None, generator: Generator, fan: Fan) -> None:
+    """N(0, s^2) with s = gain / sqrt(fan), gain sqrt(2), fan by `model.init_fan` (He et al. 2015)."""
+    nn.init.normal_(weight, 0.0, (gain or math.sqrt(2)) / math.sqrt(fan(weight)), generator)
 
 
 def lecun_normal(weight: Tensor, gain: float | None, generator: Generator) -> None:
@@ -49,30 +55,73 @@ def torch_default(weight: Tensor, gain: float | None, generator: Generator) -> N
     nn.init.uniform_(weight, -bound, bound, generator)
 
 
+def dirac(weight: Tensor, gain: float | None, generator: Generator) -> None:
+    """The identity times gain, 1: unit i is its input i, units beyond the inputs are zero (Zagoruyko 2017)."""
+    nn.init.dirac_(weight) if weight.ndim > 2 else nn.init.eye_(weight)
+    weight.mul_(gain or 1.0)
+
+
 def zeros(weight: Tensor, gain: float | None, generator: Generator) -> None:
     """All weights zero: every unit of a layer stays equal for ever."""
     nn.init.zeros_(weight)
 
 
-INITS: dict[str, Scheme] = {
+def constant(weight: Tensor, gain: float | None, generator: Generator) -> None:
+    """All weights equal to the gain, 0.01: every unit of a layer stays equal for ever."""
+    nn.init.constant_(weight, gain or 0.01)
+
+
+def normal(weight: Tensor, gain: float | None, generator: Generator) -> None:
+    """N(0, s^2) with s the gain, 0.01, whatever the size of the layer (Krizhevsky et al. 2012)."""
+    nn.init.normal_(weight, 0.0, gain or 0.01, generator)
+
+
+def uniform(weight: Tensor, gain: float | None, generator: Generator) -> None:
+    """U(-a, a) with a the gain, 0.01, whatever the size of the layer."""
+    bound = gain or 0.01
+    nn.init.uniform_(weight, -bound, bound, generator)
+
+
+def exponential(weight: Tensor, gain: float | None, generator: Generator) -> None:
+    """Exponential with mean the gain, 0.01: all weights positive, so that signals grow with depth."""
+    weight.exponential_(1 / (gain or 0.01), generator=generator)
+
+
+INITS: dict[str, Scheme | Callable[[Tensor, float | None, Generator, Fan], object]] = {
     "xavier_uniform": xavier_uniform,
     "xavier_normal": xavier_normal,
     "he_uniform": he_uniform,
     "he_normal": he_normal,
     "lecun_normal": lecun_normal,
     "orthogonal": orthogonal,
+    "dirac": dirac,
     "torch_default": torch_default,
     "zeros": zeros,
+    "constant": constant,
+    "normal": normal,
+    "uniform": uniform,
+    "exponential": exponential,
 }
 
-# Our names for what nn.init.calculate_gain knows; for the rest (gelu, elu, silu) ReLU's gain is the usual stand-in.
-_GAIN_NAMES = {
-    "identity": "linear",
-    "relu": "relu",
-    "leaky_relu": "leaky_relu",
-    "selu": "selu",
-    "tanh": "tanh",
-    "sigmoid": "sigmoid",
+BY_FAN = (he_uniform, he_normal)
+"""The schemes that `model.init_fan` tells which way to count."""
+
+BY_NUMBER = (constant, normal, uniform, exponential)
+"""The schemes for which the gain is the value, spread, bound or mean itself; an activation has no say there."""
+
+# What nn.init.calculate_gain is asked for each activation; ReLU's gain is the usual stand-in for the rest.
+_GAINS: dict[str, tuple[str, float | None]] = {
+    "identity": ("linear", None),
+    "leaky_relu": ("leaky_relu", 0.01),
+    "prelu": ("leaky_relu", 0.25),
+    "rrelu": ("leaky_relu", (1 / 8 + 1 / 3) / 2),
+    "selu": ("selu", None),
+    "sigmoid": ("sigmoid", None),
+    "hard_sigmoid": ("sigmoid", None),
+    "tanh": ("tanh", None),
+    "tanh_linear": ("tanh", None),
+    "hard_tanh": ("tanh", None),
+    "scaled_tanh": ("linear", None),  # 1.7159 is its gain already
 }
 
 
@@ -81,10 +130,19 @@ def fan_in(weight: Tensor) -> int:
     return weight[0].numel()
 
 
-@torch.no_grad()
-def initialise(model: nn.Module, name: str, gain: str, act: str, seed: int) -> None:
-    """Sets every parameter of `model`: weights by the scheme `name`, biases to zero, norms to the identity.
+def fan_out(weight: Tensor) -> int:
+    """Units that one input reaches: the rows of a linear layer's weight, times kernel area for a convolution's."""
+    return weight[:, 0].numel()
 
+
+FANS: dict[str, Fan] = {"in": fan_in, "out": fan_out}
+
+
+@torch.no_grad()
+def initialise(model: nn.Module, name: str, gain: str, act: str, seed: int, fan: str = ModelConfig.init_fan) -> None:
+    """Sets every parameter of `model`: weights by the scheme `name`, biases to zero, the rest by `reset_parameters`.
+
+    That method is torch's convention: norms become the identity, PReLU starts at 0.25, a highway's gate nearly shut.
     Random numbers are drawn on the CPU, so that a seed gives the same weights on every device.
 
     Args:
@@ -93,29 +151,37 @@ def initialise(model: nn.Module, name: str, gain: str, act: str, seed: int) -> N
         gain: `paper`, `auto` (from the activation `act`, `nn.init.calculate_gain`) or a positive number.
         act: the activation's name, for `auto`.
         seed: seed of the generator.
+        fan: `in` or `out`, for the schemes of `BY_FAN`.
 
     Raises:
         UserError: an unknown name or a bad gain.
     """
     scheme = choose("model.init", name, INITS)
     factor = parse_gain(gain, act)
+    count = choose("model.init_fan", fan, FANS)
+    if scheme in BY_FAN:
+        scheme = partial(scheme, fan=count)
+    elif fan != ModelConfig.init_fan:
+        warnings.warn(f"model.init_fan={fan} has no effect on model.init={name}", stacklevel=2)
+    if scheme in BY_NUMBER and gain == "auto":
+        raise UserError(f"model.init_gain=auto says nothing to model.init={name}; allowed: paper, or a number above 0")
     generator = torch.Generator().manual_seed(seed)
     done: set[Tensor] = set()
     for module in model.modules():
-        for key, parameter in module.named_parameters(recurse=False):
-            assert parameter not in done, f"{key} is shared by two layers"
-            done.add(parameter)
-            if key == "bias":
-                nn.init.zeros_(parameter)
-            elif isinstance(module, nn.Conv2d | nn.Linear):
-                fresh = torch.empty(parameter.shape, device="cpu")
-                scheme(fresh, factor, generator)
-                parameter.copy_(fresh)
-            elif isinstance(module, nn.PReLU):
-                nn.init.constant_(parameter, 0.25)
-            else:  # the gain of a norm
-                assert parameter.ndim == 1, f"no rule for {type(module).__name__}.{key}"
-                nn.init.ones_(parameter)
+        own = dict(module.named_parameters(recurse=False))
+        assert done.isdisjoint(own.values()), f"{type(module).__name__} shares a parameter with another layer"
+        done.update(own.values())
+        if isinstance(module, nn.Conv2d | nn.Linear | ParametrizationList):  # the last holds their raw weight
+            for key, parameter in own.items():
+                if key == "bias":
+                    nn.init.zeros_(parameter)
+                elif key in ("weight", "original"):
+                    fresh = torch.empty(parameter.shape, device="cpu")
+                    scheme(fresh, factor, generator)
+                    parameter.copy_(fresh)
+        elif own and hasattr(module, "reset_parameters"):
+            module.reset_parameters()  # pyright: ignore[reportCallIssue]
+        # What neither rule reaches, in a user's own layers, keeps the start that its author gave it.
     assert done == set(model.parameters())
 
 
@@ -128,7 +194,7 @@ def parse_gain(gain: str, act: str) -> float | None:
     if gain == "paper":
         return None
     if gain == "auto":
-        return nn.init.calculate_gain(_GAIN_NAMES.get(act, "relu"))  # pyright: ignore[reportArgumentType]
+        return nn.init.calculate_gain(*_GAINS.get(act, ("relu", None)))  # pyright: ignore[reportArgumentType]
     try:
         number = float(gain)
     except ValueError:

@@ -11,7 +11,14 @@ import torch
 from torch import nn
 
 from lab.config import ModelConfig, UserError, check_range, choose, nearest
-from lab.nets.parts import ACTS, DROPS, HEADS, NORMS, POOLS, SKIPS, Shape
+from lab.nets.acts import ACTS
+from lab.nets.drops import DROPS
+from lab.nets.heads import HEADS
+from lab.nets.norms import NORMS
+from lab.nets.parts import Shape
+from lab.nets.pools import POOLS
+from lab.nets.skips import SKIPS
+from lab.nets.weights import DropConnect, standardise
 
 Word = Callable[[ModelConfig, int, Shape], nn.Module]
 
@@ -20,7 +27,8 @@ def conv(config: ModelConfig, width: int, shape: Shape) -> nn.Module:
     """A convolution to the stage's width, `model.kernel` wide, that keeps height and width."""
     if len(shape) != 3:
         raise ValueError("conv needs feature maps (c, h, w)")
-    return nn.Conv2d(shape[0], width, config.kernel, padding="same", bias=config.bias)
+    layer = nn.Conv2d(shape[0], width, config.kernel, padding="same", bias=config.bias)
+    return standardise(layer) if config.weight_std else layer
 
 
 def linear(config: ModelConfig, width: int, shape: Shape) -> nn.Module:
@@ -83,6 +91,8 @@ def build(config: ModelConfig, in_shape: Shape, num_outputs: int) -> nn.Module:
                     continue
                 where = f"model.block={config.block}: word {place}, '{word}', of stage {i}, block {j}"
                 layer, shape = _fit(partial(WORDS[word], config, width, shape), shape, where)
+                if isinstance(layer, DropConnect):
+                    layer.attach(_last_weighted(block, where))
                 block.add_module(_layer_name(block, word), layer)
             where = f"model.skip={config.skip} of stage {i}, block {j}"
             layer, shape = _fit(partial(wrap, block, before, shape), before, where)
@@ -152,6 +162,14 @@ def _fit(make: Callable[[], nn.Module], shape: Shape, where: str) -> tuple[nn.Mo
     except (RuntimeError, ValueError, TypeError) as error:
         raise UserError(f"{where}, cannot take shape {tuple(shape)}: {error}") from error
     return layer, tuple(after)
+
+
+def _last_weighted(block: nn.Sequential, where: str) -> nn.Conv2d | nn.Linear:
+    """The last conv or linear of an unfinished block; a pooling with weights is not meant."""
+    for name, layer in reversed(list(block.named_children())):
+        if name.rstrip("0123456789") in WEIGHTED:
+            return next(module for module in layer.modules() if isinstance(module, nn.Conv2d | nn.Linear))
+    raise UserError(f"{where}, is model.drop=dropconnect, which needs one of {', '.join(WEIGHTED)} before it")
 
 
 def _layer_name(block: nn.Sequential, word: str) -> str:

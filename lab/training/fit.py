@@ -37,7 +37,8 @@ class Member:
     steps_per_epoch: int
     device: torch.device
     autocast: torch.dtype | None = None
-    clip_norm: float = 0.0
+    clip: Callable[[list[nn.Parameter]], None] | None = None
+    """Clips the gradients in place, before the optimizer's step."""
 
     step: int = 0
     train_seconds: float = 0.0
@@ -126,8 +127,8 @@ def train_step(member: Member) -> None:
         loss = F.cross_entropy(logits, labels)
     member.optimizer.zero_grad(set_to_none=True)
     loss.backward()
-    if member.clip_norm:
-        nn.utils.clip_grad_norm_(member.model.parameters(), member.clip_norm)
+    if member.clip is not None:
+        member.clip(list(member.model.parameters()))
     member.optimizer.step()
     member.step += 1
     with torch.no_grad():

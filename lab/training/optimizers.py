@@ -1,4 +1,4 @@
-"""Optimizers by name: torch's own, over two groups of parameters, with and without weight decay."""
+"""Optimizers by name: torch's own wherever it has one, over two groups of parameters, with and without weight decay."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +10,22 @@ from torch.optim import Optimizer
 from lab.config import OptimizerConfig, check_range, choose
 
 Groups = list[dict[str, Any]]
+
+
+class SignSGD(Optimizer):
+    """w - lr (sign(g) + weight_decay w): all weights move by the same length (Bernstein et al. 2018)."""
+
+    def __init__(self, groups: Groups, lr: float):
+        super().__init__(groups, {"lr": lr, "weight_decay": 0.0})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """One step for every parameter that has a gradient; `closure` is not supported."""
+        assert closure is None
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    weight.mul_(1 - group["lr"] * group["weight_decay"]).sub_(weight.grad.sign(), alpha=group["lr"])
 
 
 def sgd(groups: Groups, lr: float, momentum: float) -> Optimizer:
@@ -28,6 +44,21 @@ def nag(groups: Groups, lr: float, momentum: float) -> Optimizer:
     return torch.optim.SGD(groups, lr, momentum, nesterov=True)
 
 
+def adagrad(groups: Groups, lr: float, momentum: float) -> Optimizer:
+    """w - lr g / sqrt(sum of all g^2 so far) (Duchi et al. 2011)."""
+    return torch.optim.Adagrad(groups, lr)
+
+
+def adadelta(groups: Groups, lr: float, momentum: float) -> Optimizer:
+    """w - lr g RMS(steps so far) / RMS(g), running means of rate 0.9; lr is 1 in the paper (Zeiler 2012)."""
+    return torch.optim.Adadelta(groups, lr, rho=0.9)
+
+
+def rmsprop(groups: Groups, lr: float, momentum: float) -> Optimizer:
+    """w - lr g / sqrt(running mean of g^2, rate 0.99), without momentum (Tieleman and Hinton 2012)."""
+    return torch.optim.RMSprop(groups, lr, alpha=0.99)
+
+
 def adam(groups: Groups, lr: float, momentum: float) -> Optimizer:
     """Adam (Kingma and Ba 2015), beta2 0.999, weight decay coupled."""
     return torch.optim.Adam(groups, lr, (momentum, 0.999), fused=True)
@@ -38,12 +69,27 @@ def adamw(groups: Groups, lr: float, momentum: float) -> Optimizer:
     return torch.optim.AdamW(groups, lr, (momentum, 0.999), fused=True)
 
 
+def nadam(groups: Groups, lr: float, momentum: float) -> Optimizer:
+    """Adam with Nesterov's momentum, beta2 0.999, weight decay coupled (Dozat 2016)."""
+    return torch.optim.NAdam(groups, lr, (momentum, 0.999))
+
+
+def sign_sgd(groups: Groups, lr: float, momentum: float) -> Optimizer:
+    """w - lr sign(g), without momentum, weight decay decoupled (Bernstein et al. 2018)."""
+    return SignSGD(groups, lr)
+
+
 OPTIMIZERS: dict[str, Callable[[Groups, float, float], Optimizer]] = {
     "sgd": sgd,
     "momentum": momentum_sgd,
     "nag": nag,
+    "adagrad": adagrad,
+    "adadelta": adadelta,
+    "rmsprop": rmsprop,
     "adam": adam,
     "adamw": adamw,
+    "nadam": nadam,
+    "sign_sgd": sign_sgd,
 }
 
 

@@ -1,9 +1,15 @@
-"""Learning-rate schedules: pure functions of progress in [0, 1] that return a multiplier of the peak rate."""
+"""Learning-rate schedules: pure functions of progress in [0, 1] that return a multiplier of the peak rate.
 
+What else a schedule takes bears the name of its field in `ScheduleConfig`. One that takes `warmup_frac` makes its own
+warm-up; the others start after one.
+"""
+
+import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from lab.config import check_range, choose
+from lab.config import ScheduleConfig, check_range, choose
 
 Schedule = Callable[[float], float]
 
@@ -18,42 +24,115 @@ def step(progress: float) -> float:
     return 0.1 ** ((progress >= 0.5) + (progress >= 0.75))
 
 
+def multistep(progress: float, milestones: Sequence[float], factor: float) -> float:
+    """Times `schedule.factor` at each of `schedule.milestones` (torch's MultiStepLR)."""
+    return factor ** sum(progress >= milestone for milestone in milestones)
+
+
+def exponential(progress: float, low: float) -> float:
+    """`schedule.low` to the power of progress, from 1 to `schedule.low` (torch's ExponentialLR)."""
+    return low**progress
+
+
 def cosine(progress: float) -> float:
     """(1 + cos(pi progress)) / 2, from 1 to 0 (Loshchilov and Hutter 2017)."""
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def one_cycle(progress: float, rise: float = 0.3) -> float:
+def warmup_cosine(progress: float, warmup_frac: float) -> float:
+    """Up from 0 in a line for `schedule.warmup_frac` of the run (0.1 if 0), then `cosine` (Goyal et al. 2017)."""
+    return warmed(progress, cosine, warmup_frac or 0.1)
+
+
+def cosine_restarts(progress: float, cycles: int) -> float:
+    """`cosine`, `schedule.cycles` times in a row: SGDR with cycles of one length (Loshchilov and Hutter 2017)."""
+    return cosine(progress * cycles % 1) if progress < 1 else 0.0
+
+
+def linear(progress: float) -> float:
+    """1 - progress, from 1 to 0."""
+    return 1 - progress
+
+
+def poly(progress: float, power: float) -> float:
+    """(1 - progress) to the power of `schedule.power`, from 1 to 0 (Caffe's poly; torch's PolynomialLR)."""
+    return (1 - progress) ** power
+
+
+def one_cycle(progress: float, warmup_frac: float) -> float:
     """From 1/25 up to 1 and down to 1/250,000 by half cosines (Smith and Topin 2018; torch's OneCycleLR)."""
-    low, end = 1 / 25, 1 / 25e4
+    low, end, rise = 1 / 25, 1 / 25e4, warmup_frac or 0.3
     if progress < rise:
         return low + (1 - low) * (1 - cosine(progress / rise))
     return end + (1 - end) * cosine((progress - rise) / (1 - rise))
 
 
-SCHEDULES: dict[str, Schedule] = {"constant": constant, "step": step, "cosine": cosine, "one_cycle": one_cycle}
+def triangular(progress: float, cycles: int, low: float) -> float:
+    """In lines from `schedule.low` to 1 and back, `schedule.cycles` times (Smith 2017; torch's CyclicLR)."""
+    return low + (1 - low) * (1 - abs(2 * (progress * cycles % 1) - 1))
 
 
-def make_schedule(name: str, warmup_frac: float) -> Schedule:
+def triangular2(progress: float, cycles: int, low: float) -> float:
+    """`triangular` whose height above `schedule.low` halves with every cycle (Smith 2017; torch's CyclicLR)."""
+    return low + (triangular(progress, cycles, low) - low) / 2 ** int(progress * cycles)
+
+
+def noam(progress: float, warmup_frac: float) -> float:
+    """Up in a line for `schedule.warmup_frac` (0.1 if 0), then down as 1 / sqrt(progress) (Vaswani et al. 2017)."""
+    peak = warmup_frac or 0.1
+    return progress / peak if progress < peak else math.sqrt(peak / progress)
+
+
+SCHEDULES: dict[str, Callable[..., float]] = {
+    "constant": constant,
+    "step": step,
+    "multistep": multistep,
+    "exponential": exponential,
+    "cosine": cosine,
+    "warmup_cosine": warmup_cosine,
+    "cosine_restarts": cosine_restarts,
+    "linear": linear,
+    "poly": poly,
+    "one_cycle": one_cycle,
+    "triangular": triangular,
+    "triangular2": triangular2,
+    "noam": noam,
+}
+
+
+def warmed(progress: float, schedule: Schedule, warmup_frac: float) -> float:
+    """`schedule` after a linear rise from 0 over the first `warmup_frac` of the run."""
+    if progress < warmup_frac:
+        return progress / warmup_frac
+    return schedule((progress - warmup_frac) / (1 - warmup_frac))
+
+
+def make_schedule(name: str, warmup_frac: float, **knobs: Any) -> Schedule:
     """The schedule `name` after a linear warm-up over the first `warmup_frac` of the run.
 
     Args:
         name: a key of `SCHEDULES`, or a user's own `package.module:attribute`, a function from progress to multiplier.
-        warmup_frac: share of the run, in [0, 1); for `one_cycle` the rising share of the cycle (0.3 if 0).
+        warmup_frac: share of the run, in [0, 1); what it means to a schedule with a warm-up of its own, its line says.
+        knobs: the other fields of `ScheduleConfig`, with its defaults for those that are not given.
 
     Raises:
-        UserError: an unknown name, or a share out of range.
+        UserError: an unknown name, or a value out of range.
     """
     schedule = choose("schedule.name", name, SCHEDULES)
-    check_range("schedule.warmup_frac", warmup_frac, 0 <= warmup_frac < 1, "at least 0 and below 1")
-    if schedule is one_cycle:
-        return lambda progress: one_cycle(progress, warmup_frac or 0.3)
-    if warmup_frac == 0:
-        return schedule
+    config = ScheduleConfig(name, warmup_frac, **knobs)
+    _check(config)
+    known = inspect.signature(schedule).parameters if name in SCHEDULES else {}
+    taken = {key: value for key, value in vars(config).items() if key in known}
+    if "warmup_frac" in taken or warmup_frac == 0:
+        return lambda progress: schedule(progress, **taken)
+    return lambda progress: warmed(progress, lambda rest: schedule(rest, **taken), warmup_frac)
 
-    def warmed(progress: float) -> float:
-        if progress < warmup_frac:
-            return progress / warmup_frac
-        return schedule((progress - warmup_frac) / (1 - warmup_frac))
 
-    return warmed
+def _check(config: ScheduleConfig) -> None:
+    check_range("schedule.warmup_frac", config.warmup_frac, 0 <= config.warmup_frac < 1, "at least 0 and below 1")
+    for milestone in config.milestones:
+        check_range("schedule.milestones", milestone, 0 < milestone < 1, "shares of the run, above 0 and below 1")
+    check_range("schedule.factor", config.factor, 0 < config.factor <= 1, "above 0 and at most 1")
+    check_range("schedule.low", config.low, 0 < config.low <= 1, "above 0 and at most 1")
+    check_range("schedule.power", config.power, config.power > 0, "above 0")
+    check_range("schedule.cycles", config.cycles, config.cycles >= 1, "1 or more")
