@@ -1,7 +1,6 @@
 """A recipe becomes the layers that its words announce, or one message that names word, place and shape."""
 
 import itertools
-import math
 import re
 
 import pytest
@@ -11,9 +10,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lab.config import ModelConfig, UserError
+from lab.nets.acts import ACTS
+from lab.nets.drops import DROPS
+from lab.nets.heads import HEADS
 from lab.nets.init import initialise
-from lab.nets.parts import ACTS, DROPS, HEADS, NORMS, POOLS, SKIPS, Add
+from lab.nets.norms import NORMS
+from lab.nets.pools import POOLS
 from lab.nets.recipe import WORDS, build
+from lab.nets.skips import SKIPS, Add
 
 EVEN_KERNELS = "ignore:Using padding='same' with even kernel"
 
@@ -177,56 +181,6 @@ def test_conv_keeps_height_and_width(kernel: int) -> None:
 def test_bias_can_be_left_out_of_the_blocks() -> None:
     net = build(ModelConfig(block="conv-act-linear-act-linear", widths=[4], depth=4, bias=False), (1, 4, 4), 2)
     assert [name for name, _ in net.named_parameters() if "bias" in name] == ["classifier.bias"]
-
-
-FORMULAS = {
-    "identity": lambda x: x,
-    "relu": lambda x: x if x > 0 else 0,
-    "leaky_relu": lambda x: x if x > 0 else 0.01 * x,
-    "elu": lambda x: x if x > 0 else math.exp(x) - 1,
-    "selu": lambda x: 1.0507009873554805 * (x if x > 0 else 1.6732632423543772 * (math.exp(x) - 1)),
-    "gelu": lambda x: x * (1 + math.erf(x / math.sqrt(2))) / 2,
-    "silu": lambda x: x / (1 + math.exp(-x)),
-    "sigmoid": lambda x: 1 / (1 + math.exp(-x)),
-    "tanh": math.tanh,
-}
-
-
-@pytest.mark.parametrize("name", ACTS)
-def test_activations_are_their_formulas(name: str) -> None:
-    values = [-3.0, -0.5, 0.0, 0.1, 2.0]
-    expected = [FORMULAS[name](x) for x in values]
-    assert ACTS[name]((5,))(torch.tensor(values)).tolist() == pytest.approx(expected, abs=1e-6)
-
-
-@pytest.mark.parametrize(("name", "expected"), [("max", [5.0, 7.0]), ("avg", [2.5, 4.5])])
-def test_pools_halve(name: str, expected: list[float]) -> None:
-    image = torch.tensor([[0.0, 1, 2, 3, 9], [4, 5, 6, 7, 9], [9, 9, 9, 9, 9]])  # the odd row and column are left out
-    assert POOLS[name]((1, 3, 5))(image[None, None]).flatten().tolist() == expected
-
-
-@pytest.mark.parametrize(
-    ("name", "over"),  # the groups that have zero mean and unit variance, in a batch of (n, c, h, w)
-    [("batch", (0, 2, 3)), ("layer", (1, 2, 3)), ("instance", (2, 3)), ("group", (2, 3, 4))],
-)
-def test_norms_of_maps(name: str, over: tuple[int, ...]) -> None:
-    out = NORMS[name]((16, 6, 6))(3 * torch.randn(8, 16, 6, 6) + torch.arange(16.0).view(-1, 1, 1))
-    grouped = out.view(8, 8, 2, 6, 6) if name == "group" else out
-    torch.testing.assert_close(grouped.mean(over), torch.zeros_like(grouped.mean(over)), atol=1e-4, rtol=0)
-    torch.testing.assert_close(grouped.var(over, correction=0), torch.ones_like(grouped.mean(over)), atol=1e-3, rtol=0)
-    assert (out.mean((2, 3)).abs().max() < 1e-4) == (name == "instance")  # the others keep how maps differ
-
-
-@pytest.mark.parametrize(("name", "whole_maps"), [("dropout", False), ("spatial", True)])
-def test_drops_keep_the_mean(name: str, whole_maps: bool) -> None:
-    torch.manual_seed(0)
-    drop = DROPS[name]((50, 8, 8), 0.2)
-    out = drop(torch.ones(40, 50, 8, 8))
-    assert sorted(set(out.flatten().tolist())) == [0.0, 1.25]
-    assert out.mean().item() == pytest.approx(1, abs=0.05)
-    assert bool((out.flatten(2).std(2) == 0).all()) == whole_maps
-    assert torch.equal(drop.eval()(out), out)
-    assert DROPS[name]((50,), 0.2)(torch.ones(40, 50)).mean(0).unique().numel() > 2  # of features, each by itself
 
 
 @pytest.mark.parametrize("act", ["relu", "tanh", "leaky_relu", "sigmoid", "elu"])

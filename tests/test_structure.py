@@ -20,7 +20,7 @@ MAY_IMPORT = {  # of lab, besides themselves
     "vision.py": (),
     "catalogue.py": ("lab.config",),
     "data": ("lab.config", "lab.vision"),
-    "nets": ("lab.config",),
+    "nets": ("lab.config", "lab.vision"),
     "training": ("lab.config",),
     "records": ("lab.config", "lab.__version__", "lab.__file__"),
     "studies": ("lab.config", "lab.records"),
