@@ -167,7 +167,8 @@ class TrainConfig:
     """Arithmetic of the forward pass: `fp32`, or `bf16` (autocast; weights stay fp32)."""
 
     channels_last: bool = False
-    """Memory format of pictures and convolutions: channels last is often faster, same results up to rounding."""
+    """Memory format of pictures and convolutions: channels last is often faster, and rounds differently (dropout
+    draws another mask)."""
 
     compile: bool = False
     """Whether to run the net through `torch.compile`: pays on a GPU, and on long runs."""

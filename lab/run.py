@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -73,8 +74,8 @@ def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bo
     try:
         with stop_signals() as signalled:
             result.update(_train(job, parts, progress, lambda: signalled() or should_stop()))
-    except (OSError, RuntimeError, ValueError) as error:
-        result["error"] = f"{type(error).__name__}: {error}"
+    except Exception as error:  # whatever it is, it is this run's, and the next one may be well
+        result.update(error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
     finally:
         progress.close()
     result = finite(result)

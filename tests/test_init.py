@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lab.config import ModelConfig, UserError
-from lab.nets.init import INITS, initialise
+from lab.nets.init import INITS, initialise, parse_gain
 from lab.nets.recipe import build
 
 LAYERS = {"conv": lambda: nn.Conv2d(128, 96, 3), "linear": lambda: nn.Linear(640, 400)}
@@ -58,6 +58,25 @@ def test_zeros() -> None:
     module = nn.Linear(3, 4)
     initialise(module, "zeros", "paper", "relu", seed=0)
     assert not module.weight.any()
+
+
+GAINS = {  # what torch is asked; ReLU's gain is the stand-in for the rest
+    "identity": ("linear",),
+    "leaky_relu": ("leaky_relu", 0.01),
+    "prelu": ("leaky_relu", 0.25),
+    "selu": ("selu",),
+    "sigmoid": ("sigmoid",),
+    "tanh": ("tanh",),
+}
+
+
+@pytest.mark.parametrize("act", ["relu", "gelu", *GAINS])
+def test_auto_gain_is_torchs(act: str) -> None:
+    expected = nn.init.calculate_gain(*GAINS.get(act, ("relu",)))  # pyright: ignore[reportArgumentType]
+    assert parse_gain("auto", act) == expected
+    module = LAYERS["linear"]()
+    initialise(module, "lecun_normal", "auto", act, seed=0)
+    assert module.weight.std().item() == pytest.approx(expected / math.sqrt(640), rel=0.03)
 
 
 @pytest.mark.parametrize(("gain", "message"), [("much", "there are: paper, auto, or a number"), ("0", "above 0")])

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import pickle
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -58,8 +57,8 @@ def _decode_once(folder: Path, entries: list[os.DirEntry[str]]) -> Tensor:
     if cache.exists():
         try:
             return torch.load(cache, weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-            warnings.warn(f"{cache} is damaged ({error}) and is made anew", stacklevel=2)
+        except Exception as error:  # the pieces of a damaged pickle can raise anything
+            warnings.warn(f"{cache} is damaged ({type(error).__name__}) and is made anew", stacklevel=2)
     images = _decode([entry.path for entry in entries])
     try:
         cache.parent.mkdir(exist_ok=True)
@@ -95,8 +94,13 @@ def _decode_one(path: str) -> np.ndarray:
 
     try:
         with Image.open(path) as picture:
-            if picture.mode.startswith("I;16"):  # 16-bit grey, which Pillow would cut at 255
-                return (np.asarray(picture) // 257).astype(np.uint8)
+            if picture.mode[0] == "I":  # 16-bit grey, which Pillow would cut at 255
+                return (np.asarray(picture).clip(0, 65535) // 257).astype(np.uint8)
             return np.asarray(picture if picture.mode == "L" else picture.convert("RGB"))
-    except (OSError, ValueError, SyntaxError) as error:  # what Pillow's plugins raise for a damaged file
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        Image.DecompressionBombError,
+    ) as error:
         raise UserError(f"data=folder: {path} cannot be read as a picture ({error})") from error

@@ -109,11 +109,12 @@ def _torchvision_pair(name: str, root: Path, files: list[Path]) -> tuple:
         with contextlib.suppress(OSError):
             for folder in missing:  # the empty folders that the attempt made
                 folder.rmdir()
+        reason = " ".join(str(error).split())
         raise UserError(
-            f"data={name.lower()}: the files are not under {root} and could not be downloaded; put {wanted} into "
-            f"{files[0].parent}, or name the folder above with data.root= ({' '.join(str(error).split())})"
+            f"data={name.lower()}: the files under {root} are missing or damaged, and could not be downloaded; "
+            f"put {wanted} into {files[0].parent}, or name the folder above with data.root= ({reason})"
         ) from error
-    except ValueError as error:
+    except (ValueError, AssertionError, TypeError) as error:  # what torchvision's reader makes of a damaged file
         raise UserError(
             f"data={name.lower()}: a file under {root} is damaged ({error}); delete the folder {files[0].parent.name}, "
             f"then they are downloaded again, or put {wanted} there"

@@ -1,5 +1,7 @@
 """Normalisations by name."""
 
+import math
+
 from torch import nn
 
 from lab.nets.parts import Part, Shape
@@ -30,10 +32,10 @@ def instance_norm(shape: Shape) -> nn.Module:
 def group_norm(shape: Shape) -> nn.Module:
     """Groups of maps (or features) of one example: 8 groups, or fewer where 8 does not divide (Wu and He 2018).
 
-    A group of features has at least two, as one by itself would become zero.
+    A group has at least two numbers, as one by itself would become zero.
     """
-    most = 8 if len(shape) == 3 else max(1, min(8, shape[0] // 2))
-    return nn.GroupNorm(next(groups for groups in range(most, 0, -1) if shape[0] % groups == 0), shape[0])
+    fits = (groups for groups in range(8, 1, -1) if shape[0] % groups == 0 and math.prod(shape) // groups >= 2)
+    return nn.GroupNorm(next(fits, 1), shape[0])
 
 
 NORMS: dict[str, Part] = {

@@ -159,7 +159,7 @@ def _fit(make: Callable[[], nn.Module], shape: Shape, where: str) -> tuple[nn.Mo
         layer.train(training)
     except UserError:
         raise
-    except (RuntimeError, ValueError, TypeError) as error:
+    except Exception as error:  # a user's own part can raise anything; the message says which one it was
         raise UserError(f"{where}, cannot take shape {tuple(shape)}: {error}") from error
     return layer, tuple(after)
 

@@ -2,7 +2,6 @@
 
 import io
 import os
-import pickle
 import warnings
 from pathlib import Path
 from typing import Any
@@ -29,8 +28,11 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
         return None
     try:
         return torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # the pieces of a damaged pickle can raise anything
         aside = path.with_name(path.name + ".damaged")
         os.replace(path, aside)
-        warnings.warn(f"{path} is damaged ({error}); set aside as {aside.name}, starting over", stacklevel=2)
+        reason = type(error).__name__
+        warnings.warn(f"{path} is damaged ({reason}); set aside as {aside.name}, starting over", stacklevel=2)
         return None
