@@ -49,6 +49,9 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:  # `lab list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # a full disk, a folder without permission
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
 
 
 def train(words: list[str]) -> int:

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import Any
@@ -57,15 +57,20 @@ def compare_jobs(jobs: list[Job], root: Path) -> int:
     """Prints and writes the comparison of `jobs`; 1 if any of them failed, with a table of those last."""
     from lab.studies.publish import publish
 
-    runs = [run for run in (read_run(job.folder) for job in jobs) if run is not None]
-    failed = [run for run in runs if run.status == "failed"]
-    if len(failed) < len(runs):
+    found = {job.folder: read_run(job.folder) for job in jobs}
+    runs = [run for run in found.values() if run is not None]
+    failed = {
+        folder: "it could not write its result" if run is None else run.result.get("error", "no message")
+        for folder, run in found.items()
+        if run is None or run.status == "failed"
+    }
+    if len(failed) < len(found):
         print()
         publish(runs, vars(jobs[0].config.study), root)
     if failed:
         print(f"\n{len(failed)} of {len(jobs)} runs failed:", file=sys.stderr)
-        for run in failed:
-            print(f"  {run.path.relative_to(root)}: {run.result.get('error', 'no message')}", file=sys.stderr)
+        for folder, message in failed.items():
+            print(f"  {folder.relative_to(root)}: {message}", file=sys.stderr)
     return 1 if failed else 0
 
 
@@ -124,8 +129,9 @@ def _drain(jobs: list[Job], slots: list[ProcessPoolExecutor], open_slot: Any, st
                 result = future.result()
             else:
                 result = {**job.record(), "error": f"{type(error).__name__}: {error}"}
-                job.folder.mkdir(parents=True, exist_ok=True)
-                write_json(job.folder / "result.json", result)
+                with suppress(OSError):  # a disk that is full is told at the end
+                    job.folder.mkdir(parents=True, exist_ok=True)
+                    write_json(job.folder / "result.json", result)
             board.show(job, result)
     board.close()
 

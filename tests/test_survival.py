@@ -107,8 +107,21 @@ def members(group: int) -> list[int]:
 
 def test_a_full_disk_is_one_message(tmp_path: Path) -> None:
     """The file-size limit of the shell stands in for a full disk: writing fails in the middle of a checkpoint."""
-    command = f'ulimit -f 16; exec "{sys.executable}" -m lab train train.epochs=1 out="{tmp_path}"'
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
+    done = with_little_disk(tmp_path, "train.epochs=1")
     assert done.returncode == 1, done.stderr
     assert "failed: OSError: [Errno 27] File too large" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.slow
+def test_a_full_disk_fails_the_runs_of_a_sweep_and_says_so(tmp_path: Path) -> None:
+    done = with_little_disk(tmp_path, "train.epochs=1", "seed=0,1")
+    assert done.returncode == 1, done.stderr
+    assert "2 of 2 runs failed:" in done.stderr
+    assert "File too large" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def with_little_disk(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = f'ulimit -f 16; exec "{sys.executable}" -m lab train {" ".join(words)} out="{folder}"'
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=120)
