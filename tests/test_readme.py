@@ -55,9 +55,7 @@ def test_every_command_of_the_readme_runs(
         else:
             assert main(command[1:]) == 0, shlex.join(command)
     assert verbs == {"train", "compare", "board", "list", "data"}
-    assert re.search(
-        r"^init +depth +n +mean", capsys.readouterr().out, re.MULTILINE
-    )  # what `lab compare` was asked for
+    assert re.search(r"^init +depth +n +mean", capsys.readouterr().out, re.MULTILINE)
 
 
 def assert_board_answers(words: list[str]) -> None:
