@@ -131,9 +131,7 @@ def plan(
         config = composer(list(choice))
         typed_values = {key.lstrip("+"): value for key, _, value in (text.partition("=") for text in [*fixed, *choice])}
         flat = flatten(config)
-        arm = {
-            key: flat.get(key, typed_values[key]) for key in named
-        }  # a group, as `optimizer`, has no value of its own
+        arm = {key: flat.get(key, typed_values[key]) for key in named}  # a group, as `optimizer`, has no value
         root = Path(config.out) / config.name
         for seed in seeds or [f"seed={config.seed}"]:
             one = copy.copy(config)

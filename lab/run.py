@@ -1,7 +1,5 @@
 """One run: the one place that joins the parts. Configuration -> data -> net -> init -> optimizer -> fit -> result."""
 
-import os
-import signal
 import threading
 import time
 import traceback
@@ -16,6 +14,7 @@ from torch import nn
 
 from lab.config import RunConfig, UserError, arm_hash, check_range, choose, derive_seed
 from lab.data.batches import Dataset, Order, load
+from lab.machine import num_cores, on_first_stop_signal
 from lab.nets.init import initialise
 from lab.nets.recipe import build
 from lab.progress import Progress, Silent
@@ -219,11 +218,6 @@ def set_threads(threads: int) -> None:
     torch.set_num_threads(threads or num_cores())
 
 
-def num_cores() -> int:
-    """CPU cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def start_folder(job: Job) -> None:
     """Makes the run's folder, with its configuration; removes what an earlier start may have left to mislead."""
     folder = job.folder
@@ -243,17 +237,5 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
         yield lambda: False
         return
     asked = threading.Event()
-
-    def ask(number: int, frame: object) -> None:
-        asked.set()
-        for one, handler in previous.items():
-            signal.signal(one, handler)
-
-    previous = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
-    for one in previous:
-        signal.signal(one, ask)
-    try:
+    with on_first_stop_signal(asked.set):
         yield asked.is_set
-    finally:
-        for one, handler in previous.items():
-            signal.signal(one, handler)

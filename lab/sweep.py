@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.config import RunConfig, UserError, arm_hash, flatten
+from lab.machine import num_cores, on_first_stop_signal
 from lab.records.places import Job
 from lab.records.results import read_run, write_json
 
@@ -178,8 +179,7 @@ def share_machine(config: RunConfig) -> tuple[int, int]:
     """
     if config.jobs < 0:
         raise UserError(f"jobs={config.jobs} is out of range; allowed: 0 (automatic) or more")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    automatic = cores if config.train.device == "cpu" or not has_gpu() else 1
+    automatic = num_cores() if config.train.device == "cpu" or not has_gpu() else 1
     slots = config.jobs or automatic
     return slots, 1 if slots > 1 else 0
 
@@ -193,18 +193,12 @@ def has_gpu() -> bool:
 def stop_on_signals(stop: Any) -> Iterator[None]:
     """The first SIGINT or SIGTERM asks all runs to stop with a checkpoint; a second one stops at once."""
 
-    def ask(number: int, frame: object) -> None:
+    def ask() -> None:
         stop.value = 1
         print("\nstopping: each run under way writes its checkpoint (again to stop at once)", file=sys.stderr)
-        for one, handler in previous.items():
-            signal.signal(one, handler)
 
-    previous = {one: signal.signal(one, ask) for one in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with on_first_stop_signal(ask):
         yield
-    finally:
-        for one, handler in previous.items():
-            signal.signal(one, handler)
 
 
 # Inside a worker process

@@ -97,10 +97,5 @@ def _decode_one(path: str) -> np.ndarray:
             if picture.mode[0] == "I":  # 16-bit grey, which Pillow would cut at 255
                 return (np.asarray(picture).clip(0, 65535) // 257).astype(np.uint8)
             return np.asarray(picture if picture.mode == "L" else picture.convert("RGB"))
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        Image.DecompressionBombError,
-    ) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise UserError(f"data=folder: {path} cannot be read as a picture ({error})") from error

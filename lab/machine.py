@@ -1,0 +1,32 @@
+"""What the machine gives and asks: CPU cores, and the signals to stop. Knows nothing of the lab, and needs no torch."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+def num_cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@contextmanager
+def on_first_stop_signal(act: Callable[[], None]) -> Iterator[None]:
+    """Calls `act` at the first SIGINT or SIGTERM; a second one acts as if this were not here. Main thread only."""
+
+    def first(number: int, frame: object) -> None:
+        act()
+        put_back()
+
+    def put_back() -> None:
+        for one, handler in previous.items():
+            signal.signal(one, handler)
+
+    previous = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
+    for one in previous:
+        signal.signal(one, first)
+    try:
+        yield
+    finally:
+        put_back()
