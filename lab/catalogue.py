@@ -26,6 +26,8 @@ TABLES = {
     "optimizers": ("training/optimizers.py", "OPTIMIZERS"),
     "schedules": ("training/schedules.py", "SCHEDULES"),
     "clips": ("training/clipping.py", "CLIPS"),
+    "losses": ("training/losses.py", "LOSSES"),
+    "penalties": ("training/penalties.py", "PENALTIES"),
 }
 """Where each kind of part is looked up: file and name of the dict literal."""
 

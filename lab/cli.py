@@ -70,7 +70,9 @@ def compare(words: list[str]) -> int:
     )
     parser.add_argument("folders", metavar="DIR", nargs="+", type=Path, help="a folder with runs, as outputs/NAME")
     parser.add_argument("--by", metavar="KEY", nargs="+", help="the keys that make an arm (those that differ)")
-    parser.add_argument("--metric", metavar="NAME", help="what is compared (the study's own; val/accuracy)")
+    parser.add_argument(
+        "--metric", metavar="NAME", help="what is compared (the study's own, else val/accuracy or val/rmse)"
+    )
     parser.add_argument("--html", metavar="FILE", type=Path, help="where the report goes (DIR/report.html)")
     args = parser.parse_args(words)
     from lab.studies.publish import compare_folders

@@ -127,7 +127,7 @@ class ScheduleConfig:
     """Where `multistep` lowers the rate: shares of the run, each in (0, 1)."""
 
     factor: float = 0.1
-    """What `multistep` multiplies the rate with at each milestone, in (0, 1]."""
+    """What `multistep` multiplies the rate with at each milestone, and `plateau` when its metric stalls, in (0, 1]."""
 
     low: float = 0.01
     """Where `exponential` ends, and what the cycles of `triangular` and `triangular2` start from and return to: a
@@ -139,6 +139,15 @@ class ScheduleConfig:
     cycles: int = 4
     """Cycles of `cosine_restarts`, `triangular` and `triangular2` in the run, at least 1."""
 
+    interval: str = "steps"
+    """How often the rate changes: at all `steps`, or only as new `epochs` begin."""
+
+    metric: str = "val/loss"
+    """What `plateau` watches: a metric of the reports."""
+
+    patience: int = 3
+    """Reports (`train.eval_every`) without improvement that `plateau` bears, at least 0; it acts after the next one."""
+
 
 @dataclass
 class TrainConfig:
@@ -146,10 +155,45 @@ class TrainConfig:
     """Length of the run in passes over the training pictures, above 0. Ignored where `train.steps` is set."""
 
     steps: int | None = None
-    """Length of the run in optimizer steps; overrides `train.epochs`."""
+    """Length of the run in optimizer steps, at least 0; overrides `train.epochs`. 0 measures the net as it starts."""
 
     batch_size: int = 64
     """Pictures a step. The rest of an epoch that does not fill a batch is left out; every epoch draws a new order."""
+
+    max_seconds: float | None = None
+    """Seconds of training after which the run ends, wherever it is; no such end if unset. Above 0. A run that ends by
+    the clock does not repeat itself to the bit."""
+
+    patience: int = 0
+    """Early stopping: reports in a row without a better `train.patience_metric` after which the run ends; 0: off."""
+
+    patience_metric: str = "val/loss"
+    """What early stopping watches: a metric of the reports."""
+
+    restore_best: bool = True
+    """Whether a run with early stopping ends with the weights of its best report; its last point then tells theirs."""
+
+    loss: str = "auto"
+    """What is minimised (`lab list losses`); `auto`: `cross_entropy` for classes, `mse` for numbers."""
+
+    label_smoothing: float = 0.0
+    """Share of each label that `cross_entropy` spreads over all classes while it trains, in [0, 1)."""
+
+    focal_gamma: float = 2.0
+    """Exponent of `focal`, at least 0, which is cross-entropy."""
+
+    penalty: str = "none"
+    """What is added to the loss to keep weights small (`lab list penalties`); biases and norms are left alone. Weight
+    decay (`optimizer.weight_decay`) is the faster way to L2."""
+
+    penalty_weight: float = 1e-4
+    """What `train.penalty` is multiplied with, at least 0."""
+
+    penalty_l1_share: float = 0.5
+    """Share of L1 in the penalty `elastic`, in [0, 1]; the rest is L2."""
+
+    max_norm: float = 0.0
+    """Largest norm of the weights into a unit, to which they are scaled down after every step; 0 turns that off."""
 
     eval_every: float = 1.0
     """Epochs between two logged points (training means, validation, learning rate); the last step always logs."""
@@ -198,8 +242,9 @@ class StudyConfig:
     source: str = ""
     """Where the prediction comes from: paper, section or figure."""
 
-    metric: str = "val/accuracy"
-    """What is compared: a metric of the runs, or `steps_to(val/accuracy >= 0.8)`; a claim may name its own."""
+    metric: str = "auto"
+    """What is compared: a metric of the runs, or `steps_to(val/accuracy >= 0.8)`; a claim may name its own. `auto`:
+    `val/accuracy`, or `val/rmse` where numbers are predicted."""
 
     reference: dict[str, Any] = field(default_factory=dict)
     """The arm that the others are compared with, as `{key: value}`; the first arm of the sweep if empty."""

@@ -16,6 +16,10 @@ class Progress(Protocol):
     def close(self) -> None: ...
 
 
+ASIDE = ("train/lr", "train/weight_norm", "train/near_zero")
+"""What is logged and not shown while a run trains."""
+
+
 class Silent:
     """Says nothing: for runs that train side by side."""
 
@@ -55,7 +59,7 @@ class Console:
 
     def log(self, row: dict[str, Any]) -> None:
         """Shows a logged step."""
-        words = [f"{tag} {value:.4f}" for tag, value in row.items() if "/" in tag and tag != "train/lr"]
+        words = [f"{tag} {value:.4f}" for tag, value in row.items() if "/" in tag and tag not in ASIDE]
         if self._bar is not None:
             self._bar.set_postfix_str("  ".join(words), refresh=False)
         else:

@@ -1,9 +1,10 @@
 """One run: the one place that joins the parts. Configuration -> data -> net -> init -> optimizer -> fit -> result."""
 
+import math
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -25,8 +26,13 @@ from lab.records.writer import MetricsWriter, summarise
 from lab.training.checkpoint import load_checkpoint, pack
 from lab.training.clipping import make_clip
 from lab.training.fit import Member, evaluate, fit
+from lab.training.losses import make_losses
+from lab.training.metrics import make_metrics
 from lab.training.optimizers import make_optimizer
-from lab.training.schedules import make_schedule
+from lab.training.penalties import make_bound, make_penalty
+from lab.training.plateau import make_plateau
+from lab.training.schedules import interval_steps, make_schedule
+from lab.training.stopping import make_stopping
 
 PRECISIONS: dict[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16}
 
@@ -41,6 +47,8 @@ class Parts:
     data: Dataset
     model: nn.Module
     member: Member
+    score: Callable[[Iterable[tuple[torch.Tensor, torch.Tensor]]], dict[str, float]]
+    """Loss and metrics of the model as it stands, over batches of pictures and labels."""
 
 
 def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
@@ -117,11 +125,12 @@ def _train(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[],
     metrics = summarise(read_metrics(folder))
     if member.status in OVER:
         test = parts.data.test.batches(EVAL_BATCH, config.train.eval_limit)
-        scores = evaluate(member.model, test, member.autocast)
+        scores = parts.score(test)
         metrics |= {f"test/{k}": {"last": v, "best": v, "best_step": member.step} for k, v in scores.items()}
     num_images = member.step * config.train.batch_size
     return {
         "status": member.status,
+        "stopped_by": member.stopped_by,
         "metrics": metrics,
         "steps": member.step,
         "train_seconds": round(member.train_seconds, 3),
@@ -149,23 +158,31 @@ def assemble(config: RunConfig) -> Parts:
         model = build(net, data.shape, len(data.classes))
         if net.name == "recipe":
             initialise(model, net.init, net.init_gain, net.act, seed, net.init_fan)
-    memory_format = torch.channels_last if train.channels_last else torch.contiguous_format
+    memory_format = torch.channels_last if train.channels_last and len(data.shape) == 3 else torch.contiguous_format
     model = model.to(device=device).to(memory_format=memory_format)  # pyright: ignore[reportCallIssue]
     optimizer = make_optimizer(model, config.optimizer)
-    schedule = make_schedule(**vars(config.schedule))
+    loss, plain_loss = make_losses(train, bool(data.classes))
+    metrics, eval_metrics = make_metrics(len(data.classes), data.unit)
     runner: Any = torch.compile(model) if train.compile else model
 
     def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
         images, labels = order.batch(step)
         return images.contiguous(memory_format=memory_format), labels
 
+    def score(batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> dict[str, float]:
+        return evaluate(runner, batches, plain_loss, eval_metrics, autocast)
+
+    reported = {"train": metrics.names, "val": eval_metrics.names}
+    tags = [f"{split}/{name}" for split, names in reported.items() for name in ("loss", *names)]
     member = Member(
         model=runner,
         optimizer=optimizer,
-        schedule=schedule,
+        schedule=make_schedule(**vars(config.schedule)),
         lr=config.optimizer.lr,
+        loss=loss,
+        metrics=metrics,
         batch=batch,
-        evaluate=lambda: evaluate(runner, data.val.batches(EVAL_BATCH, train.eval_limit), autocast),
+        evaluate=lambda: score(data.val.batches(EVAL_BATCH, train.eval_limit)),
         report=lambda row: None,
         save=lambda state: None,
         steps=steps,
@@ -173,9 +190,15 @@ def assemble(config: RunConfig) -> Parts:
         steps_per_epoch=order.steps_per_epoch,
         device=device,
         autocast=autocast,
+        rate_every=interval_steps(config.schedule.interval, order.steps_per_epoch),
+        plateau=make_plateau(config.schedule, tags),
         clip=make_clip(train),
+        penalty=make_penalty(train, model),
+        bound=make_bound(train, model),
+        stopping=make_stopping(train, tags),
+        max_seconds=math.inf if train.max_seconds is None else train.max_seconds,
     )
-    return Parts(data, model, member)
+    return Parts(data, model, member, score)
 
 
 def durations(config: RunConfig, steps_per_epoch: int) -> tuple[int, int]:
@@ -185,10 +208,12 @@ def durations(config: RunConfig, steps_per_epoch: int) -> tuple[int, int]:
     check_range("train.eval_every", train.eval_every, train.eval_every > 0, "above 0")
     check_range("train.checkpoint_every", train.checkpoint_every, train.checkpoint_every >= 0, "0 or more")
     if train.steps is not None:
-        check_range("train.steps", train.steps, train.steps >= 1, "1 or more")
+        check_range("train.steps", train.steps, train.steps >= 0, "0 (the net as it starts) or more")
+    if train.max_seconds is not None:
+        check_range("train.max_seconds", train.max_seconds, train.max_seconds > 0, "above 0")
     if train.eval_limit is not None:
         check_range("train.eval_limit", train.eval_limit, train.eval_limit >= 1, "1 or more")
-    steps = train.steps or max(1, round(train.epochs * steps_per_epoch))
+    steps = max(1, round(train.epochs * steps_per_epoch)) if train.steps is None else train.steps
     return steps, max(1, round(train.eval_every * steps_per_epoch))
 
 

@@ -18,6 +18,7 @@ from lab.config import RunConfig, UserError, arm_hash, flatten
 from lab.machine import num_cores, on_first_stop_signal
 from lab.records.places import Job
 from lab.records.results import read_run, write_json
+from lab.studies.metrics import resolve
 
 INTERRUPTED = 130
 """The exit code of a command that Ctrl-C ended."""
@@ -150,10 +151,12 @@ class Board:
     def show(self, job: Job, result: dict[str, Any]) -> None:
         """Says how a run ended."""
         self.done += 1
-        value = result.get("metrics", {}).get(self.metric, {}).get("last")
+        metrics = result.get("metrics", {})
+        metric = resolve(self.metric, metrics)
+        value = metrics.get(metric, {}).get("last")
         words = [f"[{self.done:{len(str(self.total))}d}/{self.total}] {job.folder.parent.name} {job.folder.name}"]
         words.append(result["status"])
-        words += [f"{self.metric} {value:.4f}"] if value is not None else []
+        words += [f"{metric} {value:.4f}"] if value is not None else []
         words += [f"{result['train_seconds']:.1f} s"] if "train_seconds" in result else []
         words += [result["error"]] if "error" in result else []
         if self._bar is None:

@@ -24,7 +24,7 @@ from lab.records.results import find_runs, read_metrics, read_result, read_run, 
 from lab.records.writer import MetricsWriter, summarise
 from lab.run import run
 
-TAGS = ["train/loss", "train/accuracy", "train/lr", "val/loss", "val/accuracy"]
+TAGS = ["train/loss", "train/accuracy", "train/lr", "val/loss", "val/accuracy", "train/weight_norm", "train/near_zero"]
 
 
 def stop_after(steps: int) -> Callable[[], bool]:

@@ -16,14 +16,15 @@ FILES = {path.relative_to(LAB).as_posix(): path for path in sorted(LAB.rglob("*.
 
 MAY_IMPORT = {  # of lab, besides themselves
     "config.py": (),
+    "direction.py": (),
     "progress.py": (),
     "vision.py": (),
     "catalogue.py": ("lab.config",),
     "data": ("lab.config", "lab.vision"),
     "nets": ("lab.config", "lab.vision"),
-    "training": ("lab.config",),
-    "records": ("lab.config", "lab.__version__", "lab.__file__"),
-    "studies": ("lab.config", "lab.records"),
+    "training": ("lab.config", "lab.direction"),
+    "records": ("lab.config", "lab.direction", "lab.__version__", "lab.__file__"),
+    "studies": ("lab.config", "lab.direction", "lab.records"),
     "checks": ("lab.config", "lab.nets"),
 }
 

@@ -17,7 +17,7 @@ from lab.data.batches import Order
 from lab.records.results import read_metrics, write_atomically
 from lab.run import assemble, run
 from lab.training.checkpoint import load_checkpoint, pack
-from lab.training.fit import evaluate, fit
+from lab.training.fit import fit
 
 CPU = torch.device("cpu")
 
@@ -151,7 +151,8 @@ def test_epochs_become_steps(make_job: MakeJob) -> None:
     ("key", "value", "allowed"),
     [
         ("train.epochs", 0.0, "above 0"),
-        ("train.steps", 0, "1 or more"),
+        ("train.steps", -1, "0 .the net as it starts. or more"),
+        ("train.max_seconds", 0.0, "above 0"),
         ("train.eval_every", 0.0, "above 0"),
         ("train.eval_limit", 0, "1 or more"),
         ("train.checkpoint_every", -1.0, "0 or more"),
@@ -252,8 +253,8 @@ def test_an_evaluation_does_not_depend_on_its_batches(make_job: MakeJob) -> None
     parts = assemble(make_job(changes=LIVELY).config)
     parts.model.train()
     before = {key: value.clone() for key, value in parts.model.state_dict().items()}
-    whole = evaluate(parts.model, parts.data.test.batches(1000))
-    pieces = evaluate(parts.model, parts.data.test.batches(7))
+    whole = parts.score(parts.data.test.batches(1000))
+    pieces = parts.score(parts.data.test.batches(7))
     assert pieces["accuracy"] == whole["accuracy"]
     assert pieces["loss"] == pytest.approx(whole["loss"], rel=1e-5)
     assert all(torch.equal(value, before[key]) for key, value in parts.model.state_dict().items())

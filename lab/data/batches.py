@@ -46,6 +46,7 @@ class Dataset:
     shape: tuple[int, int, int]
     """Channels, height, width of a picture."""
     classes: tuple[str, ...]
+    unit: float = 1.0
 
 
 class Order:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lab.direction import lower_is_better
 from lab.records.events import EventFile, remove_events
 from lab.records.results import finite, read_metrics, write_atomically
 
@@ -57,12 +58,12 @@ class MetricsWriter:
 def summarise(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Last and best value of each metric: `{"val/loss": {"last": .1, "best": .09, "best_step": 40}, ...}`.
 
-    Best is the least for a loss and the greatest for everything else.
+    Best is the least for a loss or an error and the greatest for everything else.
     """
     found: dict[str, dict[str, Any]] = {}
     for tag in dict.fromkeys(tag for row in rows for tag in row if tag not in NOT_SCALARS):
         points = [(row[tag], row["step"]) for row in rows if row.get(tag) is not None]
-        sign = 1 if tag.endswith("loss") else -1
+        sign = 1 if lower_is_better(tag) else -1
         best = min(points, key=lambda point: sign * point[0], default=(None, None))
         found[tag] = {"last": rows[-1].get(tag), "best": best[0], "best_step": best[1]}
     return found

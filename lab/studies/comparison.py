@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from lab.config import StudyConfig
 from lab.records.results import Run
 from lab.studies.arms import complete, differing_keys, pairs, setting_keys, swept_keys, telling_keys, values_of
 from lab.studies.claims import named_keys, parse_claims
-from lab.studies.metrics import scores
+from lab.studies.metrics import scores, study_metric
 from lab.studies.selectors import full_key, label, matches
 from lab.studies.statistics import Estimate, difference, estimate
 from lab.studies.verdicts import Verdict, judge
@@ -89,7 +88,7 @@ def compare(
     Raises:
         UserError: an unknown key or metric, or a claim that cannot be read.
     """
-    metric = str(metric or study.get("metric") or StudyConfig().metric)
+    metric = metric or study_metric(study, runs)
     everything = [replace(run, config=complete(run.config)) for run in runs]
     counted = [run for run in everything if run.status in ("finished", "diverged")]
     configs = [run.config for run in everything]

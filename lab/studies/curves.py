@@ -57,7 +57,7 @@ def draw_curves(comparison: Comparison) -> "Figure | None":
             axis.set_visible(False)
         # Not before all is drawn: a limit that is set stays, whatever a longer run in another panel needs.
         axes[0].set_xlim(left=0)
-        if "accuracy" in tag:
+        if "accuracy" in tag or "top5" in tag:
             low, high = axes[0].get_ylim()
             axes[0].set_ylim(max(low, -0.02), min(high, 1.02))
         for row in grid:

@@ -3,9 +3,11 @@
 import math
 import operator
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
-from lab.config import UserError, nearest
+from lab.config import StudyConfig, UserError, nearest
+from lab.direction import lower_is_better
 from lab.records.results import Run
 
 MARK = re.compile(r"(steps|seconds)_to\(\s*(\S+?)\s*(>=|<=|>|<)\s*([^\s)]+)\s*\)")
@@ -33,6 +35,19 @@ def scores(runs: Iterable[Run], metric: str) -> list[float]:
     runs = list(runs)
     check_metric(metric, {tag for run in runs for tag in run.result["metrics"]})
     return [score(run, metric) for run in runs]
+
+
+def study_metric(study: Mapping[str, Any], runs: Iterable[Run]) -> str:
+    """What `study` compares of `runs`: its own metric, or for `auto` what their task suggests."""
+    tags = {tag for run in runs for tag in run.result.get("metrics", ())}  # a failed run has none
+    return resolve(str(study.get("metric") or StudyConfig().metric), tags)
+
+
+def resolve(metric: str, tags: Collection[str]) -> str:
+    """`metric`; for `auto` the root mean squared error where it is among `tags` and accuracy is not, else accuracy."""
+    if metric != "auto":
+        return metric
+    return "val/rmse" if "val/rmse" in tags and "val/accuracy" not in tags else "val/accuracy"
 
 
 def check_metric(metric: str, tags: Iterable[str] = ()) -> None:
@@ -86,14 +101,8 @@ def holds(value: float | None, reached: str, threshold: float) -> bool:
     return value is not None and REACHED[reached](value, threshold)
 
 
-def lower_is_better(metric: str) -> bool:
-    """Whether a good run has a low score: losses, errors, parameters and all times."""
-    words = ("loss", "error", "rmse", "mse", "mae", "seconds_to", "steps_to", "train_seconds", "num_params")
-    return any(word in metric for word in words)
-
-
 def worst(metric: str) -> float:
     """The worst value that `metric` can take."""
     if lower_is_better(metric):
         return math.inf
-    return 0.0 if "accuracy" in metric else -math.inf
+    return 0.0 if "accuracy" in metric or "top5" in metric else -math.inf

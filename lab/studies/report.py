@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from lab.direction import lower_is_better
 from lab.records.results import Run, write_atomically
 from lab.studies.arms import DEFAULTS, differing_keys, is_identity, values_of
 from lab.studies.comparison import Comparison
 from lab.studies.curves import draw_curves
 from lab.studies.dots import draw_seeds
-from lab.studies.metrics import lower_is_better
 from lab.studies.numerals import center_text, count, decimals, interval_text
 from lab.studies.plots import render
 from lab.studies.selectors import label, show

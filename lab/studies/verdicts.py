@@ -13,11 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lab.config import StudyConfig
 from lab.records.results import Run
 from lab.studies.arms import setting_keys, swept_keys, telling_keys, values_of
 from lab.studies.claims import named_keys, parse_claims
-from lab.studies.metrics import scores
+from lab.studies.metrics import scores, study_metric
 from lab.studies.sentences import explain
 from lab.studies.statistics import ALPHA, estimate, holm
 from lab.studies.trials import Trial, hold_trial, seeds_to_decide
@@ -82,7 +81,7 @@ def judge(study: Mapping[str, Any], runs: Sequence[Run]) -> list[Verdict]:
     claims = parse_claims(study)
     if not claims or not runs:
         return []
-    metrics = [str(claim.metric or study.get("metric") or StudyConfig().metric) for claim in claims]
+    metrics = [claim.metric or study_metric(study, runs) for claim in claims]
     score_of = {metric: scores(runs, metric) for metric in set(metrics)}
     swept = swept_keys(runs)
     by_claim: list[list[Verdict]] = [[] for _ in claims]

@@ -1,40 +1,48 @@
 """Clipping by name: what is done to the gradient between the backward pass and the optimizer's step."""
 
+import math
 import warnings
 from collections.abc import Callable
 from functools import partial
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lab.config import TrainConfig, check_range, choose
 
 Parameters = list[nn.Parameter]
 
+Clip = Callable[[Parameters], Tensor]
+"""Clips the gradients of parameters in place; whether it changed any, (), on the device or the CPU."""
 
-def none(parameters: Parameters, clip_norm: float, clip_value: float) -> None:
+
+def none(parameters: Parameters, clip_norm: float, clip_value: float) -> Tensor:
     """The gradient as it is."""
+    return torch.tensor(False)
 
 
-def norm(parameters: Parameters, clip_norm: float, clip_value: float) -> None:
+def norm(parameters: Parameters, clip_norm: float, clip_value: float) -> Tensor:
     """Times clip_norm / |g| where the norm |g| of the whole gradient is larger (Pascanu et al. 2013)."""
-    nn.utils.clip_grad_norm_(parameters, clip_norm)
+    return nn.utils.clip_grad_norm_(parameters, clip_norm) > clip_norm
 
 
-def value(parameters: Parameters, clip_norm: float, clip_value: float) -> None:
+def value(parameters: Parameters, clip_norm: float, clip_value: float) -> Tensor:
     """Each entry cut to [-clip_value, clip_value] (Mikolov 2012)."""
+    largest = nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None], math.inf)
     nn.utils.clip_grad_value_(parameters, clip_value)
+    return largest > clip_value
 
 
 @torch.no_grad()
-def sign(parameters: Parameters, clip_norm: float, clip_value: float) -> None:
+def sign(parameters: Parameters, clip_norm: float, clip_value: float) -> Tensor:
     """Each entry replaced by its sign, -1, 0 or 1."""
     for parameter in parameters:
         if parameter.grad is not None:
             parameter.grad.sign_()
+    return torch.tensor(True)
 
 
-CLIPS: dict[str, Callable[[Parameters, float, float], None]] = {
+CLIPS: dict[str, Callable[[Parameters, float, float], Tensor]] = {
     "none": none,
     "norm": norm,
     "value": value,
@@ -42,7 +50,7 @@ CLIPS: dict[str, Callable[[Parameters, float, float], None]] = {
 }
 
 
-def make_clip(config: TrainConfig) -> Callable[[Parameters], None] | None:
+def make_clip(config: TrainConfig) -> Clip | None:
     """What `config` does to a gradient, in place; None where it is left alone.
 
     Raises:

@@ -7,11 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from lab.training.clipping import Clip
+from lab.training.losses import Loss
+from lab.training.metrics import Metrics
+from lab.training.penalties import weight_figures
+from lab.training.plateau import Plateau
 from lab.training.schedules import Schedule
+from lab.training.stopping import Stopping
 
 Row = dict[str, Any]
 """What is logged at a step: {"step": 40, "epoch": 2.0, "train/loss": 0.31, ...}."""
@@ -22,9 +27,14 @@ class Member:
     """One run inside `fit`: what it trains with, where it reports, and how far it is."""
 
     model: nn.Module
+    """From pictures (b, c, h, w) to outputs (b, k); in training perhaps `(outputs, ((weight, outputs), ...))`, the
+    latter of auxiliary classifiers, whose losses are added with their weights."""
     optimizer: Optimizer
     schedule: Schedule
     lr: float
+    loss: Loss
+    metrics: Metrics
+    """What is measured of the training batches."""
     batch: Callable[[int], tuple[Tensor, Tensor]]
     """From a step, counted from 0, to pictures (b, c, h, w) and labels (b,) on the device."""
     evaluate: Callable[[], Row]
@@ -37,21 +47,35 @@ class Member:
     steps_per_epoch: int
     device: torch.device
     autocast: torch.dtype | None = None
-    clip: Callable[[list[nn.Parameter]], None] | None = None
+    rate_every: int = 1
+    """Steps for which the scheduled rate stays as it is."""
+    plateau: Plateau | None = None
+    clip: Clip | None = None
     """Clips the gradients in place, before the optimizer's step."""
+    penalty: Callable[[], Tensor] | None = None
+    """What is added to the loss, ()."""
+    bound: Callable[[], None] | None = None
+    """Bounds the weights in place, after the optimizer's step."""
+    stopping: Stopping | None = None
+    max_seconds: float = math.inf
 
     step: int = 0
     train_seconds: float = 0.0
     num_images: int = 0
-    """Training pictures since the last report; `totals` are their sums."""
+    """Training pictures since the last report; `totals` and `step_totals` count since then, too."""
     totals: Tensor = field(init=False)
-    """Loss and correct answers, summed over pictures, (2,) float64 on the device: read only at reports."""
+    """Loss and sums of the metrics over pictures, (1 + num_sums,) float64 on the device: read only at reports."""
+    step_totals: Tensor = field(init=False)
+    """Steps, those in which the gradient was clipped, and the sum of their penalties, (3,) float64 on the device."""
     status: str = "running"
+    stopped_by: str = ""
+    """What ended the run: `steps`, `patience` or `seconds`."""
 
     def __post_init__(self) -> None:
         # MPS has no float64; there a report's sums are a little less exact.
         dtype = torch.float32 if self.device.type == "mps" else torch.float64
-        self.totals = torch.zeros(2, dtype=dtype, device=self.device)
+        self.totals = torch.zeros(1 + self.metrics.num_sums, dtype=dtype, device=self.device)
+        self.step_totals = torch.zeros(3, dtype=dtype, device=self.device)
 
     def state(self) -> dict[str, Any]:
         """All that a resumed run needs to go on to the same numbers."""
@@ -62,7 +86,11 @@ class Member:
             "train_seconds": self.train_seconds,
             "num_images": self.num_images,
             "status": self.status,
+            "stopped_by": self.stopped_by,
             "totals": self.totals,
+            "step_totals": self.step_totals,
+            "plateau": self.plateau and self.plateau.state(),
+            "stopping": self.stopping and self.stopping.state(),
             "rng": rng_state(self.device),
         }
 
@@ -72,7 +100,13 @@ class Member:
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.train_seconds, self.num_images = state["step"], state["train_seconds"], state["num_images"]
         self.status = "running" if state["status"] == "interrupted" else state["status"]
+        self.stopped_by = state["stopped_by"]
         self.totals.copy_(state["totals"])
+        self.step_totals.copy_(state["step_totals"])
+        if self.plateau:
+            self.plateau.load_state(state["plateau"])
+        if self.stopping:
+            self.stopping.load_state(state["stopping"])
         set_rng_state(state["rng"], self.device)
 
 
@@ -94,10 +128,13 @@ def fit(members: list[Member], checkpoint_every: float, should_stop: Callable[[]
         for member in running:
             if member.step < member.steps:
                 train_step(member)
-            last = member.step >= member.steps
-            if last or member.step % member.log_every == 0:
+            if member.step >= member.steps:
+                member.stopped_by = "steps"
+            elif member.train_seconds + (time.monotonic() - clock) / len(running) >= member.max_seconds:
+                member.stopped_by = "seconds"
+            if member.stopped_by or member.step % member.log_every == 0:
                 charge(running, clock)
-                log(member, last)
+                log(member)
                 clock = time.monotonic()
         stop = should_stop()
         if stop or time.monotonic() - saved >= checkpoint_every:
@@ -118,65 +155,111 @@ def charge(members: list[Member], clock: float) -> None:
 
 def train_step(member: Member) -> None:
     """One optimizer step. Nothing here waits for the device: no `.item()`, no printing."""
-    rate = member.lr * member.schedule(member.step / member.steps)
+    scheduled = member.step - member.step % member.rate_every
+    rate = member.lr * member.schedule(scheduled / member.steps)
+    if member.plateau:
+        rate *= member.plateau.multiplier
     for group in member.optimizer.param_groups:
         group["lr"] = rate
     images, labels = member.batch(member.step)  # (b, c, h, w), (b,)
     with torch.autocast(member.device.type, member.autocast, enabled=member.autocast is not None):
-        logits = member.model(images)  # (b, num_classes)
-        loss = F.cross_entropy(logits, labels)
+        outputs = member.model(images)  # (b, k)
+        outputs, auxiliary = outputs if isinstance(outputs, tuple) else (outputs, ())
+        loss = member.loss(outputs, labels, "mean")
+        total = loss
+        for weight, side_outputs in auxiliary:
+            total = total + weight * member.loss(side_outputs, labels, "mean")
+    penalty = member.penalty() if member.penalty else None
     member.optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    if member.clip is not None:
-        member.clip(list(member.model.parameters()))
+    (total if penalty is None else total + penalty).backward()
+    clipped = member.clip(list(member.model.parameters())) if member.clip else None
     member.optimizer.step()
+    if member.bound:
+        member.bound()
     member.step += 1
     with torch.no_grad():
-        correct = (logits.argmax(1) == labels).sum()
-        member.totals += torch.stack([loss.detach() * len(labels), correct])
+        member.totals += torch.cat([(loss.detach() * len(labels)).view(1), member.metrics.sums(outputs, labels)])
+        if clipped is not None or penalty is not None:
+            zero = loss.new_zeros(())
+            counts = [zero + 1, zero if clipped is None else clipped, zero if penalty is None else penalty]
+            member.step_totals += torch.stack([count.to(member.step_totals) for count in counts])
     member.num_images += len(labels)
 
 
-def log(member: Member, last: bool) -> None:
-    """Reports training means since the last report and validation metrics; this waits for the device."""
-    loss_sum, correct = member.totals.tolist()
-    count = max(member.num_images, 1)
-    diverged = not math.isfinite(loss_sum)
-    if member.num_images:  # none after a resume at the very last step, which has reported already
-        row = {
-            "step": member.step,
-            "epoch": round(member.step / member.steps_per_epoch, 4),
-            "seconds": round(member.train_seconds, 3),
-            "train/loss": loss_sum / count,
-            "train/accuracy": correct / count,
-            "train/lr": member.optimizer.param_groups[0]["lr"],
-        }
-        row.update({f"val/{name}": value for name, value in member.evaluate().items()})
+def log(member: Member) -> None:
+    """Reports training means since the last report and validation metrics; this waits for the device.
+
+    Here a run ends: diverged, at its last step, out of patience, or out of time.
+    """
+    row: Row = {
+        "step": member.step,
+        "epoch": round(member.step / member.steps_per_epoch, 4),
+        "seconds": round(member.train_seconds, 3),
+    }
+    diverged = False
+    if member.num_images:
+        row |= training_means(member)
+        diverged = not math.isfinite(row["train/loss"])
+    if member.num_images or not member.steps:  # a resume at the very last step has reported already
+        row |= measured(member)
+        if member.plateau:
+            member.plateau.update(row)
+        if member.stopping:
+            if member.stopping.should_stop(row, member.model) and not member.stopped_by:
+                member.stopped_by = "patience"
+            if member.stopped_by and not diverged and member.stopping.restore(member.model, member.step):
+                row |= {**measured(member), "train/restored_step": member.stopping.best_step}
         member.model.train()
         member.report(row)
     member.totals.zero_()
+    member.step_totals.zero_()
     member.num_images = 0
     if diverged:
         member.status = "diverged"
-    elif last:
+    elif member.stopped_by:
         member.status = "finished"
+
+
+def training_means(member: Member) -> Row:
+    """What the training batches since the last report came to."""
+    loss_sum, *sums = member.totals.tolist()
+    values = member.metrics.values(sums, member.num_images)
+    row = {"train/loss": loss_sum / member.num_images}
+    row |= {f"train/{name}": value for name, value in zip(member.metrics.names, values, strict=True)}
+    row["train/lr"] = member.optimizer.param_groups[0]["lr"]
+    if member.clip or member.penalty:
+        num_steps, clipped, penalty = member.step_totals.tolist()
+        row |= {"train/clipped": clipped / num_steps} if member.clip else {}
+        row |= {"train/penalty": penalty / num_steps} if member.penalty else {}
+    return row
+
+
+def measured(member: Member) -> Row:
+    """What the weights as they stand come to: on the validation pictures, and by themselves."""
+    row = {f"val/{name}": value for name, value in member.evaluate().items()}
+    row["train/weight_norm"], row["train/near_zero"] = weight_figures(member.model).tolist()
+    return row
 
 
 @torch.no_grad()
 def evaluate(
-    model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], autocast: torch.dtype | None = None
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    loss: Loss,
+    metrics: Metrics,
+    autocast: torch.dtype | None = None,
 ) -> dict[str, float]:
-    """Mean cross-entropy and accuracy of `model`, in evaluation mode, over `batches` of pictures and labels."""
+    """Mean loss and the metrics of `model`, in evaluation mode, over `batches` of pictures and labels."""
     model.eval()
     totals, count = [], 0
     for images, labels in batches:
         with torch.autocast(images.device.type, autocast, enabled=autocast is not None):
-            logits = model(images)  # (b, num_classes)
-            loss = F.cross_entropy(logits, labels, reduction="sum")
-        totals.append(torch.stack([loss, (logits.argmax(1) == labels).sum()]))
+            outputs = model(images)  # (b, k)
+            loss_sum = loss(outputs, labels, "sum")
+        totals.append(torch.cat([loss_sum.view(1), metrics.sums(outputs, labels)]))
         count += len(labels)
-    loss_sum, correct = torch.stack(totals).sum(0).tolist()
-    return {"loss": loss_sum / count, "accuracy": correct / count}
+    loss_sum, *sums = torch.stack(totals).sum(0).tolist()
+    return {"loss": loss_sum / count, **dict(zip(metrics.names, metrics.values(sums, count), strict=True))}
 
 
 def synchronise(device: torch.device) -> None:

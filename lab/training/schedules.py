@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lab.config import ScheduleConfig, check_range, choose
+from lab.config import ScheduleConfig, UserError, check_range, choose, nearest
 
 Schedule = Callable[[float], float]
 
@@ -83,6 +83,11 @@ def noam(progress: float, warmup_frac: float) -> float:
     return progress / peak if progress < peak else math.sqrt(peak / progress)
 
 
+def plateau(progress: float) -> float:
+    """1, times `schedule.factor` whenever `schedule.metric` stalls for more than `schedule.patience` reports."""
+    return 1.0  # the rest has a state: `lab.training.plateau`
+
+
 SCHEDULES: dict[str, Callable[..., float]] = {
     "constant": constant,
     "step": step,
@@ -97,7 +102,10 @@ SCHEDULES: dict[str, Callable[..., float]] = {
     "triangular": triangular,
     "triangular2": triangular2,
     "noam": noam,
+    "plateau": plateau,
 }
+
+INTERVALS = ("steps", "epochs")
 
 
 def warmed(progress: float, schedule: Schedule, warmup_frac: float) -> float:
@@ -126,6 +134,19 @@ def make_schedule(name: str, warmup_frac: float, **knobs: Any) -> Schedule:
     if "warmup_frac" in taken or warmup_frac == 0:
         return lambda progress: schedule(progress, **taken)
     return lambda progress: warmed(progress, lambda rest: schedule(rest, **taken), warmup_frac)
+
+
+def interval_steps(interval: str, steps_per_epoch: int) -> int:
+    """Steps for which the rate stays as it is: 1, or those of an epoch.
+
+    Raises:
+        UserError: `interval` is neither `steps` nor `epochs`.
+    """
+    if interval not in INTERVALS:
+        raise UserError(
+            f"schedule.interval={interval} is unknown{nearest(interval, INTERVALS)}; there are: {', '.join(INTERVALS)}"
+        )
+    return steps_per_epoch if interval == "epochs" else 1
 
 
 def _check(config: ScheduleConfig) -> None:

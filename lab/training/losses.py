@@ -1,0 +1,82 @@
+"""Losses by name: from a net's outputs and the labels to one number.
+
+What else a loss takes bears the name of its field in `TrainConfig`. Every loss is a mean over examples of what each
+example has by itself, so that an evaluation may add up its batches. A user's own is `(outputs, labels, reduction)`.
+"""
+
+import inspect
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lab.config import TrainConfig, UserError, check_range, choose
+
+Loss = Callable[[Tensor, Tensor, str], Tensor]
+"""From outputs (b, k), labels (b,) int64 or targets (b, k), and `mean` or `sum` over the examples, to a number ()."""
+
+
+def cross_entropy(outputs: Tensor, labels: Tensor, reduction: str, label_smoothing: float = 0.0) -> Tensor:
+    """-log softmax(outputs)[label], labels smoothed by `train.label_smoothing` in training (Szegedy et al. 2016)."""
+    return F.cross_entropy(outputs, labels, reduction=reduction, label_smoothing=label_smoothing)
+
+
+def mse(outputs: Tensor, labels: Tensor, reduction: str) -> Tensor:
+    """Mean of (output - target)^2 over outputs; a class's target is 1 for its own output, 0 for the others."""
+    targets = outputs.new_zeros(outputs.shape).scatter_(1, labels[:, None], 1) if labels.ndim == 1 else labels
+    return F.mse_loss(outputs, targets, reduction=reduction) / (outputs.shape[1] if reduction == "sum" else 1)
+
+
+def hinge(outputs: Tensor, labels: Tensor, reduction: str) -> Tensor:
+    """Mean over outputs j of max(0, 1 - outputs[label] + outputs[j]), j not label (Weston and Watkins 1999)."""
+    return F.multi_margin_loss(outputs, labels, reduction=reduction)
+
+
+def focal(outputs: Tensor, labels: Tensor, reduction: str, focal_gamma: float) -> Tensor:
+    """(1 - p)^`train.focal_gamma` (-log p), p the label's probability under softmax (Lin et al. 2017)."""
+    surprise = F.cross_entropy(outputs, labels, reduction="none")  # (b,), -log p
+    missing = -torch.expm1(-surprise)  # 1 - p; not quite 0, where a power below 1 has no derivative
+    losses = missing.clamp_min(1e-12) ** focal_gamma * surprise
+    return losses.sum() if reduction == "sum" else losses.mean()
+
+
+LOSSES: dict[str, Callable[..., Tensor]] = {
+    "cross_entropy": cross_entropy,
+    "mse": mse,
+    "hinge": hinge,
+    "focal": focal,
+}
+
+FOR_CLASSES = ("cross_entropy", "hinge", "focal")
+"""The losses that numbers to be predicted do not have."""
+
+
+def make_losses(config: TrainConfig, has_classes: bool) -> tuple[Loss, Loss]:
+    """The loss that is trained, and the one reported of validation and test pictures, whose labels are as given.
+
+    Args:
+        config: `loss` and its knobs; `auto` is `cross_entropy` for classes and `mse` for numbers.
+        has_classes: whether the data set has classes, or a number for each example.
+
+    Raises:
+        UserError: an unknown name, a loss of classes for numbers, or a value out of range.
+    """
+    name = config.loss
+    if name == "auto":
+        name = "cross_entropy" if has_classes else "mse"
+    loss = choose("train.loss", name, {"auto": None, **LOSSES})
+    if name in FOR_CLASSES and not has_classes:
+        raise UserError(f"train.loss={name} needs a data set with classes; for numbers there are: auto, mse")
+    smoothing = config.label_smoothing
+    check_range("train.label_smoothing", smoothing, 0 <= smoothing < 1, "at least 0 and below 1")
+    check_range("train.focal_gamma", config.focal_gamma, config.focal_gamma >= 0, "0 or more")
+    known = inspect.signature(loss).parameters if name in LOSSES else {}
+    if smoothing and "label_smoothing" not in known:
+        warnings.warn(f"train.label_smoothing={smoothing} has no effect with train.loss={name}", stacklevel=2)
+    knobs: dict[str, Any] = {key: value for key, value in vars(config).items() if key in known}
+    trained = partial(loss, **knobs)
+    return trained, partial(trained, label_smoothing=0.0) if knobs.get("label_smoothing") else trained

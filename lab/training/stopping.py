@@ -1,0 +1,82 @@
+"""Early stopping: a run ends when its metric has stalled, and takes back the weights of its best report."""
+
+import copy
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+from lab.config import TrainConfig, UserError, check_range, nearest
+from lab.direction import lower_is_better
+
+
+@dataclass
+class Stopping:
+    """Early stopping (Prechelt 1998): ends a run when `metric` has not improved for `patience` reports in a row.
+
+    With `restore_best` the weights of the best report come back when the run ends, also at its last step.
+    """
+
+    metric: str
+    patience: int
+    restore_best: bool
+    best: float = field(init=False)
+    best_step: int = 0
+    stale: int = 0
+    """Reports since the best one."""
+    weights: dict[str, Tensor] | None = None
+    """The model's state at the best report, where it is to come back."""
+
+    def __post_init__(self) -> None:
+        self.best = math.inf if lower_is_better(self.metric) else -math.inf
+
+    def should_stop(self, row: dict[str, Any], model: nn.Module) -> bool:
+        """Takes note of the report `row` of `model`; whether patience is at its end."""
+        value = row[self.metric]
+        better = value < self.best if lower_is_better(self.metric) else value > self.best  # never for nan
+        if better:
+            self.best, self.best_step, self.stale = value, row["step"], 0
+            if self.restore_best:
+                self.weights = copy.deepcopy(model.state_dict())
+        else:
+            self.stale += 1
+        return self.stale >= self.patience
+
+    def restore(self, model: nn.Module, step: int) -> bool:
+        """Gives `model`, at `step`, the weights of the best report; whether it had others."""
+        if self.weights is None or self.best_step == step:
+            return False
+        model.load_state_dict(self.weights)
+        return True
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run needs to know."""
+        return {key: getattr(self, key) for key in ("best", "best_step", "stale", "weights")}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Takes up where `state` left off."""
+        vars(self).update(state)
+
+
+def make_stopping(config: TrainConfig, tags: list[str]) -> Stopping | None:
+    """The early stopping of `config`; None where it is off.
+
+    Args:
+        config: `patience`, `patience_metric` and `restore_best`.
+        tags: what every report holds.
+
+    Raises:
+        UserError: a metric that is not reported, or a value out of range.
+    """
+    check_range("train.patience", config.patience, config.patience >= 0, "0 (off) or more reports")
+    if config.patience == 0:
+        return None
+    check_tag("train.patience_metric", config.patience_metric, tags)
+    return Stopping(config.patience_metric, config.patience, config.restore_best)
+
+
+def check_tag(key: str, tag: str, tags: list[str]) -> None:
+    """Raises `UserError` unless `tag`, given for `key`, is one of `tags`."""
+    if tag not in tags:
+        raise UserError(f"{key}={tag} is not reported{nearest(tag, tags)}; there are: {', '.join(tags)}")
