@@ -49,10 +49,22 @@ def sweep(jobs: list[Job]) -> int:
     print(f"{config.name}: {len(jobs)} runs, {num_arms} arms, seeds {', '.join(map(str, seeds))}", flush=True)
     if len(missing) < len(jobs):
         print(f"{len(jobs) - len(missing)} finished already, {len(missing)} to do", flush=True)
+    for key in stopped_early(jobs):
+        print(f"note: {key} ends arms at different steps, so they are compared after unequal training", file=sys.stderr)
     if missing and train(missing):
         print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
         return INTERRUPTED
     return compare_jobs(jobs, root)
+
+
+def stopped_early(jobs: list[Job]) -> list[str]:
+    """The keys that end runs before their last step although the sweep does not compare them."""
+    found = []
+    for key in ("train.patience", "train.max_seconds"):
+        values = {flatten(job.config)[key] for job in jobs}
+        if len(values) == 1 and values != {flatten(RunConfig())[key]}:
+            found.append(f"{key}={values.pop()}")
+    return found
 
 
 def compare_jobs(jobs: list[Job], root: Path) -> int:

@@ -11,6 +11,7 @@ from torch import nn
 from lab.config import ScheduleConfig, UserError
 from lab.records.results import read_metrics
 from lab.run import assemble, run
+from lab.sweep import stopped_early
 from lab.training.plateau import Plateau, make_plateau
 from lab.training.stopping import Stopping
 
@@ -119,6 +120,14 @@ def test_a_run_of_no_steps_measures_the_net_as_it_starts(make_job: MakeJob) -> N
 def test_a_bad_watch_is_named(make_job: MakeJob, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         assemble(make_job(changes=changes).config)
+
+
+@pytest.mark.parametrize(
+    ("patiences", "said"), [([2, 2], ["train.patience=2"]), ([0, 2], []), ([0, 0], [])], ids=["all", "swept", "none"]
+)
+def test_a_sweep_says_that_its_arms_stop_early(make_job: MakeJob, patiences: list[int], said: list[str]) -> None:
+    jobs = [make_job(changes={"train.patience": patience}) for patience in patiences]
+    assert stopped_early(jobs) == said
 
 
 # Plateau, and rates that change by the epoch
