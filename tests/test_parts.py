@@ -507,7 +507,8 @@ def all_pairs(kinds: list[list[str]]) -> list[tuple[str, ...]]:
     return rows
 
 
-KINDS = [list(table) for table in (ACTS, NORMS, POOLS, DROPS, SKIPS)]
+OPTIONS = [["he_normal", "lsuv"], ["alone", "beside"], ["identity", "softmax", "sigmoid"]]  # init, auxiliary, output
+KINDS = [*(list(table) for table in (ACTS, NORMS, POOLS, DROPS, SKIPS)), *OPTIONS]
 ROWS = all_pairs(KINDS)
 
 
@@ -527,13 +528,16 @@ def batches() -> list[tuple[Tensor, Tensor]]:
 @pytest.mark.parametrize("row", ROWS, ids="-".join)
 def test_any_two_parts_train_together(row: tuple[str, ...], batches: list[tuple[Tensor, Tensor]]) -> None:
     config = ModelConfig(block="conv-norm-act-drop-pool", widths=[4, 6], depth=4, head="gap", drop_rate=0.2)
-    config.act, config.norm, config.pool, config.drop, config.skip = row
+    config.act, config.norm, config.pool, config.drop, config.skip, init, auxiliary, config.output = row
+    config.aux_blocks = [2] if auxiliary == "beside" else []
     net, twin = (build(config, (3, 16, 16), 5) for _ in range(2))
-    initialise(net, "he_normal", "paper", config.act, seed=0)
+    initialise(net, init, "paper", config.act, seed=0, images=batches[0][0])
     optimizer = torch.optim.SGD(net.parameters(), 0.05)
     before = nn.utils.parameters_to_vector(net.parameters()).detach().clone()
     for images, labels in batches:
-        loss = F.cross_entropy(net(images), labels)
+        out = net(images)
+        logits, beside = out if config.aux_blocks else (out, ())
+        loss = F.cross_entropy(logits, labels) + sum(weight * F.cross_entropy(aux, labels) for weight, aux in beside)
         assert loss.isfinite()
         optimizer.zero_grad()
         loss.backward()
