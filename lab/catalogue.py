@@ -15,6 +15,8 @@ from lab.config import UserError, config_dir, nearest
 TABLES = {
     "data": ("data/sources.py", "SOURCES"),
     "scales": ("data/batches.py", "SCALES"),
+    "nets": ("nets/zoo.py", "NETS"),
+    "blunders": ("nets/blunders.py", "BLUNDERS"),
     "words": ("nets/recipe.py", "WORDS"),
     "acts": ("nets/acts.py", "ACTS"),
     "norms": ("nets/norms.py", "NORMS"),

@@ -39,14 +39,15 @@ class DataConfig:
 @dataclass
 class ModelConfig:
     name: str = "recipe"
-    """`recipe` builds the net from the keys below; `package.module:function` calls the user's own function with
-    `(in_shape, num_outputs)`."""
+    """`recipe` builds the net from the keys below; a name from `lab list nets` or `lab list blunders` is a whole net;
+    `package.module:function` calls the user's own function with `(in_shape, num_outputs)`."""
 
     block: str = "conv-act-pool"
     """The recipe of one block: whole words joined by dashes, read left to right (`lab list words`)."""
 
     widths: list[int] = field(default_factory=lambda: [16, 32])
-    """Channels (or features) of each stage. `pool` acts only in the last block of a stage."""
+    """Channels (or features) of each stage. `pool` acts only in the last block of a stage. Empty, with
+    `model.depth=1`: the classifier alone."""
 
     depth: int = 3
     """Layers with weights on the main path, the classifier included, spread over the stages as evenly as can be."""
@@ -84,13 +85,25 @@ class ModelConfig:
     """What turns the last feature maps into the classifier's input: `flatten`, `gap` (global average), `gmp` (global
     maximum)."""
 
+    output: str = "identity"
+    """Activation of the logits (`lab list acts`), also of auxiliary classifiers. Cross-entropy wants `identity`, as it
+    holds the softmax itself; `softmax` and `sigmoid` are there to show what goes wrong."""
+
+    aux_blocks: list[int] = field(default_factory=list)
+    """Blocks, counted from 1 through all stages, after which an auxiliary classifier is attached for training: global
+    average and a linear layer (Szegedy et al. 2015). Any but the last; empty: none."""
+
+    aux_weights: list[float] = field(default_factory=lambda: [0.3])
+    """Weight of the loss of each auxiliary classifier, above 0; a single number serves all."""
+
     init: str = "he_normal"
-    """Initialisation of all weights (`lab list inits`); biases start at zero, norms at the identity."""
+    """Initialisation of all weights (`lab list inits`); biases start at zero, norms at the identity. `lsuv` looks at
+    the first batch of training pictures. Blunders and a user's own nets bring their own start."""
 
     init_gain: str = "paper"
     """`paper`: the gain of the scheme's own paper; `auto`: from the activation (`nn.init.calculate_gain`); a number
     above 0. For `constant`, `normal`, `uniform` and `exponential` the number is the value, standard deviation, bound or
-    mean itself, 0.01 for `paper`."""
+    mean itself, 0.01 for `paper`. Without effect on `lsuv`."""
 
     init_fan: str = "in"
     """Whose variance `he_normal` and `he_uniform` keep: `in` the activations', by the inputs of a unit; `out` the

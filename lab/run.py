@@ -17,7 +17,7 @@ from lab.config import RunConfig, UserError, arm_hash, check_range, choose, deri
 from lab.data.batches import Dataset, Order, load
 from lab.machine import num_cores, on_first_stop_signal
 from lab.nets.init import initialise
-from lab.nets.recipe import build
+from lab.nets.recipe import build, obeys_init
 from lab.progress import Progress, Silent
 from lab.records.environment import environment
 from lab.records.places import OVER, Job
@@ -156,8 +156,9 @@ def assemble(config: RunConfig) -> Parts:
     with torch.random.fork_rng(devices=[]):  # layers draw weights when they are made; `initialise` has the last word
         torch.manual_seed(seed)  # a user's own layers may keep what they drew
         model = build(net, data.shape, len(data.classes))
-        if net.name == "recipe":
-            initialise(model, net.init, net.init_gain, net.act, seed, net.init_fan)
+        if obeys_init(net.name):
+            images = order.batch(0)[0].cpu()  # of the first step, for `lsuv`
+            initialise(model, net.init, net.init_gain, net.act, seed, net.init_fan, images)
     memory_format = torch.channels_last if train.channels_last and len(data.shape) == 3 else torch.contiguous_format
     model = model.to(device=device).to(memory_format=memory_format)  # pyright: ignore[reportCallIssue]
     optimizer = make_optimizer(model, config.optimizer)

@@ -100,7 +100,7 @@ def test_every_parameter_is_set(name: str, norm: str) -> None:
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.fill_(torch.nan)
-    initialise(net, name, "paper", "relu", seed=0)
+    initialise(net, name, "paper", "relu", seed=0, images=torch.randn(8, 3, 8, 8))
     for key, parameter in net.named_parameters():
         assert parameter.isfinite().all(), key
         if key.endswith("bias"):

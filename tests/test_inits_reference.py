@@ -122,7 +122,7 @@ def test_equal_weights(name: str, gain: str, value: float, kind: str) -> None:
 
 
 def test_every_init_is_looked_at() -> None:
-    assert set(INITS) == {*RANDOM, "orthogonal", "dirac", "zeros", "constant"}
+    assert set(INITS) == {*RANDOM, "orthogonal", "dirac", "zeros", "constant", "lsuv"}  # the last in test_lsuv.py
 
 
 NET = ModelConfig(block="conv-norm-act-conv-drop-pool", widths=[4, 6], depth=5, pool="stride", weight_std=True)
@@ -130,16 +130,18 @@ NET = ModelConfig(block="conv-norm-act-conv-drop-pool", widths=[4, 6], depth=5, 
 
 @pytest.mark.parametrize("skip", ["add", "gate", "concat"])
 @pytest.mark.parametrize("act", ["relu", "prelu", "maxout"])
+@pytest.mark.filterwarnings("ignore:model.init=lsuv leaves")
 @pytest.mark.parametrize("name", INITS)
 def test_every_parameter_is_set(name: str, act: str, skip: str) -> None:
     net = build(replace(NET, act=act, skip=skip, drop="dropconnect"), (3, 8, 8), 5)
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.fill_(torch.nan)
-    initialise(net, name, "paper", act, seed=0)
+    images = torch.randn(8, 3, 8, 8)
+    initialise(net, name, "paper", act, seed=0, images=images)
     assert all(parameter.isfinite().all() for parameter in net.parameters())
     before = [parameter.detach().clone() for parameter in net.parameters()]
-    initialise(net, name, "paper", act, seed=0)
+    initialise(net, name, "paper", act, seed=0, images=images)
     assert all(torch.equal(one, other) for one, other in zip(before, net.parameters(), strict=True))
 
 

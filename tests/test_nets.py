@@ -36,9 +36,11 @@ def shapes(net: nn.Module, in_shape: tuple[int, ...]) -> dict[str, tuple[int, ..
 
 
 def num_weighted(net: nn.Module) -> int:
-    """Convolutions and linear layers that are neither on a shortcut nor a pooling."""
+    """Convolutions and linear layers on the main path: neither of a shortcut, a pooling nor an auxiliary classifier."""
     names = [name for name, module in net.named_modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-    return sum(not any(part.startswith(("shortcut", "pool")) for part in name.split(".")) for name in names)
+    return sum(
+        not any(part.startswith(("shortcut", "pool", "auxiliary")) for part in name.split(".")) for name in names
+    )
 
 
 @pytest.mark.parametrize("words", list(itertools.permutations(["conv", "norm", "act", "pool", "drop"])), ids="-".join)
@@ -260,6 +262,9 @@ def recipes(draw: st.DrawFn) -> ModelConfig:
         drop_rate=1.0 if flaw == "drop_rate" else draw(st.sampled_from([0.0, 0.5, 0.9])),
         skip=draw(st.sampled_from(list(SKIPS))),
         head=draw(st.sampled_from(list(HEADS))),
+        output=draw(st.sampled_from(["identity", "identity", *ACTS])),
+        aux_blocks=draw(st.sampled_from([[], [], [1], [2, 1]])),
+        init=draw(st.sampled_from(["he_normal", "lsuv"])),
     )
 
 
@@ -273,9 +278,12 @@ def test_any_recipe_trains_or_is_refused(config: ModelConfig, in_shape: tuple[in
         assert re.match(r"model\.\w+=", str(error))  # noqa: PT017 (either outcome is right)
         return
     assert all(module.training for module in net.modules())
-    initialise(net, "he_normal", "paper", config.act, seed=0)
-    logits = net(torch.randn(2, *in_shape))
-    assert logits.shape == (2, num_outputs)
-    assert logits.isfinite().all()
+    initialise(net, config.init, "paper", config.act, seed=0, images=torch.randn(4, *in_shape))
+    out = net(torch.randn(2, *in_shape))
+    logits, beside = out if config.aux_blocks else (out, ())
+    assert len(beside) == len(config.aux_blocks)
+    for each in (logits, *(aux for _, aux in beside)):
+        assert each.shape == (2, num_outputs)
+        assert each.isfinite().all()
     logits.sum().backward()
     assert num_weighted(net) == config.depth

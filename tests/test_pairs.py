@@ -31,6 +31,7 @@ KINDS = {
     "train.penalty": "penalties",
 }
 NAMES = {key: list(catalogue.names(kind)) for key, kind in KINDS.items() if kind in catalogue.TABLES}
+NAMES |= {"model.output": ["identity", "softmax", "sigmoid"], "model.aux_blocks": ["none", "2"]}
 
 
 def all_pairs(names: dict[str, list[str]]) -> list[dict[str, str]]:
@@ -72,7 +73,10 @@ def make(row: dict[str, str]) -> Parts:
     config.model.block, config.model.widths, config.model.depth = "conv-norm-act-drop-pool", [4, 6], 4
     config.model.drop_rate, config.train.steps, config.train.eval_limit = 0.2, 3, 16
     config.train.device, config.train.clip_norm = "cpu", 1.0 if row["train.clip"] == "norm" else 0.0
+    config.model.aux_blocks = [2] if row["model.aux_blocks"] == "2" else []
     for key, name in row.items():
+        if key == "model.aux_blocks":
+            continue
         group, _, field = key.rpartition(".")
         setattr(getattr(config, group), field, name)
     with warnings.catch_warnings():

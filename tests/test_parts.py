@@ -1,10 +1,8 @@
 """Every part computes what its line in the catalogue says: torch's reference, or its formula in float64."""
 
-import io
 import itertools
 import math
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lab.config import ModelConfig, UserError
-from lab.data.sources import synthetic
 from lab.nets.acts import ACTS
 from lab.nets.drops import DROPS
 from lab.nets.heads import HEADS
@@ -482,68 +479,3 @@ def test_no_shortcut_leads_from_maps_to_features(skip: str) -> None:
 def test_no_skip_is_the_block() -> None:
     block = nn.Identity()
     assert SKIPS["none"](block, MAPS, MAPS) is block
-
-
-# All pairs of parts
-
-
-def all_pairs(kinds: list[list[str]]) -> list[tuple[str, ...]]:
-    """Rows, one name of each kind, that hold every pair of names of two kinds at least once; greedy."""
-    columns = range(len(kinds))
-    pairs = itertools.combinations(columns, 2)
-    wanted = {((i, a), (j, b)) for i, j in pairs for a in kinds[i] for b in kinds[j]}
-    rows = []
-    while wanted:
-        row = dict(min(wanted))
-        for column in columns:
-            if column not in row:
-                gain = {
-                    name: sum(tuple(sorted([other, (column, name)])) in wanted for other in row.items())
-                    for name in kinds[column]
-                }
-                row[column] = max(kinds[column], key=gain.__getitem__)
-        wanted -= set(itertools.combinations(sorted(row.items()), 2))
-        rows.append(tuple(row[column] for column in columns))
-    return rows
-
-
-KINDS = [list(table) for table in (ACTS, NORMS, POOLS, DROPS, SKIPS)]
-ROWS = all_pairs(KINDS)
-
-
-def test_the_rows_hold_all_pairs() -> None:
-    for i, j in itertools.combinations(range(len(KINDS)), 2):
-        assert {(row[i], row[j]) for row in ROWS} == set(itertools.product(KINDS[i], KINDS[j]))
-    assert len(ROWS) < 1.5 * len(ACTS) * len(DROPS)
-
-
-@pytest.fixture(scope="module")
-def batches() -> list[tuple[Tensor, Tensor]]:
-    """Three batches of 16 pictures (16, 3, 16, 16) of the data set `synthetic`."""
-    source = synthetic(Path())
-    return [(source.images[i : i + 16], source.labels[i : i + 16]) for i in (0, 16, 32)]
-
-
-@pytest.mark.parametrize("row", ROWS, ids="-".join)
-def test_any_two_parts_train_together(row: tuple[str, ...], batches: list[tuple[Tensor, Tensor]]) -> None:
-    config = ModelConfig(block="conv-norm-act-drop-pool", widths=[4, 6], depth=4, head="gap", drop_rate=0.2)
-    config.act, config.norm, config.pool, config.drop, config.skip = row
-    net, twin = (build(config, (3, 16, 16), 5) for _ in range(2))
-    initialise(net, "he_normal", "paper", config.act, seed=0)
-    optimizer = torch.optim.SGD(net.parameters(), 0.05)
-    before = nn.utils.parameters_to_vector(net.parameters()).detach().clone()
-    for images, labels in batches:
-        loss = F.cross_entropy(net(images), labels)
-        assert loss.isfinite()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    after = nn.utils.parameters_to_vector(net.parameters()).detach()
-    assert after.isfinite().all()
-    assert not torch.equal(before, after)
-    file = io.BytesIO()
-    torch.save(net.state_dict(), file)
-    file.seek(0)
-    twin.load_state_dict(torch.load(file, weights_only=True))
-    images, _ = batches[0]
-    assert torch.equal(net.eval()(images), twin.eval()(images))

@@ -10,6 +10,7 @@ from torch import Generator, Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
 from lab.config import ModelConfig, UserError, check_range, choose
+from lab.nets.lsuv import scale_to_unit_variance
 
 Scheme = Callable[[Tensor, float | None, Generator], object]
 """Fills a weight, (out, in) or (out, in, k, k), in place. A gain of None means the one of the scheme's own paper."""
@@ -47,6 +48,11 @@ def lecun_normal(weight: Tensor, gain: float | None, generator: Generator) -> No
 def orthogonal(weight: Tensor, gain: float | None, generator: Generator) -> None:
     """Orthonormal rows or columns of the flattened weight, times gain, 1 (Saxe et al. 2014)."""
     nn.init.orthogonal_(weight, gain or 1.0, generator)
+
+
+def lsuv(weight: Tensor, gain: float | None, generator: Generator) -> None:
+    """Orthogonal, then each layer scaled to outputs of variance 1 on the first batch (Mishkin and Matas 2016)."""
+    nn.init.orthogonal_(weight, 1.0, generator)
 
 
 def torch_default(weight: Tensor, gain: float | None, generator: Generator) -> None:
@@ -95,6 +101,7 @@ INITS: dict[str, Scheme | Callable[[Tensor, float | None, Generator, Fan], objec
     "lecun_normal": lecun_normal,
     "orthogonal": orthogonal,
     "dirac": dirac,
+    "lsuv": lsuv,
     "torch_default": torch_default,
     "zeros": zeros,
     "constant": constant,
@@ -139,7 +146,15 @@ FANS: dict[str, Fan] = {"in": fan_in, "out": fan_out}
 
 
 @torch.no_grad()
-def initialise(model: nn.Module, name: str, gain: str, act: str, seed: int, fan: str = ModelConfig.init_fan) -> None:
+def initialise(
+    model: nn.Module,
+    name: str,
+    gain: str,
+    act: str,
+    seed: int,
+    fan: str = ModelConfig.init_fan,
+    images: Tensor | None = None,
+) -> None:
     """Sets every parameter of `model`: weights by the scheme `name`, biases to zero, the rest by `reset_parameters`.
 
     That method is torch's convention: norms become the identity, PReLU starts at 0.25, a highway's gate nearly shut.
@@ -152,9 +167,10 @@ def initialise(model: nn.Module, name: str, gain: str, act: str, seed: int, fan:
         act: the activation's name, for `auto`.
         seed: seed of the generator.
         fan: `in` or `out`, for the schemes of `BY_FAN`.
+        images: a batch of training pictures (n, c, h, w) on the model's device, for `lsuv`.
 
     Raises:
-        UserError: an unknown name or a bad gain.
+        UserError: an unknown name, a bad gain, or `lsuv` without pictures.
     """
     scheme = choose("model.init", name, INITS)
     factor = parse_gain(gain, act)
@@ -165,6 +181,10 @@ def initialise(model: nn.Module, name: str, gain: str, act: str, seed: int, fan:
         warnings.warn(f"model.init_fan={fan} has no effect on model.init={name}", stacklevel=2)
     if scheme in BY_NUMBER and gain == "auto":
         raise UserError(f"model.init_gain=auto says nothing to model.init={name}; allowed: paper, or a number above 0")
+    if scheme is lsuv and gain != ModelConfig.init_gain:
+        warnings.warn(f"model.init_gain={gain} has no effect on model.init={name}", stacklevel=2)
+    if scheme is lsuv and images is None:
+        raise UserError("model.init=lsuv needs a batch of training pictures, and here is none")
     generator = torch.Generator().manual_seed(seed)
     done: set[Tensor] = set()
     for module in model.modules():
@@ -183,6 +203,8 @@ def initialise(model: nn.Module, name: str, gain: str, act: str, seed: int, fan:
             module.reset_parameters()  # pyright: ignore[reportCallIssue]
         # What neither rule reaches, in a user's own layers, keeps the start that its author gave it.
     assert done == set(model.parameters())
+    if scheme is lsuv and images is not None:
+        scale_to_unit_variance(model, images)
 
 
 def parse_gain(gain: str, act: str) -> float | None:

@@ -4,14 +4,17 @@ Grammar: `block = word ("-" word)*`, read left to right, any order, repeats allo
 `linear`) takes the stage's width; `pool` acts only in the last block of a stage.
 """
 
+import warnings
 from collections.abc import Callable
 from functools import partial
 
-import torch
 from torch import nn
 
 from lab.config import ModelConfig, UserError, check_range, choose, nearest
 from lab.nets.acts import ACTS
+from lab.nets.auxiliary import WithAuxiliaries, side_classifier, weight_of_blocks
+from lab.nets.blunders import BLUNDERS
+from lab.nets.chain import fit_layer, layer_name
 from lab.nets.drops import DROPS
 from lab.nets.heads import HEADS
 from lab.nets.norms import NORMS
@@ -19,6 +22,7 @@ from lab.nets.parts import Shape
 from lab.nets.pools import POOLS
 from lab.nets.skips import SKIPS
 from lab.nets.weights import DropConnect, standardise
+from lab.nets.zoo import NETS
 
 Word = Callable[[ModelConfig, int, Shape], nn.Module]
 
@@ -69,18 +73,22 @@ WEIGHTED = ("conv", "linear")
 
 
 def build(config: ModelConfig, in_shape: Shape, num_outputs: int) -> nn.Module:
-    """The network of `config` for examples of `in_shape` (c, h, w), ending in `num_outputs` logits.
+    """The network of `config` for examples of `in_shape` (c, h, w) or (n,), ending in `num_outputs` logits.
+
+    With auxiliary classifiers it returns more in training mode, see `WithAuxiliaries`.
 
     Raises:
         UserError: an unknown name, a depth that the recipe cannot reach, or a word that cannot take the shape that
             reaches it; the message names word, place and shape.
     """
     if config.name != "recipe":
-        return choose("model.name", config.name, {"recipe": build})(in_shape, num_outputs)
+        _warn_unused(config)
+        return choose("model.name", config.name, {"recipe": build, **NETS, **BLUNDERS})(in_shape, num_outputs)
     words = parse(config.block)
     stages = stage_blocks(config, words)
     wrap = choose("model.skip", config.skip, SKIPS)
     net, shape = nn.Sequential(), in_shape
+    after: dict[str, Shape] = {}
     for i, (width, num_blocks) in enumerate(zip(config.widths, stages, strict=True), 1):
         stage = nn.Sequential()
         for j in range(1, num_blocks + 1):
@@ -90,18 +98,28 @@ def build(config: ModelConfig, in_shape: Shape, num_outputs: int) -> nn.Module:
                 if word == "pool" and j < num_blocks:
                     continue
                 where = f"model.block={config.block}: word {place}, '{word}', of stage {i}, block {j}"
-                layer, shape = _fit(partial(WORDS[word], config, width, shape), shape, where)
+                layer, shape = fit_layer(partial(WORDS[word], config, width, shape), shape, where)
                 if isinstance(layer, DropConnect):
                     layer.attach(_last_weighted(block, where))
-                block.add_module(_layer_name(block, word), layer)
+                block.add_module(layer_name(block, word), layer)
             where = f"model.skip={config.skip} of stage {i}, block {j}"
-            layer, shape = _fit(partial(wrap, block, before, shape), before, where)
+            layer, shape = fit_layer(partial(wrap, block, before, shape), before, where)
             stage.add_module(f"block{j}", layer)
+            after[f"stage{i}.block{j}"] = shape
         net.add_module(f"stage{i}", stage)
-    head, shape = _fit(lambda: choose("model.head", config.head, HEADS)(shape), shape, f"model.head={config.head}")
+    head, shape = fit_layer(lambda: choose("model.head", config.head, HEADS)(shape), shape, f"model.head={config.head}")
     net.add_module("head", head)
     net.add_module("classifier", nn.Linear(shape[0], num_outputs))
-    return net
+    weights = weight_of_blocks(config, list(after))
+    beside = {block: side_classifier(after[block], num_outputs) for block in weights}
+    for classifier in (net, *beside.values()):
+        _add_output(classifier, config.output, num_outputs)
+    return WithAuxiliaries(net, beside, weights) if beside else net
+
+
+def obeys_init(name: str) -> bool:
+    """Whether the net `model.name` starts as `model.init` says; the blunders and a user's own bring their own start."""
+    return name == "recipe" or name in NETS
 
 
 def parse(block: str) -> list[str]:
@@ -124,10 +142,14 @@ def stage_blocks(config: ModelConfig, words: list[str]) -> list[int]:
     """How many blocks each stage has, so that the layers with weights add up to `model.depth`.
 
     Raises:
-        UserError: a width below 1, no stage, a recipe without weights, or a depth that whole blocks cannot reach.
+        UserError: a width below 1, no stage for more than the classifier, a recipe without weights, or a depth that
+            whole blocks cannot reach.
     """
+    if not config.widths and config.depth == 1:
+        return []
     if not config.widths or min(config.widths) < 1:
-        raise UserError(f"model.widths={config.widths} is out of range; allowed: one width or more, each at least 1")
+        allowed = "one width or more, each at least 1; none only with model.depth=1, the classifier alone"
+        raise UserError(f"model.widths={config.widths} is out of range; allowed: {allowed}")
     check_range("model.kernel", config.kernel, config.kernel >= 1, "at least 1")
     weighted = sum(word in WEIGHTED for word in words)
     if not weighted:
@@ -147,23 +169,6 @@ def stage_blocks(config: ModelConfig, words: list[str]) -> list[int]:
     return [num_blocks // num_stages + (i < num_blocks % num_stages) for i in range(num_stages)]
 
 
-def _fit(make: Callable[[], nn.Module], shape: Shape, where: str) -> tuple[nn.Module, Shape]:
-    """Makes a layer and passes two examples of `shape` through it; returns the layer and the shape that comes out."""
-    try:
-        layer = make()
-        if not isinstance(layer, nn.Module):
-            raise TypeError(f"it must make a torch module, not a {type(layer).__name__}")
-        training = layer.training
-        with torch.no_grad():
-            after = layer.eval()(torch.zeros(2, *shape)).shape[1:]
-        layer.train(training)
-    except UserError:
-        raise
-    except Exception as error:  # a user's own part can raise anything; the message says which one it was
-        raise UserError(f"{where}, cannot take shape {tuple(shape)}: {error}") from error
-    return layer, tuple(after)
-
-
 def _last_weighted(block: nn.Sequential, where: str) -> nn.Conv2d | nn.Linear:
     """The last conv or linear of an unfinished block; a pooling with weights is not meant."""
     for name, layer in reversed(list(block.named_children())):
@@ -172,7 +177,18 @@ def _last_weighted(block: nn.Sequential, where: str) -> nn.Conv2d | nn.Linear:
     raise UserError(f"{where}, is model.drop=dropconnect, which needs one of {', '.join(WEIGHTED)} before it")
 
 
-def _layer_name(block: nn.Sequential, word: str) -> str:
-    """`conv`, and `conv2` for the second one of a block."""
-    number = sum(name.rstrip("0123456789") == word for name, _ in block.named_children()) + 1
-    return word if number == 1 else f"{word}{number}"
+def _add_output(net: nn.Sequential, name: str, num_outputs: int) -> None:
+    """Puts the activation `model.output` behind the classifier; `identity` adds nothing."""
+    part = choose("model.output", name, ACTS)
+    if part is not ACTS["identity"]:
+        shape = (num_outputs,)
+        net.add_module("output", fit_layer(partial(part, shape), shape, f"model.output={name}")[0])
+
+
+def _warn_unused(config: ModelConfig) -> None:
+    """Names the settings that a whole net has no use for, of those that a user would expect to act on any net."""
+    expected = ["output", "aux_blocks"] + ["init"] * (config.name in BLUNDERS)
+    default = ModelConfig()
+    for key in expected:
+        if (value := getattr(config, key)) != getattr(default, key):
+            warnings.warn(f"model.{key}={value} has no effect on model.name={config.name}", stacklevel=3)

@@ -1,0 +1,97 @@
+"""A chain of layers, each made for the shape that reaches it; what cannot be made is named with its shape."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import torch
+from torch import nn
+
+from lab.config import UserError
+from lab.nets.parts import Part, Shape
+
+
+def chain(where: str, layers: Sequence[tuple[str, Part]], in_shape: Shape) -> nn.Sequential:
+    """The layers in a row, named by their words: `conv`, `act`, and `conv2` for the second `conv`.
+
+    Args:
+        where: what the chain belongs to, as the user types it (`model.name=lenet`), for the message.
+        layers: word and part of each layer, in the order in which they act.
+        in_shape: shape of one example, (c, h, w) or (n,).
+
+    Raises:
+        UserError: a layer that cannot take the shape that reaches it; names both.
+    """
+    net, shape = nn.Sequential(), in_shape
+    for word, part in layers:
+        name = layer_name(net, word)
+        layer, shape = fit_layer(partial(part, shape), shape, f"{where}: layer '{name}'")
+        net.add_module(name, layer)
+    return net
+
+
+def fit_layer(make: Callable[[], nn.Module], shape: Shape, where: str) -> tuple[nn.Module, Shape]:
+    """Makes a layer and passes two examples of `shape` through it; returns the layer and the shape that comes out.
+
+    Raises:
+        UserError: whatever it was that went wrong, with `where` and `shape`.
+    """
+    try:
+        layer = make()
+        if not isinstance(layer, nn.Module):
+            raise TypeError(f"it must make a torch module, not a {type(layer).__name__}")
+        training = layer.training
+        with torch.no_grad():
+            after = layer.eval()(torch.zeros(2, *shape)).shape[1:]
+        layer.train(training)
+    except UserError:
+        raise
+    except Exception as error:  # a user's own part can raise anything; the message says which one it was
+        raise UserError(f"{where}, cannot take shape {tuple(shape)}: {error}") from error
+    return layer, tuple(after)
+
+
+def layer_name(block: nn.Sequential, word: str) -> str:
+    """`conv`, and `conv2` for the second one of a block."""
+    number = sum(name.rstrip("0123456789") == word for name, _ in block.named_children()) + 1
+    return word if number == 1 else f"{word}{number}"
+
+
+def conv(width: int, kernel: int, padding: int | str = 0) -> Part:
+    """A convolution to `width` maps with square kernels; by default without padding, so that the maps shrink."""
+
+    def part(shape: Shape) -> nn.Module:
+        return nn.Conv2d(num_maps(shape), width, kernel, padding=padding)
+
+    return part
+
+
+def linear(width: int) -> Part:
+    """A fully connected layer to `width` features."""
+
+    def part(shape: Shape) -> nn.Module:
+        if len(shape) != 1:
+            raise ValueError("linear needs features (n,)")
+        return nn.Linear(shape[0], width)
+
+    return part
+
+
+def max_pool(size: int) -> Part:
+    """The largest of each square of `size` x `size` pixels; what does not fill a square is left out."""
+    return lambda shape: nn.MaxPool2d(size)
+
+
+def dropout(rate: float) -> Part:
+    """Each unit is zero with probability `rate` in training, in [0, 1]."""
+    return lambda shape: nn.Dropout(rate)
+
+
+def num_maps(shape: Shape) -> int:
+    """The channels of maps (c, h, w).
+
+    Raises:
+        ValueError: features (n,), which have none.
+    """
+    if len(shape) != 3:
+        raise ValueError("conv needs feature maps (c, h, w)")
+    return shape[0]
