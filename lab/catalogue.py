@@ -14,7 +14,8 @@ from lab.config import UserError, config_dir, nearest
 
 TABLES = {
     "data": ("data/sources.py", "SOURCES"),
-    "scales": ("data/batches.py", "SCALES"),
+    "scales": ("data/scales.py", "SCALES"),
+    "augments": ("data/augment.py", "AUGMENTS"),
     "nets": ("nets/zoo.py", "NETS"),
     "blunders": ("nets/blunders.py", "BLUNDERS"),
     "words": ("nets/recipe.py", "WORDS"),

@@ -95,7 +95,9 @@ def data(words: list[str]) -> int:
     """`lab data fetch`: torchvision downloads and checks."""
     parser = _parser("data", "Downloads and verifies data sets ahead of time.", "lab data fetch mnist --root data")
     parser.add_argument("action", choices=["fetch"])
-    parser.add_argument("names", metavar="NAME", nargs="+", help="mnist, cifar10")
+    parser.add_argument(
+        "names", metavar="NAME", nargs="+", help="mnist, cifar10, fashion_mnist, kmnist, cifar100, svhn"
+    )
     parser.add_argument("--root", default=Path("data"), type=Path, help="the folder of data sets (data)")
     args = parser.parse_args(words)
     from lab.data.sources import fetch

@@ -26,14 +26,39 @@ class DataConfig:
     """Folder of the data sets' files; for `folder` the folder that holds `train/<class>/` (and `test/<class>/`)."""
 
     limit: int | None = None
-    """Size of a random subset of the training pictures, drawn with the run's seed; all of them if unset."""
+    """Size of a random subset of the training pictures, drawn with the run's seed after `data.imbalance`; all of them
+    if unset."""
 
     val_frac: float = 0.2
     """Share of the training pictures held out for validation, in (0, 1). The test set is read once, at the end."""
 
     scale: str = "standard"
-    """Input scaling: `standard` (zero mean, unit variance a channel, measured on the training pictures), `zero_one`,
-    `minus_one_one`, or `raw` (0 to 255)."""
+    """Input scaling (`lab list scales`): `standard` (zero mean, unit variance a channel, measured on the training
+    pictures), `zero_one`, `minus_one_one`, `positive` (unit variance, nothing below 0), or `raw` (0 to 255)."""
+
+    classes: list[str] = field(default_factory=list)
+    """Names of the classes to keep, in the order of their new labels, two or more; all if empty."""
+
+    resize: int | None = None
+    """Side to which all pictures are brought when they are read, in pixels, at least 1; as they are if unset."""
+
+    augment: str = "none"
+    """What is done at random to each training picture of a step: words joined by dashes, read left to right (`lab list
+    augments`), as `crop-flip-cutout`."""
+
+    crop_frac: float = 0.125
+    """Longest shift of `crop`, each way, as a share of the picture's side, above 0 and at most 0.5; at least a pixel.
+    """
+
+    cutout_frac: float = 0.5
+    """Side of the square of `cutout`, as a share of the picture's shorter side, in (0, 1]; at least a pixel."""
+
+    label_noise: float = 0.0
+    """Share of the training labels replaced by another class, drawn uniformly, in [0, 1]."""
+
+    imbalance: float = 1.0
+    """Pictures of the last class as a share of those of the first in the training set, in (0, 1]; between them the
+    numbers fall exponentially (`data.classes` sets the order). 1 leaves the training set as it is."""
 
 
 @dataclass

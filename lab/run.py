@@ -150,12 +150,12 @@ def assemble(config: RunConfig) -> Parts:
     device = resolve_device(train.device)
     autocast = choose("train.precision", train.precision, PRECISIONS)
     data = load(config.data, config.seed, device)
-    order = Order(data.train, train.batch_size, config.seed)
+    order = Order(data.train, train.batch_size, config.seed, data.augment)
     steps, log_every = durations(config, order.steps_per_epoch)
     net, seed = config.model, derive_seed(config.seed, "init")
     with torch.random.fork_rng(devices=[]):  # layers draw weights when they are made; `initialise` has the last word
         torch.manual_seed(seed)  # a user's own layers may keep what they drew
-        model = build(net, data.shape, len(data.classes))
+        model = build(net, data.shape, data.num_outputs)
         if obeys_init(net.name):
             images = order.batch(0)[0].cpu()  # of the first step, for `lsuv`
             initialise(model, net.init, net.init_gain, net.act, seed, net.init_fan, images)

@@ -1,14 +1,6 @@
-"""Pictures: split and order by the seed alone, scaled by the training part, read from folders and torchvision files."""
+"""Pictures: split and order by the seed alone, scaled by the training part, read from folders."""
 
-import gzip
-import hashlib
-import http.server
 import os
-import pickle
-import socket
-import struct
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +10,12 @@ from PIL import Image
 
 import lab.data.folder
 from lab.config import DataConfig, UserError
-from lab.data.batches import Dataset, Order, Split, load, standard
+from lab.data.batches import Dataset, Order, Split, load
 from lab.data.folder import read_folder
-from lab.data.sources import cifar10, digits, fetch, folder, mnist, synthetic
-from lab.vision import torchvision
+from lab.data.scales import standard
+from lab.data.sources import digits, folder, synthetic
 
 CPU = torch.device("cpu")
-REAL = Path(__file__).parent.parent / "data"
 
 
 def tiny(seed: int = 0, **changes) -> Dataset:
@@ -339,172 +330,3 @@ def test_grey_and_coloured_parts_are_refused(pictures: Path) -> None:
         paint(pictures.parent / f"test/{name}/1.png", 1, "RGB")
     with pytest.raises(UserError, match=r"\(1, 4, 5\).*\(3, 4, 5\)"):
         folder(pictures.parent)
-
-
-# torchvision
-
-
-def idx(array: np.ndarray) -> bytes:
-    """An IDX file of bytes, as MNIST comes."""
-    return struct.pack(f">I{array.ndim}I", 0x800 + array.ndim, *array.shape) + array.astype(np.uint8).tobytes()
-
-
-@pytest.fixture(scope="session")
-def mnist_files() -> dict[str, bytes]:
-    """A small MNIST: 20 and 10 pictures, each of the colour of its label."""
-    files = {}
-    for part, count in (("train", 20), ("t10k", 10)):
-        labels = np.arange(count) % 10
-        files[f"{part}-images-idx3-ubyte"] = idx(np.broadcast_to(labels[:, None, None], (count, 28, 28)))
-        files[f"{part}-labels-idx1-ubyte"] = idx(labels)
-    return files
-
-
-def test_mnist_is_read_from_raw_files(tmp_path: Path, mnist_files: dict[str, bytes]) -> None:
-    raw = tmp_path / "MNIST/raw"
-    raw.mkdir(parents=True)
-    for name, content in mnist_files.items():
-        (raw / name).write_bytes(content)
-    source = mnist(tmp_path)
-    assert source.images.shape == (20, 1, 28, 28)
-    assert torch.equal(source.images[:, 0, 3, 4].long(), source.labels)
-    assert source.test_labels.tolist() == list(range(10))
-
-
-@pytest.mark.parametrize("length", [0, 5, 2000])
-def test_a_cut_mnist_file_is_one_message(tmp_path: Path, mnist_files: dict[str, bytes], length: int) -> None:
-    raw = tmp_path / "MNIST/raw"
-    raw.mkdir(parents=True)
-    for name, content in mnist_files.items():
-        (raw / name).write_bytes(content)
-    (raw / "train-images-idx3-ubyte").write_bytes(mnist_files["train-images-idx3-ubyte"][:length])
-    with pytest.raises(UserError, match=r"data=mnist: .*train-images-idx3-ubyte"):
-        mnist(tmp_path)
-
-
-@pytest.fixture
-def server(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Path]]:
-    """The address of a web server on this machine, and the folder that it serves."""
-    served = tmp_path_factory.mktemp("served")
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def __init__(self, *args):
-            super().__init__(*args, directory=str(served))
-
-        def log_message(self, format: str, *args) -> None:
-            """Nothing."""
-
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as web:
-        thread = threading.Thread(target=web.serve_forever, args=(0.01,))  # looks for the end every 10 ms
-        thread.start()
-        yield f"http://127.0.0.1:{web.server_port}/", served
-        web.shutdown()
-        thread.join()
-
-
-def test_mnist_is_downloaded_and_unpacked(
-    tmp_path: Path, mnist_files: dict[str, bytes], server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    address, served = server
-    resources = []
-    for name, content in mnist_files.items():
-        packed = gzip.compress(content)
-        (served / f"{name}.gz").write_bytes(packed)
-        resources.append((f"{name}.gz", hashlib.md5(packed).hexdigest()))
-    monkeypatch.setattr(torchvision().datasets.MNIST, "mirrors", [address])
-    monkeypatch.setattr(torchvision().datasets.MNIST, "resources", resources)
-    assert fetch("mnist", tmp_path / "new") == f"20 training and 10 test pictures of 1x28x28 under {tmp_path / 'new'}"
-
-
-def test_a_download_with_another_checksum_is_refused(
-    tmp_path: Path, server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    address, served = server
-    (served / "train-images-idx3-ubyte.gz").write_bytes(gzip.compress(b"something else"))
-    monkeypatch.setattr(torchvision().datasets.MNIST, "mirrors", [address])
-    with pytest.raises(UserError, match="could not be downloaded"):
-        fetch("mnist", tmp_path / "new")
-
-
-def closed_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
-
-
-@pytest.fixture
-def offline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No server answers torchvision."""
-    address = f"http://127.0.0.1:{closed_port()}/"
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr(torchvision().datasets.MNIST, "mirrors", [address])
-    monkeypatch.setattr(torchvision().datasets.CIFAR10, "url", f"{address}cifar-10-python.tar.gz")
-
-
-@pytest.mark.usefixtures("offline")
-@pytest.mark.parametrize(
-    ("name", "files", "place"),
-    [
-        ("mnist", r"train-images-idx3-ubyte\.gz, .*, t10k-labels-idx1-ubyte\.gz", "new/MNIST/raw"),
-        ("cifar10", r"cifar-10-python\.tar\.gz", "new"),
-    ],
-)
-def test_a_failed_download_says_which_files_belong_where(tmp_path: Path, name: str, files: str, place: str) -> None:
-    (tmp_path / "kept").touch()
-    with pytest.raises(UserError, match=f"data={name}: .*put {files} into .*{place}, or name .* data.root="):
-        load(DataConfig(name=name, root=str(tmp_path / "new")), 0, CPU)
-    assert [path.name for path in tmp_path.iterdir()] == ["kept"]
-
-
-@pytest.mark.usefixtures("offline")
-@pytest.mark.parametrize("name", ["mnist", "cifar10"])
-def test_a_failed_download_leaves_the_users_own_folders(tmp_path: Path, name: str) -> None:
-    (tmp_path / "mine").mkdir()
-    with pytest.raises(UserError, match="could not be downloaded"):
-        fetch(name, tmp_path / "mine/data")
-    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
-
-
-def test_fetch_knows_what_can_be_downloaded(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"data=minst is unknown \(did you mean 'mnist'\?\); there are: mnist, cifar10"):
-        fetch("minst", tmp_path)
-
-
-def test_cifar10_is_read_from_its_pickles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    base = tmp_path / "cifar-10-batches-py"
-    base.mkdir()
-    names = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-
-    def write(name: str, content: dict) -> str:
-        (base / name).write_bytes(pickle.dumps(content))
-        return hashlib.md5((base / name).read_bytes()).hexdigest()
-
-    lists: dict[str, list[list[str]]] = {"train_list": [], "test_list": []}
-    for number, name in enumerate(["data_batch_1", "data_batch_2", "test_batch"]):
-        labels = [(number + i) % 10 for i in range(4)]
-        planes = np.array(labels)[:, None, None, None] + np.array([0, 70, 140])[:, None, None]  # (n, c, 1, 1)
-        pixels = (planes + np.arange(32)[:, None] + np.zeros(32)).reshape(4, 3072).astype(np.uint8)  # one more a row
-        lists["test_list" if "test" in name else "train_list"] += [
-            [name, write(name, {"data": pixels, "labels": labels})]
-        ]
-    meta = {"filename": "batches.meta", "key": "label_names", "md5": write("batches.meta", {"label_names": names})}
-    for key, value in {**lists, "meta": meta}.items():
-        monkeypatch.setattr(torchvision().datasets.CIFAR10, key, value)
-    source = cifar10(tmp_path)
-    assert source.images.shape == (8, 3, 32, 32)
-    assert source.labels.tolist() == [0, 1, 2, 3, 1, 2, 3, 4]
-    for channel, offset in enumerate((0, 70, 140)):
-        assert torch.equal(source.images[:, channel, 31, 7].long(), source.labels + offset + 31)
-    assert source.test_labels.tolist() == [2, 3, 4, 5]
-    assert source.classes == tuple(names)
-
-
-@pytest.mark.skipif(not (REAL / "MNIST/raw").is_dir(), reason="data/MNIST/raw is missing; lab data fetch mnist")
-def test_the_real_mnist() -> None:
-    source = mnist(REAL)
-    assert source.images.shape == (60000, 1, 28, 28)
-    assert source.test_images.shape == (10000, 1, 28, 28)
-    assert source.labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
-    data = load(DataConfig(name="mnist", root=str(REAL), val_frac=0.1, limit=1000), 0, CPU)
-    assert data.train.shift.item() == pytest.approx(0.1307 * 255, rel=0.05)

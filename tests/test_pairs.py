@@ -30,7 +30,7 @@ KINDS = {
     "train.loss": "losses",
     "train.penalty": "penalties",
 }
-NAMES = {key: list(catalogue.names(kind)) for key, kind in KINDS.items() if kind in catalogue.TABLES}
+NAMES = {key: list(catalogue.names(kind)) for key, kind in KINDS.items()}
 NAMES |= {"model.output": ["identity", "softmax", "sigmoid"], "model.aux_blocks": ["none", "2"]}
 
 

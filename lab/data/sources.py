@@ -1,7 +1,6 @@
-"""Data sets by name. A source is a function from the folder of files to all its pictures and labels in memory."""
+"""Data sets by name. A source is a function from the folder of files to all its examples and labels in memory."""
 
-import contextlib
-import sys
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,19 +9,20 @@ import torch
 from torch import Tensor
 
 from lab.config import UserError, choose
+from lab.data.downloads import IDX, both_parts
 from lab.data.folder import read_folder
-from lab.vision import torchvision
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set as its authors split it, before any scaling."""
+    """A data set as its authors split it, before any scaling: pictures or features, classes or numbers to learn."""
 
-    images: Tensor  # (n, c, h, w) uint8, or float32
-    labels: Tensor  # (n,) int64
-    test_images: Tensor  # (m, c, h, w)
+    images: Tensor  # (n, c, h, w) uint8, or float32; features (n, f) float32
+    labels: Tensor  # (n,) int64; float32 for regression
+    test_images: Tensor  # (m, c, h, w), or (m, f)
     test_labels: Tensor  # (m,)
     classes: tuple[str, ...]
+    """Names of the classes; none for regression of one number."""
 
 
 def digits(root: Path) -> Source:
@@ -46,17 +46,12 @@ def synthetic(root: Path) -> Source:
 
 def mnist(root: Path) -> Source:
     """60,000 and 10,000 handwritten digits of 28x28, grey (LeCun et al. 1998), through torchvision."""
-    folder = root / "MNIST" / "raw"
-    files = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]
-    train, test = _torchvision_pair("MNIST", root, [folder / f"{name}.gz" for name in files])
-    return Source(train.data.unsqueeze(1), train.targets, test.data.unsqueeze(1), test.targets, _DIGITS)
+    return _idx("mnist", "MNIST", root, _DIGITS)
 
 
 def cifar10(root: Path) -> Source:
     """50,000 and 10,000 colour pictures of 32x32 in ten classes (Krizhevsky 2009), through torchvision."""
-    train, test = _torchvision_pair("CIFAR10", root, [root / "cifar-10-python.tar.gz"])
-    images, test_images = (torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous() for part in (train, test))
-    return Source(images, torch.tensor(train.targets), test_images, torch.tensor(test.targets), tuple(train.classes))
+    return _cifar("cifar10", "CIFAR10", root, "cifar-10-python.tar.gz")
 
 
 def folder(root: Path) -> Source:
@@ -76,15 +71,97 @@ def folder(root: Path) -> Source:
     return Source(train[0], train[1], test[0], test[1], train[2])
 
 
+def fashion_mnist(root: Path) -> Source:
+    """60,000 and 10,000 pieces of clothing of 28x28, grey, ten classes (Xiao et al. 2017), through torchvision."""
+    return _idx("fashion_mnist", "FashionMNIST", root)
+
+
+def kmnist(root: Path) -> Source:
+    """60,000 and 10,000 Japanese letters of 28x28, grey, ten classes (Clanuwat et al. 2018), through torchvision."""
+    return _idx("kmnist", "KMNIST", root)
+
+
+def cifar100(root: Path) -> Source:
+    """50,000 and 10,000 colour pictures of 32x32 in a hundred classes (Krizhevsky 2009), through torchvision."""
+    return _cifar("cifar100", "CIFAR100", root, "cifar-100-python.tar.gz")
+
+
+def svhn(root: Path) -> Source:
+    """73,257 and 26,032 house numbers' digits of 32x32 in colour (Netzer et al. 2011), through torchvision."""
+    files = [root / "train_32x32.mat", root / "test_32x32.mat"]
+    train, test = both_parts("svhn", "SVHN", root, files, "split")
+    images, test_images = (torch.from_numpy(part.data).contiguous() for part in (train, test))  # MATLAB's order before
+    return Source(images, torch.from_numpy(train.labels), test_images, torch.from_numpy(test.labels), _DIGITS)
+
+
+def xor(root: Path) -> Source:
+    """1,000 points around the corners (+-1, +-1), labelled by whether the signs differ: a line gets 3 of 4 at best."""
+    generator = torch.Generator().manual_seed(4)
+    corners = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
+    # The same uniform noise, up to 1/2, at all four: each square then is a XOR of its own, on which no line can be
+    # right more than three times. The test set is made of whole squares, so the bound holds there to the point.
+    points = corners + torch.rand(250, 1, 2, generator=generator) - 0.5  # (250, 4, 2)
+    squares = split_test(points, torch.tensor([0, 1, 1, 0]).expand(250, 4), ("same", "different"))
+    parts = (squares.images, squares.labels, squares.test_images, squares.test_labels)
+    return Source(*(part.flatten(0, 1) for part in parts), classes=squares.classes)
+
+
+def moons(root: Path) -> Source:
+    """1,000 points on two half circles that reach into each other, with noise of 0.2 (scikit-learn's make_moons)."""
+    from sklearn.datasets import make_moons
+
+    points, target = make_moons(1000, noise=0.2, random_state=0)
+    return split_test(torch.as_tensor(points).float(), torch.as_tensor(target).long(), ("upper", "lower"))
+
+
+def spirals(root: Path) -> Source:
+    """1,000 points r (cos a, sin a) + N(0, 0.02^2), a = 4 pi r + k pi, r in [0.1, 1], on two spirals k = 0, 1.
+
+    The two-spirals problem of Lang and Witbrock (1988), whose arms wind three times; these wind 1.8 times.
+    """
+    generator = torch.Generator().manual_seed(2)
+    labels = torch.arange(2).repeat_interleave(500)
+    radius = 0.1 + 0.9 * torch.rand(1000, generator=generator)
+    angle = 4 * math.pi * radius + math.pi * labels
+    points = torch.stack([radius * angle.cos(), radius * angle.sin()], 1)
+    return split_test(points + 0.02 * torch.randn(1000, 2, generator=generator), labels, ("first", "second"))
+
+
+def diabetes(root: Path) -> Source:
+    """Regression: progress of diabetes in 442 patients from 10 features (Efron et al. 2004), in scikit-learn."""
+    from sklearn.datasets import load_diabetes
+
+    # Unscaled: scikit-learn's own scaling has seen the test rows.
+    rows, target = load_diabetes(return_X_y=True, scaled=False)
+    return split_test(torch.as_tensor(rows).float(), torch.as_tensor(target).float(), ())
+
+
+def make_regression(root: Path) -> Source:
+    """Regression: 2,000 rows, linear in 13 of 39 features, with noise of 20 (scikit-learn's make_regression)."""
+    from sklearn.datasets import make_regression as make
+
+    made = make(n_samples=2000, n_features=39, n_informative=13, noise=20.0, random_state=0)
+    return split_test(torch.as_tensor(made[0]).float(), torch.as_tensor(made[1]).float(), ())
+
+
 SOURCES: dict[str, Callable[[Path], Source]] = {
     "digits": digits,
     "synthetic": synthetic,
     "mnist": mnist,
     "cifar10": cifar10,
     "folder": folder,
+    "fashion_mnist": fashion_mnist,
+    "kmnist": kmnist,
+    "cifar100": cifar100,
+    "svhn": svhn,
+    "xor": xor,
+    "moons": moons,
+    "spirals": spirals,
+    "diabetes": diabetes,
+    "make_regression": make_regression,
 }
 
-DOWNLOADS = ("mnist", "cifar10")
+DOWNLOADS = ("mnist", "cifar10", "fashion_mnist", "kmnist", "cifar100", "svhn")
 """The sources whose files torchvision can fetch."""
 
 _DIGITS = tuple("0123456789")
@@ -97,28 +174,18 @@ def split_test(images: Tensor, labels: Tensor, classes: tuple[str, ...]) -> Sour
     return Source(images[train], labels[train], images[test], labels[test], classes)
 
 
-def _torchvision_pair(name: str, root: Path, files: list[Path]) -> tuple:
-    """Training and test part of a torchvision class, downloaded and checked by it where they are not there yet."""
-    missing = [folder for folder in (files[0].parent, *files[0].parent.parents) if not folder.exists()]
-    wanted = ", ".join(path.name for path in files)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # its progress lines are not part of our answer
-            make = getattr(torchvision().datasets, name)
-            return make(root, train=True, download=True), make(root, train=False, download=True)
-    except (OSError, RuntimeError) as error:
-        with contextlib.suppress(OSError):
-            for folder in missing:  # the empty folders that the attempt made
-                folder.rmdir()
-        reason = " ".join(str(error).split())
-        raise UserError(
-            f"data={name.lower()}: the files under {root} are missing or damaged, and could not be downloaded; "
-            f"put {wanted} into {files[0].parent}, or name the folder above with data.root= ({reason})"
-        ) from error
-    except (ValueError, AssertionError, TypeError) as error:  # what torchvision's reader makes of a damaged file
-        raise UserError(
-            f"data={name.lower()}: a file under {root} is damaged ({error}); delete the folder {files[0].parent.name}, "
-            f"then they are downloaded again, or put {wanted} there"
-        ) from error
+def _idx(name: str, class_name: str, root: Path, classes: tuple[str, ...] = ()) -> Source:
+    """One of the sets that come in MNIST's format; the class's own names where none are given."""
+    folder = root / class_name / "raw"
+    train, test = both_parts(name, class_name, root, [folder / f"{file}.gz" for file in IDX])
+    names = classes or tuple(train.classes)
+    return Source(train.data.unsqueeze(1), train.targets, test.data.unsqueeze(1), test.targets, names)
+
+
+def _cifar(name: str, class_name: str, root: Path, archive: str) -> Source:
+    train, test = both_parts(name, class_name, root, [root / archive])
+    images, test_images = (torch.from_numpy(part.data).permute(0, 3, 1, 2).contiguous() for part in (train, test))
+    return Source(images, torch.tensor(train.targets), test_images, torch.tensor(test.targets), tuple(train.classes))
 
 
 def fetch(name: str, root: Path) -> str:

@@ -1,0 +1,89 @@
+"""Augmentation by words: what is done at random to each training picture of a step, on the device.
+
+Each function takes scaled pictures (b, c, h, w), a generator on the CPU and the data's knobs, and returns new pictures
+of that shape; so may a user's own, `module:attribute`.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from lab.config import DataConfig, UserError, check_range, choose, derive_seed
+
+Word = Callable[[Tensor, torch.Generator, DataConfig], Tensor]
+
+Augment = Callable[[Tensor, int], Tensor]
+"""From scaled pictures (b, c, h, w) and the optimizer step, counted from 0, to augmented ones."""
+
+
+def none(images: Tensor, generator: torch.Generator, config: DataConfig) -> Tensor:
+    """The picture as it is."""
+    return images
+
+
+def crop(images: Tensor, generator: torch.Generator, config: DataConfig) -> Tensor:
+    """Shifted by whole pixels, uniform up to `data.crop_frac` of the side each way; borders reflected."""
+    b, c, h, w = images.shape
+    sources = []
+    for side in (h, w):
+        reach = min(max(1, round(config.crop_frac * side)), side - 1)
+        shift = _beside(images, torch.randint(-reach, reach + 1, (b, 1), generator=generator))
+        at = (torch.arange(side, device=images.device) + shift).abs()  # (b, side): -1 is 1 again
+        sources.append(torch.where(at < side, at, 2 * (side - 1) - at))
+    rows, columns = sources
+    index = (rows[:, :, None] * w + columns[:, None, :]).flatten(1)  # (b, h * w)
+    return images.flatten(2).gather(2, index[:, None].expand(-1, c, -1)).view(b, c, h, w)
+
+
+def flip(images: Tensor, generator: torch.Generator, config: DataConfig) -> Tensor:
+    """Left and right exchanged, with probability 1/2."""
+    chosen = _beside(images, torch.rand(len(images), generator=generator) < 0.5)
+    return torch.where(chosen.view(-1, 1, 1, 1), images.flip(3), images)
+
+
+def cutout(images: Tensor, generator: torch.Generator, config: DataConfig) -> Tensor:
+    """A square of `data.cutout_frac` of the side set to 0, its centre any pixel (DeVries and Taylor 2017)."""
+    b, _, h, w = images.shape
+    side = max(1, round(config.cutout_frac * min(h, w)))
+    inside = []
+    for length in (h, w):  # the square may reach over the border, so that less is cut out
+        start = _beside(images, torch.randint(length, (b, 1), generator=generator)) - side // 2
+        at = torch.arange(length, device=images.device)
+        inside.append((at >= start) & (at < start + side))  # (b, length)
+    rows, columns = inside
+    return images * ~(rows[:, :, None] & columns[:, None, :]).unsqueeze(1)  # a third of masked_fill's time
+
+
+AUGMENTS: dict[str, Word] = {"none": none, "crop": crop, "flip": flip, "cutout": cutout}
+
+
+def make_augment(config: DataConfig, shape: tuple[int, ...], seed: int) -> Augment | None:
+    """What `data.augment` says, for pictures of `shape`; None where it says nothing.
+
+    The draws of a step are a function of seed and step alone, so that a run resumes anywhere and nets of one seed see
+    the same pictures.
+
+    Raises:
+        UserError: an unknown word, a value out of range, or data that are no pictures.
+    """
+    words: list[Word] = [choose("data.augment", word, AUGMENTS) for word in config.augment.split("-")]
+    check_range("data.crop_frac", config.crop_frac, 0 < config.crop_frac <= 0.5, "above 0 and at most 0.5")
+    check_range("data.cutout_frac", config.cutout_frac, 0 < config.cutout_frac <= 1, "above 0 and at most 1")
+    if config.augment == "none":
+        return None
+    if len(shape) != 3:
+        raise UserError(f"data.augment={config.augment} has no effect on data.name={config.name}: it has no pictures")
+
+    def augment(images: Tensor, step: int) -> Tensor:
+        generator = torch.Generator().manual_seed(derive_seed(seed, "augment", step))
+        for word in words:
+            images = word(images, generator, config)
+        return images
+
+    return augment
+
+
+def _beside(images: Tensor, values: Tensor) -> Tensor:
+    """What was drawn on the CPU, so that it is the same on every device, beside the pictures; nothing waits for it."""
+    return values.to(images.device, non_blocking=True)

@@ -1,0 +1,48 @@
+"""Data sets that torchvision downloads, checks and reads, with one clear message where that fails."""
+
+import contextlib
+import sys
+from pathlib import Path
+from typing import Any
+
+from lab.config import UserError
+from lab.vision import torchvision
+
+IDX = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]
+"""The four files of MNIST and of those made like it."""
+
+
+def both_parts(name: str, class_name: str, root: Path, files: list[Path], key: str = "train") -> tuple[Any, Any]:
+    """Training and test part of a torchvision class, downloaded and checked by it where they are not there yet.
+
+    Args:
+        name: the data set, as the user types it, for the messages.
+        class_name: its class in `torchvision.datasets`.
+        root: the folder of data sets.
+        files: what it downloads, and where to.
+        key: the argument that tells the parts: `train` (true, false) or `split` (train, test).
+
+    Raises:
+        UserError: the files are missing and cannot be downloaded, or one of them is damaged.
+    """
+    missing = [folder for folder in (files[0].parent, *files[0].parent.parents) if not folder.exists()]
+    wanted = ", ".join(path.name for path in files)
+    train, test = ("train", "test") if key == "split" else (True, False)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # its progress lines are not part of our answer
+            make = getattr(torchvision().datasets, class_name)
+            return make(root, **{key: train}, download=True), make(root, **{key: test}, download=True)
+    except (OSError, RuntimeError) as error:
+        with contextlib.suppress(OSError):
+            for folder in missing:  # the empty folders that the attempt made
+                folder.rmdir()
+        reason = " ".join(str(error).split())
+        raise UserError(
+            f"data={name}: the files under {root} are missing or damaged, and could not be downloaded; "
+            f"put {wanted} into {files[0].parent}, or name the folder above with data.root= ({reason})"
+        ) from error
+    except (ValueError, AssertionError, TypeError) as error:  # what torchvision's reader makes of a damaged file
+        raise UserError(
+            f"data={name}: a file under {root} is damaged ({error}); delete the folder {files[0].parent.name}, "
+            f"then they are downloaded again, or put {wanted} there"
+        ) from error

@@ -1,0 +1,74 @@
+"""Input scaling by name: what is subtracted from each channel (or feature), and what it is multiplied with then."""
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+PIECE = 4096
+"""Pictures read at a time: a float64 copy of all of them would be eight times the data."""
+
+
+def standard(images: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
+    """Zero mean and unit variance a channel (or feature) over the training pictures."""
+    count = train.numel() * images[0, 0].numel()
+    sums = torch.zeros(2, images.shape[1], dtype=torch.float64, device=images.device)
+    for part in _pieces(images, train):
+        sums += torch.stack([_over_all(torch.sum, part.double()), _over_all(torch.sum, part.double().square())])
+    mean = sums[0] / count
+    std = (sums[1] / count - mean.square()).clamp_min(1e-12).sqrt()
+    return mean.float(), (1 / std).float()
+
+
+def zero_one(images: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
+    """0 to 1: the least and the greatest value of this data set's pixels; of each feature over the training rows."""
+    low, span = _range(images, train)
+    return low.float(), (1 / span).float()
+
+
+def minus_one_one(images: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
+    """-1 to 1: the same stretched to twice the length."""
+    low, span = _range(images, train)
+    return (low + span / 2).float(), (2 / span).float()
+
+
+def positive(images: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
+    """Unit variance a channel (or feature), and 0 its least value over the training pictures."""
+    _, factor = standard(images, train)
+    low = torch.stack([_over_all(torch.amin, part) for part in _pieces(images, train)]).amin(0)
+    return low.float(), factor
+
+
+def raw(images: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
+    """As stored: 0 to 255 for pictures."""
+    return torch.zeros(images.shape[1]), torch.ones(images.shape[1])
+
+
+SCALES: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
+    "standard": standard,
+    "zero_one": zero_one,
+    "minus_one_one": minus_one_one,
+    "positive": positive,
+    "raw": raw,
+}
+"""From all pictures (n, c, h, w) or features (n, c), and which are for training (k,), to shift and factor (c,)."""
+
+
+def _pieces(images: Tensor, train: Tensor) -> Iterator[Tensor]:
+    return (images[index] for index in train.split(PIECE))
+
+
+def _over_all(reduce: Callable[..., Tensor], part: Tensor) -> Tensor:
+    """`reduce` over all but the channels: (c,)."""
+    return reduce(part, [0, *range(2, part.ndim)])
+
+
+def _range(images: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
+    """Least value and distance from it to the greatest, (c,) float64; 1 where they are the same."""
+    if images.ndim == 2:  # features differ in unit, so each has its own
+        rows = images[train].cpu().double()
+        low, high = rows.amin(0), rows.amax(0)
+    else:
+        ends = (0.0, 255.0) if images.dtype == torch.uint8 else (images.min().item(), images.max().item())
+        low, high = (torch.full((images.shape[1],), end, dtype=torch.float64) for end in ends)
+    return low, torch.where(high > low, high - low, 1.0)

@@ -1,0 +1,131 @@
+"""Variants of a data set: some of its classes, another size, fewer pictures of some classes, wrong labels."""
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lab.config import DataConfig, UserError, check_range, derive_seed, nearest
+from lab.data.sources import Source
+
+PIECE = 1024
+"""Pictures resized at a time, so that memory stays bounded."""
+
+
+def keep_classes(source: Source, classes: tuple[str, ...]) -> Source:
+    """`source` with the pictures of `classes` alone, labelled by their place in that list; all of it if empty.
+
+    Raises:
+        UserError: a class that there is not, one twice, fewer than two, or a regression.
+    """
+    if not classes:
+        return source
+    given = f"data.classes=[{','.join(classes)}]"
+    if not source.classes:
+        raise UserError(f"{given} has no effect on a regression, which has no classes")
+    for name in classes:
+        if name not in source.classes:
+            there = ", ".join(source.classes)
+            raise UserError(f"{given}: class '{name}' is unknown{nearest(name, source.classes)}; there are: {there}")
+    if len(set(classes)) < max(2, len(classes)):
+        raise UserError(f"{given} is out of range; allowed: two classes or more, each once")
+    new = torch.full((len(source.classes),), -1)
+    new[[source.classes.index(name) for name in classes]] = torch.arange(len(classes))
+    labels, test_labels = new[source.labels], new[source.test_labels]
+    kept, test = labels >= 0, test_labels >= 0
+    return Source(source.images[kept], labels[kept], source.test_images[test], test_labels[test], classes)
+
+
+def resized(source: Source, side: int | None) -> Source:
+    """`source` with pictures of `side` x `side`, by antialiased bilinear interpolation; bytes stay bytes.
+
+    Raises:
+        UserError: a side below 1, or data that are no pictures.
+    """
+    if side is None:
+        return source
+    check_range("data.resize", side, side >= 1, "1 or more")
+    if source.images.ndim != 4:
+        raise UserError(f"data.resize={side} has no effect on features; it needs pictures")
+    return replace(source, images=_resize(source.images, side), test_images=_resize(source.test_images, side))
+
+
+def _resize(images: Tensor, side: int) -> Tensor:
+    out = images.new_empty(*images.shape[:2], side, side)
+    for part, target in zip(images.split(PIECE), out.split(PIECE), strict=True):
+        target.copy_(F.interpolate(part, (side, side), mode="bilinear", antialias=True))
+    return out
+
+
+def check_labels(config: DataConfig, num_classes: int) -> None:
+    """Checks the options that change which labels are learnt; 0 classes stand for a regression.
+
+    Raises:
+        UserError: a value out of range, or one without effect.
+    """
+    noise, imbalance = config.label_noise, config.imbalance
+    check_range("data.label_noise", noise, 0 <= noise <= 1, "0 to 1")
+    check_range("data.imbalance", imbalance, 0 < imbalance <= 1, "above 0 and at most 1")
+    for key, value, neutral in (("label_noise", noise, 0), ("imbalance", imbalance, 1)):
+        if num_classes < 2 and value != neutral:
+            raise UserError(f"data.{key}={value} has no effect on data.name={config.name}, which has no classes")
+
+
+def imbalanced(train: Tensor, labels: Tensor, classes: tuple[str, ...], imbalance: float, seed: int) -> Tensor:
+    """The part of `train` in which class i of C has n * imbalance^(i / (C - 1)) pictures (Cui et al. 2019).
+
+    n is the largest number for which every class has enough of them; counts are rounded down.
+
+    Args:
+        train: numbers of pictures (k,), in random order.
+        labels: labels of all pictures (n,), on the CPU like `train`.
+        classes: their names.
+        imbalance: last class's share of the first one's count, in (0, 1]; 1 changes nothing.
+        seed: the run's, for the order of the result: it must be random too, as `data.limit` takes the first ones.
+
+    Raises:
+        UserError: a class would have no picture.
+    """
+    if imbalance == 1:
+        return train
+    labels = labels[train]
+    share = imbalance ** (torch.arange(len(classes), dtype=torch.float64) / (len(classes) - 1))
+    there = labels.bincount(minlength=len(classes))
+    wanted = ((there / share).min() * share + 1e-6).long()  # 49.99... is 50
+    if wanted.min() < 1:
+        name = classes[int(wanted.argmin())]
+        raise UserError(
+            f"data.imbalance={imbalance} leaves class '{name}' without a training picture; take a larger one"
+        )
+    kept = [(labels == label).nonzero().flatten()[:count] for label, count in enumerate(wanted.tolist())]
+    generator = torch.Generator().manual_seed(derive_seed(seed, "imbalance"))
+    return train[torch.cat(kept)][torch.randperm(sum(map(len, kept)), generator=generator)]
+
+
+def with_noise(labels: Tensor, train: Tensor, num_classes: int, share: float, seed: int) -> Tensor:
+    """`labels` with round(share * k) of the k at `train` replaced, each by another class, uniformly."""
+    if share == 0:
+        return labels
+    generator = torch.Generator().manual_seed(derive_seed(seed, "label_noise"))
+    order = torch.randperm(len(train), generator=generator)
+    offsets = torch.randint(1, num_classes, (len(train),), generator=generator)  # for all: more noise keeps the first
+    chosen = order[: round(share * len(train))]
+    index, noisy = train[chosen].to(labels.device), labels.clone()
+    noisy[index] = (noisy[index] + offsets[: len(chosen)].to(labels.device)) % num_classes
+    return noisy
+
+
+def standardised(source: Source, train: Tensor) -> tuple[Source, float]:
+    """`source` with targets (n, 1) of zero mean and unit variance over `train`, and what one of them is worth.
+
+    So a rate, or a loss, means the same on any data; errors times the second result are in the targets' own unit.
+    """
+    targets = source.labels[train.to(source.labels.device)].cpu().double()
+    mean, std = targets.mean().item(), targets.std(correction=0).item()
+    unit = std if std > 0 else 1.0
+    labels, test_labels = (
+        ((part.cpu().double() - mean) / unit).float().unsqueeze(1).to(part.device)
+        for part in (source.labels, source.test_labels)
+    )
+    return replace(source, labels=labels, test_labels=test_labels), unit
