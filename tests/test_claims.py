@@ -188,6 +188,17 @@ def test_a_group_brings_its_keys_along(tmp_path):
     assert [arm.label for arm in compare(runs, {}).arms] == ["optimizer=adam", "optimizer=sgd"]
 
 
+def test_a_group_whose_files_share_a_name_is_compared_by_its_keys(tmp_path):
+    mlp = {"model.block": "linear-act", "model.widths": [64, 64]}
+    runs = write_arms(tmp_path, "model", {"plain": [0.5, 0.52, 0.54]})
+    runs += write_arms(tmp_path, "model", {"mlp": [0.9, 0.91, 0.92]}, config=mlp)
+    first, second = compare(runs, {}).arms
+    assert [first.label, second.label] == ["block=conv-act-pool", "block=linear-act"]
+    assert first.is_reference
+    assert second.difference is not None
+    assert round(second.difference.value, 2) == 0.39
+
+
 def test_runs_that_never_arrive_count_as_infinite(tmp_path):
     def history(arrival):
         return [{"step": s, "seconds": s / 10, "val/accuracy": 0.9 if s >= arrival else 0.1} for s in (10, 20, 30)]

@@ -21,11 +21,19 @@ def is_identity(key: str) -> bool:
 
 
 def swept_keys(runs: Iterable[Run]) -> list[str]:
-    """The keys that sweeps named, in order; `optimizer` gives `optimizer.name`, a group without a name all its keys."""
+    """The keys that sweeps named, in order; a group, `optimizer`, gives `optimizer.name` where that tells its choices
+    apart, else all its keys: `model=mlp,vgg` are both recipes by name."""
+    runs = list(runs)
     keys: dict[str, None] = {}
     for key in dict.fromkeys(key for run in runs for key in run.arm):
-        known = key if key in DEFAULTS else f"{key}.name"
-        keys.update(dict.fromkeys([known] if known in DEFAULTS else [k for k in DEFAULTS if k.startswith(f"{key}.")]))
+        if key in DEFAULTS:
+            keys[key] = None
+            continue
+        name, chosen = f"{key}.name", [run for run in runs if key in run.arm]
+        choices = {str(run.arm[key]) for run in chosen}
+        told = {canonical(run.config.get(name)) for run in chosen}
+        own = [name] if name in DEFAULTS and len(told) == len(choices) else []
+        keys.update(dict.fromkeys(own or [one for one in DEFAULTS if one.startswith(f"{key}.")]))
     return [key for key in keys if is_identity(key)]
 
 
