@@ -22,6 +22,7 @@ from lab.records.environment import environment
 from lab.records.places import OVER, Job
 from lab.records.results import finite, read_metrics, write_atomically, write_json
 from lab.records.writer import MetricsWriter, summarise
+from lab.start import start
 from lab.training.checkpoint import load_checkpoint, pack
 from lab.training.clipping import make_clip
 from lab.training.fit import Member, evaluate, fit
@@ -41,6 +42,8 @@ class Parts:
     data: Dataset
     model: nn.Module
     member: Member
+    started_from: dict[str, Any]
+    """What `result.json` says of another run's weights and of pruning; empty where there is neither."""
 
 
 def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
@@ -70,6 +73,7 @@ def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bo
     result = job.record()
     result["environment"] = environment(device_name(parts.member.device), torch.get_num_threads())
     result["num_params"] = sum(p.numel() for p in parts.model.parameters())
+    result |= {"started_from": parts.started_from} if parts.started_from else {}
     try:
         with stop_signals() as signalled:
             result.update(_train(job, parts, progress, lambda: signalled() or should_stop()))
@@ -151,6 +155,7 @@ def assemble(config: RunConfig) -> Parts:
             initialise(model, net.init, net.init_gain, net.act, seed, net.init_fan)
     memory_format = torch.channels_last if train.channels_last else torch.contiguous_format
     model = model.to(device=device).to(memory_format=memory_format)  # pyright: ignore[reportCallIssue]
+    started = start(config.start, model, data, config.seed, order.steps_per_epoch, net, "cross_entropy")
     optimizer = make_optimizer(model, config.optimizer)
     schedule = make_schedule(**vars(config.schedule))
     runner: Any = torch.compile(model) if train.compile else model
@@ -174,8 +179,9 @@ def assemble(config: RunConfig) -> Parts:
         device=device,
         autocast=autocast,
         clip=make_clip(train),
+        freeze=started.freeze,
     )
-    return Parts(data, model, member)
+    return Parts(data, model, member, started.record)
 
 
 def durations(config: RunConfig, steps_per_epoch: int) -> tuple[int, int]:

@@ -39,6 +39,8 @@ class Member:
     autocast: torch.dtype | None = None
     clip: Callable[[list[nn.Parameter]], None] | None = None
     """Clips the gradients in place, before the optimizer's step."""
+    freeze: Callable[[int], None] | None = None
+    """Sets, from the step, what it trains and what is held still; everything is trained if None."""
 
     step: int = 0
     train_seconds: float = 0.0
@@ -118,6 +120,8 @@ def charge(members: list[Member], clock: float) -> None:
 
 def train_step(member: Member) -> None:
     """One optimizer step. Nothing here waits for the device: no `.item()`, no printing."""
+    if member.freeze is not None:
+        member.freeze(member.step)
     rate = member.lr * member.schedule(member.step / member.steps)
     for group in member.optimizer.param_groups:
         group["lr"] = rate
