@@ -26,6 +26,8 @@ TABLES = {
     "skips": ("nets/skips.py", "SKIPS"),
     "heads": ("nets/heads.py", "HEADS"),
     "inits": ("nets/init.py", "INITS"),
+    "block_orders": ("nets/prune.py", "BLOCK_ORDERS"),
+    "saliencies": ("nets/prune.py", "SALIENCIES"),
     "optimizers": ("training/optimizers.py", "OPTIMIZERS"),
     "schedules": ("training/schedules.py", "SCHEDULES"),
     "clips": ("training/clipping.py", "CLIPS"),

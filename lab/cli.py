@@ -14,6 +14,7 @@ Architecture choices compared, so that the comparison can be believed.
 
   lab train [OVERRIDES]            one run; with commas a sweep; experiment=NAME a whole experiment
   lab compare DIR [--by KEY ...]   the table, the tests and the verdicts of the runs under DIR
+  lab predict RUN [--passes 100]   a run's test pictures, with Monte-Carlo dropout intervals
   lab list [KIND]                  what can be chosen, by name
   lab data fetch NAME ...          download and verify data sets ahead of time
   lab board DIR                    TensorBoard over DIR
@@ -81,6 +82,32 @@ def compare(words: list[str]) -> int:
     return 0
 
 
+def predict(words: list[str]) -> int:
+    """`lab predict`: a finished run's net on its test pictures."""
+    parser = _parser(
+        "predict",
+        "Predicts the test pictures of a finished run, many times with its drops at work, and writes a row a picture:\n"
+        "mean probability, interval, entropy, mutual information (Monte-Carlo dropout, Gal and Ghahramani 2016).",
+        "lab predict outputs/scratch/default-44136fa3/seed=0 --passes 100 --noise 0.5",
+    )
+    parser.add_argument("run", metavar="RUN", type=Path, help="the run's folder, <out>/<name>/<arm>/seed=<n>")
+    parser.add_argument("--passes", type=int, default=100, help="passes; 1 is plain, with the drops off (100)")
+    parser.add_argument(
+        "--noise", metavar="S", type=float, default=0.0, help="add N(0, S^2) to the scaled pictures (0)"
+    )
+    parser.add_argument("--rotate", metavar="DEG", type=float, default=0.0, help="rotate counter-clockwise (0)")
+    parser.add_argument("--limit", metavar="N", type=int, help="predict only N of the pictures (all)")
+    parser.add_argument("--device", default="auto", help="as train.device (auto)")
+    parser.add_argument("--out", metavar="FILE.csv", type=Path, help="where the rows go (RUN/predictions.csv)")
+    args = parser.parse_args(words)
+    from lab.predict import Disturbance, predict
+
+    disturbance = Disturbance(args.noise, args.rotate)
+    out = args.out or args.run / "predictions.csv"
+    print(predict(args.run, args.passes, disturbance, args.limit, args.device, out))
+    return 0
+
+
 def show(words: list[str]) -> int:
     """`lab list`: names, a line each."""
     from lab.catalogue import KINDS, render
@@ -122,6 +149,7 @@ def board(words: list[str]) -> int:
 VERBS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
     "compare": compare,
+    "predict": predict,
     "list": show,
     "data": data,
     "board": board,

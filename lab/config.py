@@ -136,6 +136,40 @@ class ModelConfig:
 
 
 @dataclass
+class StartConfig:
+    run: str = ""
+    """Folder of a finished run whose weights this one starts from; of an arm, then its run of the same seed. From
+    scratch if empty. Relative to where the command is typed."""
+
+    load: str = "body"
+    """What is taken from `start.run`: `body` (all but the module `classifier` and auxiliary heads, which start fresh),
+    `all`, or `none` (from scratch, as a control beside arms that load)."""
+
+    freeze_epochs: float | None = 0.0
+    """Epochs, at least 0, over which the loaded body is not trained, its norms and drops in evaluation mode: 0 trains
+    it from the first step, null never."""
+
+    prune: str = "none"
+    """What is taken out before the first step: `none`, residual `blocks`, or single `weights`."""
+
+    prune_by: str = "auto"
+    """Which go first: for blocks a name of `lab list block_orders`, for weights one of `lab list saliencies`; `auto` is
+    `smallest` and `magnitude`."""
+
+    prune_count: int = 1
+    """Residual blocks that `start.prune=blocks` takes out, from 0 to all that can go: those of `model.skip=add` whose
+    shortcut is the identity."""
+
+    prune_frac: float = 0.5
+    """Share of weights that `start.prune=weights` sets to zero for good, in [0, 1): of all conv and linear weights
+    together, no biases; the classifier's count too unless they are fresh (`start.load=body`)."""
+
+    prune_examples: int = 512
+    """Training pictures on which branch norms and curvature are measured, at least 1; all of them if there are fewer.
+    """
+
+
+@dataclass
 class OptimizerConfig:
     name: str = "adam"
     """Optimizer (`lab list optimizers`)."""
@@ -299,6 +333,9 @@ class RunConfig:
 
     model: ModelConfig = field(default_factory=ModelConfig)
     """The network and its initialisation."""
+
+    start: StartConfig = field(default_factory=StartConfig)
+    """Which weights it starts from instead, and what is pruned of them."""
 
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     """How the gradient becomes a step."""

@@ -23,10 +23,11 @@ from lab.records.environment import environment
 from lab.records.places import OVER, Job
 from lab.records.results import finite, read_metrics, write_atomically, write_json
 from lab.records.writer import MetricsWriter, summarise
+from lab.start import start
 from lab.training.checkpoint import load_checkpoint, pack
 from lab.training.clipping import make_clip
 from lab.training.fit import Member, evaluate, fit
-from lab.training.losses import make_losses
+from lab.training.losses import loss_name, make_losses
 from lab.training.metrics import make_metrics
 from lab.training.optimizers import make_optimizer
 from lab.training.penalties import make_bound, make_penalty
@@ -49,6 +50,8 @@ class Parts:
     member: Member
     score: Callable[[Iterable[tuple[torch.Tensor, torch.Tensor]]], dict[str, float]]
     """Loss and metrics of the model as it stands, over batches of pictures and labels."""
+    started_from: dict[str, Any]
+    """What `result.json` says of another run's weights and of pruning; empty where there is neither."""
 
 
 def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
@@ -78,6 +81,7 @@ def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bo
     result = job.record()
     result["environment"] = environment(device_name(parts.member.device), torch.get_num_threads())
     result["num_params"] = sum(p.numel() for p in parts.model.parameters())
+    result |= {"started_from": parts.started_from} if parts.started_from else {}
     try:
         with stop_signals() as signalled:
             result.update(_train(job, parts, progress, lambda: signalled() or should_stop()))
@@ -161,6 +165,8 @@ def assemble(config: RunConfig) -> Parts:
             initialise(model, net.init, net.init_gain, net.act, seed, net.init_fan, images)
     memory_format = torch.channels_last if train.channels_last and len(data.shape) == 3 else torch.contiguous_format
     model = model.to(device=device).to(memory_format=memory_format)  # pyright: ignore[reportCallIssue]
+    loss_in_use = loss_name(train, bool(data.classes))
+    started = start(config.start, model, data, config.seed, order.steps_per_epoch, net, loss_in_use)
     optimizer = make_optimizer(model, config.optimizer)
     loss, plain_loss = make_losses(train, bool(data.classes))
     metrics, eval_metrics = make_metrics(len(data.classes), data.unit)
@@ -198,8 +204,9 @@ def assemble(config: RunConfig) -> Parts:
         bound=make_bound(train, model),
         stopping=make_stopping(train, tags),
         max_seconds=math.inf if train.max_seconds is None else train.max_seconds,
+        freeze=started.freeze,
     )
-    return Parts(data, model, member, score)
+    return Parts(data, model, member, score, started.record)
 
 
 def durations(config: RunConfig, steps_per_epoch: int) -> tuple[int, int]:

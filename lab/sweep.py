@@ -109,8 +109,7 @@ def train(jobs: list[Job]) -> bool:
 
     slots = [open_slot() for _ in range(min(num_slots, len(jobs)))]
     try:
-        arms = {arm_hash(job.config): job.config for job in jobs}
-        slots[0].submit(check, list(arms.values())).result()
+        slots[0].submit(check, [job.config for job in jobs]).result()
         with stop_on_signals(stop):
             _drain(jobs, slots, open_slot, stop)
     except BaseException:
@@ -245,10 +244,14 @@ def _follow_parent() -> None:
 
 
 def check(configs: list[RunConfig]) -> None:
-    """Builds everything that each configuration names, and trains none: raises `UserError` for the first bad one."""
+    """Builds everything that each arm names, and trains none: raises `UserError` for the first bad one."""
     from lab.run import assemble
+    from lab.start import find_run
 
     for config in configs:
+        if config.start.run:
+            find_run(config.start.run, config.seed)
+    for config in {arm_hash(config): config for config in configs}.values():
         assemble(config)
 
 

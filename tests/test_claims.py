@@ -189,9 +189,11 @@ def test_a_group_brings_its_keys_along(tmp_path):
 
 
 def test_a_group_whose_files_share_a_name_is_compared_by_its_keys(tmp_path):
-    mlp = {"model.block": "linear-act", "model.widths": [64, 64]}
-    runs = write_arms(tmp_path, "model", {"plain": [0.5, 0.52, 0.54]})
-    runs += write_arms(tmp_path, "model", {"mlp": [0.9, 0.91, 0.92]}, config=mlp)
+    runs = []
+    for model, keys in {"plain": {}, "mlp": {"model.block": "linear-act", "model.widths": [64, 64]}}.items():
+        for seed, score in enumerate([0.5, 0.52, 0.54] if model == "plain" else [0.9, 0.91, 0.92]):
+            run = write_run(tmp_path, keys, seed, {"val/accuracy": score})
+            runs.append(replace(run, arm={"model": model}))  # what was typed, which the configuration does not hold
     first, second = compare(runs, {}).arms
     assert [first.label, second.label] == ["block=conv-act-pool", "block=linear-act"]
     assert first.is_reference

@@ -54,6 +54,8 @@ class Dataset:
     unit: float
     """What 1 of a regression's standardised labels is worth: their standard deviation over the training part, in their
     own unit; 1 for classification."""
+    offset: float
+    """What their 0 is worth: the targets' mean over the training part; 0 for classification."""
     augment: Augment | None
     """What is done to the training pictures of a step; None for nothing."""
 
@@ -118,7 +120,7 @@ def load(config: DataConfig, seed: int, device: torch.device) -> Dataset:
     if config.limit is not None:
         check_range("data.limit", config.limit, 1 <= config.limit <= len(train), f"1 to {len(train)}")
         train = train[: config.limit]  # random already
-    source, unit = (source, 1.0) if source.classes else standardised(source, train)
+    source, unit, offset = (source, 1.0, 0.0) if source.classes else standardised(source, train)
     labels = with_noise(source.labels, train, len(source.classes), config.label_noise, seed)
     val, train = val.to(device), train.to(device)
     scale = choose("data.scale", config.scale, SCALES)
@@ -133,6 +135,7 @@ def load(config: DataConfig, seed: int, device: torch.device) -> Dataset:
         shape=shape,
         classes=source.classes,
         unit=unit,
+        offset=offset,
         augment=make_augment(config, shape, seed),
     )
 

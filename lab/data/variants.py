@@ -116,8 +116,8 @@ def with_noise(labels: Tensor, train: Tensor, num_classes: int, share: float, se
     return noisy
 
 
-def standardised(source: Source, train: Tensor) -> tuple[Source, float]:
-    """`source` with targets (n, 1) of zero mean and unit variance over `train`, and what one of them is worth.
+def standardised(source: Source, train: Tensor) -> tuple[Source, float, float]:
+    """`source` with targets (n, 1) of zero mean and unit variance over `train`; their own standard deviation and mean.
 
     So a rate, or a loss, means the same on any data; errors times the second result are in the targets' own unit.
     """
@@ -128,4 +128,4 @@ def standardised(source: Source, train: Tensor) -> tuple[Source, float]:
         ((part.cpu().double() - mean) / unit).float().unsqueeze(1).to(part.device)
         for part in (source.labels, source.test_labels)
     )
-    return replace(source, labels=labels, test_labels=test_labels), unit
+    return replace(source, labels=labels, test_labels=test_labels), unit, mean

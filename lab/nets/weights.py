@@ -1,12 +1,13 @@
-"""What stands between a layer's weight and its use: standardisation, and the weights that a step leaves out.
+"""What stands between a layer's weight and its use: standardisation, the weights that a step leaves out, and masks.
 
-Both are torch parametrizations, so that they combine, `print(model)` shows them, and the weight that is initialised,
+All are torch parametrizations, so that they combine, `print(model)` shows them, and the weight that is initialised,
 trained and saved (`conv.parametrizations.weight.original`) starts the same with and without them.
 """
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrize import register_parametrization
+from torch.nn.utils.parametrize import ParametrizationList, is_parametrized, register_parametrization
 
 
 class Standardise(nn.Module):
@@ -49,3 +50,64 @@ class DropConnect(nn.Module):
 
     def extra_repr(self) -> str:
         return f"rate={self.rate}, of the weights of the conv or linear before it"
+
+
+class Masked(nn.Module):
+    """mask * weight, with a mask of zeros and ones that is saved with the net: pruned weights are zero for good.
+
+    No gradient reaches them, so neither momentum nor weight decay brings them back.
+    """
+
+    mask: Tensor
+
+    def __init__(self, mask: Tensor):
+        super().__init__()
+        self.register_buffer("mask", mask)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return self.mask * weight
+
+    def extra_repr(self) -> str:
+        return f"{int((self.mask == 0).sum())} of {self.mask.numel()} weights are pruned"
+
+
+@torch.no_grad()
+def mask_weights(layer: nn.Conv2d | nn.Linear, mask: Tensor) -> None:
+    """Multiplies the weight of `layer`, as it is used, by `mask` from now on, and by the mask it may have already.
+
+    The mask comes last, after standardisation, which would move a zero. The saved weight becomes zero as well, unless
+    it is standardised: there its value still counts for the filter's mean and variance.
+    """
+    place = mask_place(layer)
+    if place is None:
+        register_parametrization(layer, "weight", Masked(mask.clone()))
+    else:
+        mask_of(layer).mul_(mask)
+    chain = _chain(layer)
+    if not any(isinstance(step, Standardise) for step in chain):
+        original = chain.original
+        assert isinstance(original, Tensor)
+        original.mul_(mask)
+
+
+def mask_of(layer: nn.Conv2d | nn.Linear) -> Tensor:
+    """The mask of the weight of `layer`, which must have one, itself."""
+    place = mask_place(layer)
+    assert place is not None, "the layer has no mask"
+    return layer.get_buffer(place)
+
+
+def mask_place(layer: nn.Conv2d | nn.Linear) -> str | None:
+    """The name of the mask's buffer, `parametrizations.weight.0.mask`; None where the layer has none."""
+    if is_parametrized(layer, "weight"):
+        for number, step in enumerate(_chain(layer)):
+            if isinstance(step, Masked):
+                return f"parametrizations.weight.{number}.mask"
+    return None
+
+
+def _chain(layer: nn.Module) -> ParametrizationList:
+    """What the weight of a parametrized layer goes through."""
+    chain = layer.get_submodule("parametrizations.weight")
+    assert isinstance(chain, ParametrizationList)
+    return chain

@@ -58,6 +58,8 @@ class Member:
     """Bounds the weights in place, after the optimizer's step."""
     stopping: Stopping | None = None
     max_seconds: float = math.inf
+    freeze: Callable[[int], None] | None = None
+    """Sets, from the step, what it trains and what is held still; everything is trained if None."""
 
     step: int = 0
     train_seconds: float = 0.0
@@ -155,6 +157,8 @@ def charge(members: list[Member], clock: float) -> None:
 
 def train_step(member: Member) -> None:
     """One optimizer step. Nothing here waits for the device: no `.item()`, no printing."""
+    if member.freeze is not None:
+        member.freeze(member.step)
     scheduled = member.step - member.step % member.rate_every
     rate = member.lr * member.schedule(scheduled / member.steps)
     if member.plateau:

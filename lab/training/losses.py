@@ -55,6 +55,11 @@ FOR_CLASSES = ("cross_entropy", "hinge", "focal")
 """The losses that numbers to be predicted do not have."""
 
 
+def loss_name(config: TrainConfig, has_classes: bool) -> str:
+    """The name of the loss that is minimised, where `auto` is decided."""
+    return config.loss if config.loss != "auto" else "cross_entropy" if has_classes else "mse"
+
+
 def make_losses(config: TrainConfig, has_classes: bool) -> tuple[Loss, Loss]:
     """The loss that is trained, and the one reported of validation and test pictures, whose labels are as given.
 
@@ -65,9 +70,7 @@ def make_losses(config: TrainConfig, has_classes: bool) -> tuple[Loss, Loss]:
     Raises:
         UserError: an unknown name, a loss of classes for numbers, or a value out of range.
     """
-    name = config.loss
-    if name == "auto":
-        name = "cross_entropy" if has_classes else "mse"
+    name = loss_name(config, has_classes)
     loss = choose("train.loss", name, {"auto": None, **LOSSES})
     if name in FOR_CLASSES and not has_classes:
         raise UserError(f"train.loss={name} needs a data set with classes; for numbers there are: auto, mse")

@@ -72,7 +72,7 @@ def make_bound(config: TrainConfig, model: nn.Module) -> Callable[[], None] | No
 
     @torch.no_grad()
     def bound() -> None:
-        for weight in weights:
+        for weight in (weight for weight in weights if weight.requires_grad):  # not what is frozen
             weight.copy_(torch.renorm(weight, 2, 0, config.max_norm))
 
     return bound
