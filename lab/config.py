@@ -33,7 +33,7 @@ class DataConfig:
 
     scale: str = "standard"
     """Input scaling: `standard` (zero mean, unit variance a channel, measured on the training pictures), `zero_one`,
-    `minus_one_one`, or `raw` (0 to 255)."""
+    `minus_one_one`, or `raw` (0 to 255); `lab list scales`."""
 
 
 @dataclass
@@ -82,7 +82,7 @@ class ModelConfig:
 
     head: str = "flatten"
     """What turns the last feature maps into the classifier's input: `flatten`, `gap` (global average), `gmp` (global
-    maximum)."""
+    maximum); `lab list heads`."""
 
     init: str = "he_normal"
     """Initialisation of all weights (`lab list inits`); biases start at zero, norms at the identity."""
@@ -106,11 +106,12 @@ class OptimizerConfig:
     """Peak learning rate, above 0; the schedule multiplies it."""
 
     weight_decay: float = 0.0
-    """Weight decay, at least 0; not applied to biases and norms. Coupled (an L2 gradient) except in `adamw` and
-    `sign_sgd`."""
+    """Weight decay, at least 0; not applied to biases and norms. Coupled (an L2 gradient) except in `adamw`,
+    `sign_sgd`, `lion` and `muon`."""
 
     momentum: float = 0.9
-    """Momentum of `momentum` and `nag` and beta1 of the Adam family, in [0, 1); the others have none."""
+    """Momentum of `momentum`, `nag` and `muon`, beta1 of the Adam family and of `lion`, in [0, 1); the others have
+    none."""
 
 
 @dataclass
