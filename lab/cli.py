@@ -13,10 +13,12 @@ USAGE = """lab VERB ...
 Architecture choices compared, so that the comparison can be believed.
 
   lab train [OVERRIDES]            one run; with commas a sweep; experiment=NAME a whole experiment
+  lab lr-range [OVERRIDES]         the learning-rate range test: curve, plot, suggestion
   lab compare DIR [--by KEY ...]   the table, the tests and the verdicts of the runs under DIR
   lab list [KIND]                  what can be chosen, by name
   lab data fetch NAME ...          download and verify data sets ahead of time
   lab board DIR                    TensorBoard over DIR
+  lab completion SHELL             the script with which bash, zsh or fish complete keys and names at TAB
 
   lab VERB --help                  more about a verb, with an example
 """
@@ -59,6 +61,28 @@ def train(words: list[str]) -> int:
     from lab.app import train
 
     return train(words)
+
+
+def lr_range(words: list[str]) -> int:
+    """`lab lr-range`: which rates a configuration can be trained with."""
+    parser = _parser(
+        "lr-range",
+        "Trains for some steps while the rate rises exponentially, until the loss blows up; suggests a rate and\n"
+        "draws the curve (Smith 2017). Every other key acts as in `lab train`; the schedule is left aside.",
+        "lab lr-range optimizer=sgd model.depth=5 --high 1",
+    )
+    parser.add_argument("overrides", metavar="OVERRIDE", nargs="*", help="key=value, as for lab train; no sweep")
+    parser.add_argument("--low", metavar="RATE", default=1e-7, type=float, help="first rate, above 0 (1e-7)")
+    parser.add_argument("--high", metavar="RATE", default=10.0, type=float, help="last rate, above --low (10)")
+    parser.add_argument("--steps", metavar="N", default=200, type=int, help="steps between them, at least 10 (200)")
+    args = parser.parse_intermixed_args(words)
+    from lab.app import one_job
+
+    job = one_job("lr-range", args.overrides)
+    from lab.lr_range import lr_range
+
+    lr_range(job, args.low, args.high, args.steps)
+    return 0
 
 
 def compare(words: list[str]) -> int:
@@ -117,6 +141,7 @@ def board(words: list[str]) -> int:
 
 VERBS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
+    "lr-range": lr_range,
     "compare": compare,
     "list": show,
     "data": data,
