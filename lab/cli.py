@@ -37,6 +37,8 @@ def main(argv: list[str] | None = None) -> int:
 
             print(f"lab {__version__}")
             return 0
+        if verb == "_complete":  # what the scripts of `lab completion` ask at TAB
+            return complete(rest)
         if verb not in VERBS:
             raise UserError(f"lab has no verb '{verb}'{nearest(verb, VERBS)}; there are: {', '.join(VERBS)}")
         # A user's own parts, `module:attribute`, are looked for where the command is typed, as with `python -m lab`.
@@ -139,6 +141,31 @@ def board(words: list[str]) -> int:
     os.execv(sys.executable, command)
 
 
+def completion(words: list[str]) -> int:
+    """`lab completion`: a script for the shell."""
+    from lab.completion import SCRIPTS, script
+
+    parser = _parser(
+        "completion",
+        "The script with which a shell completes verbs, keys and names at TAB.",
+        'eval "$(lab completion bash)"',
+    )
+    parser.add_argument("shell", metavar="SHELL", help=f"one of: {', '.join(SCRIPTS)}")
+    print(script(parser.parse_args(words).shell), end="")
+    return 0
+
+
+def complete(words: list[str]) -> int:
+    """`lab _complete`: a line for each way on; exit code `FILES` where a path is meant."""
+    from lab.completion import FILES, candidates
+
+    found = candidates(words, VERBS)
+    if found is None:
+        return FILES
+    print("".join(f"{one}\n" for one in found), end="")
+    return 0
+
+
 VERBS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
     "lr-range": lr_range,
@@ -146,6 +173,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "list": show,
     "data": data,
     "board": board,
+    "completion": completion,
 }
 
 

@@ -44,13 +44,13 @@ def stepped(model: nn.Module, weight: nn.Parameter, gradients: list[Tensor], **s
 def test_steps_follow_the_formula(shape: tuple[int, int]) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(shape[1], shape[0]), nn.Linear(shape[0], 2))
-    value, mean = model[0].weight.detach().double(), torch.zeros(shape, dtype=torch.float64)
+    value, mean = model.get_parameter("0.weight").detach().double(), torch.zeros(shape, dtype=torch.float64)
     start = value.clone()
     for g in grads(*shape):
         mean = MU * mean + (1 - MU) * g
         step = 0.2 * max(shape) ** 0.5 * newton_schulz(MU * mean + (1 - MU) * g)
         value = value * (1 - LR * DECAY) - LR * step
-    found = stepped(model, model[0].weight, grads(*shape)).double()
+    found = stepped(model, model.get_parameter("0.weight"), grads(*shape)).double()
     # torch rounds to the eight bits of bfloat16; a wrong coefficient gives 0.1 and more
     assert (found - value).norm() < 0.03 * (value - start).norm()
 
@@ -58,12 +58,12 @@ def test_steps_follow_the_formula(shape: tuple[int, int]) -> None:
 def test_a_hidden_linear_layer_takes_torchs_steps() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(10, 6), nn.Linear(6, 2))
-    theirs = model[0].weight.detach().clone().requires_grad_()
+    theirs = model.get_parameter("0.weight").detach().clone().requires_grad_()
     muon = torch.optim.Muon([theirs], LR, DECAY, momentum=MU, adjust_lr_fn="match_rms_adamw")
     for g in grads(6, 10):
         theirs.grad = g.clone()
         muon.step()
-    assert torch.equal(stepped(model, model[0].weight, grads(6, 10)), theirs)
+    assert torch.equal(stepped(model, model.get_parameter("0.weight"), grads(6, 10)), theirs)
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
@@ -73,9 +73,11 @@ def test_a_convolution_takes_the_steps_of_its_flattened_filters(memory_format: t
     flat = nn.Sequential(nn.Linear(27, 8), nn.Linear(8, 2))
     flat.load_state_dict({key: v.flatten(1) if v.ndim == 4 else v for key, v in conv.state_dict().items()})
     gradients = [g.contiguous(memory_format=memory_format) for g in grads(8, 3, 3, 3)]
-    found = stepped(conv, conv[0].weight, gradients)
+    found = stepped(conv, conv.get_parameter("0.weight"), gradients)
     assert found.is_contiguous(memory_format=memory_format)
-    assert torch.equal(found.flatten(1), stepped(flat, flat[0].weight, [g.flatten(1) for g in gradients]))
+    assert torch.equal(
+        found.flatten(1), stepped(flat, flat.get_parameter("0.weight"), [g.flatten(1) for g in gradients])
+    )
 
 
 def small_net() -> nn.Sequential:
@@ -96,12 +98,12 @@ def train(model: nn.Module, optimizer: torch.optim.Optimizer, steps: range) -> N
 def test_the_rest_and_the_last_weight_are_adamws() -> None:
     gradients = grads(3, 6)
     whole, alone = small_net(), small_net()
-    found = stepped(whole, whole[5].weight, gradients)
-    adamw = torch.optim.AdamW([alone[5].weight], LR, (MU, 0.999), weight_decay=DECAY)
+    found = stepped(whole, whole.get_parameter("5.weight"), gradients)
+    adamw = torch.optim.AdamW([alone.get_parameter("5.weight")], LR, (MU, 0.999), weight_decay=DECAY)
     for g in gradients:
-        alone[5].weight.grad = g.clone()
+        alone.get_parameter("5.weight").grad = g.clone()
         adamw.step()
-    torch.testing.assert_close(found, alone[5].weight.detach(), rtol=1e-6, atol=1e-7)
+    torch.testing.assert_close(found, alone.get_parameter("5.weight").detach(), rtol=1e-6, atol=1e-7)
     groups = make_optimizer(whole, CONFIG).param_groups
     shapes = {(g["muon"], g["weight_decay"]): [tuple(p.shape) for p in g["params"]] for g in groups}
     assert shapes == {
@@ -138,9 +140,9 @@ def test_a_resumed_run_goes_on_to_the_same_weights(memory_format: torch.memory_f
 def test_a_weight_without_a_gradient_stays() -> None:
     model = small_net()
     optimizer = make_optimizer(model, CONFIG)
-    before = model[4].weight.detach().clone()
-    model[0].weight.grad = torch.randn_like(model[0].weight)
-    start = model[0].weight.detach().clone()
+    before = model.get_parameter("4.weight").detach().clone()
+    model.get_parameter("0.weight").grad = torch.randn_like(model.get_parameter("0.weight"))
+    start = model.get_parameter("0.weight").detach().clone()
     optimizer.step()
-    assert torch.equal(model[4].weight, before)
-    assert not torch.equal(model[0].weight, start)
+    assert torch.equal(model.get_parameter("4.weight"), before)
+    assert not torch.equal(model.get_parameter("0.weight"), start)

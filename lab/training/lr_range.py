@@ -30,23 +30,35 @@ class RangeTest:
     """Why it ended: `blew up` (`STOP`), `not finite` (the loss), or `reached the end`."""
 
     @property
+    def tenth(self) -> int:
+        """Steps of the first tenth, where the rate does nothing yet and the mean is of few losses."""
+        return max(3, round(2 * SPAN * self.steps))
+
+    @property
     def least(self) -> int | None:
-        """The step of the least smoothed loss; None where it never fell below that of the first step."""
-        least = min(range(len(self.smoothed)), key=self.smoothed.__getitem__, default=0)
-        return least or None
+        """The step of the least smoothed loss before it first climbs back half of what it had fallen.
+
+        None where it never falls by two standard deviations of the losses of the first tenth, which batches that
+        differ may do alone. A net can recover from a first blow-up and fall again, with most of its units dead.
+        """
+        start = self.losses[: self.tenth]
+        found = None
+        for step in range(self.tenth, len(self.smoothed)):
+            mean = self.smoothed[step]
+            if mean < min(self.smoothed[found] if found else math.inf, fmean(start) - 2 * pstdev(start)):
+                found = step
+            elif found and mean > (fmean(start) + self.smoothed[found]) / 2:
+                break
+        return found
 
     @property
     def steepest(self) -> int | None:
         """The step before the least where the smoothed loss falls fastest over log(rate), by the slope across `SPAN`.
 
-        The first tenth of the test, where the mean is of few losses yet, takes no part, as in fastai. None where the
-        least lies there, or where the loss fell by less than two standard deviations of the losses in that tenth.
+        The first tenth takes no part, as in fastai; None where there is no least, or too near to that tenth.
         """
-        tenth, reach = max(3, round(2 * SPAN * self.steps)), max(1, round(SPAN * self.steps / 2))
-        start = self.losses[:tenth]
-        if self.least is None or fmean(start) - self.smoothed[self.least] <= 2 * pstdev(start):
-            return None
-        middles = range(tenth + reach, self.least - reach + 1)
+        reach = max(1, round(SPAN * self.steps / 2))
+        middles = range(self.tenth + reach, (self.least or 0) - reach + 1)
         return min(middles, key=lambda i: self.smoothed[i + reach] - self.smoothed[i - reach], default=None)
 
     @property
