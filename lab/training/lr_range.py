@@ -39,7 +39,7 @@ class RangeTest:
         """The step of the least smoothed loss before it first climbs back half of what it had fallen.
 
         None where it never falls by two standard deviations of the losses of the first tenth, which batches that
-        differ may do alone. A net can recover from a first blow-up and fall again, with most of its units dead.
+        differ may do alone. Past a first blow-up a net may fall once more, but at rates that it cannot start with.
         """
         start = self.losses[: self.tenth]
         found = None
@@ -65,9 +65,9 @@ class RangeTest:
     def suggestion(self) -> float | None:
         """A rate to train with: the geometric mean of the rate of the steepest descent and of a tenth of the least's.
 
-        Either alone is a rule in use (Smith 2017, fastai), and each fails in a way of its own: batches that differ
-        shift the steepest place by a factor of ten, and a net that has learnt its data by heart before the rate is
-        high finds its least too late. None where the loss did not fall.
+        Either alone is a rule in use (fastai's `steep` and `minimum`, after Smith 2017), and each fails in a way of
+        its own: batches that differ shift the steepest place severalfold, and a net that has learnt its data by heart
+        before the rate is high finds its least too late. None where the loss did not fall.
         """
         if self.least is None or self.steepest is None:
             return None
