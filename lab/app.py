@@ -63,6 +63,27 @@ def train(argv: list[str]) -> int:
     return max(_start(jobs) for jobs in batches)
 
 
+def one_job(verb: str, typed: list[str]) -> Job:
+    """The one run that the overrides `typed` of `lab VERB` stand for.
+
+    Raises:
+        UserError: an override is wrong, or they make a sweep.
+    """
+    store_schema()
+    try:
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+            batches = plan(typed, shlex.join(["lab", verb, *typed]))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_one_message(error)) from error
+    jobs = [job for batch in batches for job in batch]
+    if len(jobs) > 1:
+        raise UserError(
+            f"lab {verb} takes one configuration, and this is a sweep of {len(jobs)} runs; "
+            "give one value a key, and the keys of the arm instead of experiment=NAME"
+        )
+    return jobs[0]
+
+
 def _start(jobs: list[Job]) -> int:
     if len(jobs) > 1 or jobs[0].config.study.claims:
         from lab.sweep import sweep

@@ -13,11 +13,13 @@ USAGE = """lab VERB ...
 Architecture choices compared, so that the comparison can be believed.
 
   lab train [OVERRIDES]            one run; with commas a sweep; experiment=NAME a whole experiment
+  lab lr-range [OVERRIDES]         the learning-rate range test: curve, plot, suggestion
   lab compare DIR [--by KEY ...]   the table, the tests and the verdicts of the runs under DIR
   lab predict RUN [--passes 100]   a run's test pictures, with Monte-Carlo dropout intervals
   lab list [KIND]                  what can be chosen, by name
   lab data fetch NAME ...          download and verify data sets ahead of time
   lab board DIR                    TensorBoard over DIR
+  lab completion SHELL             the script with which bash, zsh or fish complete keys and names at TAB
 
   lab VERB --help                  more about a verb, with an example
 """
@@ -36,6 +38,8 @@ def main(argv: list[str] | None = None) -> int:
 
             print(f"lab {__version__}")
             return 0
+        if verb == "_complete":  # what the scripts of `lab completion` ask at TAB
+            return complete(rest)
         if verb not in VERBS:
             raise UserError(f"lab has no verb '{verb}'{nearest(verb, VERBS)}; there are: {', '.join(VERBS)}")
         # A user's own parts, `module:attribute`, are looked for where the command is typed, as with `python -m lab`.
@@ -60,6 +64,28 @@ def train(words: list[str]) -> int:
     from lab.app import train
 
     return train(words)
+
+
+def lr_range(words: list[str]) -> int:
+    """`lab lr-range`: which rates a configuration can be trained with."""
+    parser = _parser(
+        "lr-range",
+        "Trains for some steps while the rate rises exponentially, until the loss blows up; suggests a rate and\n"
+        "draws the curve (Smith 2017). Every other key acts as in `lab train`; the schedule is left aside.",
+        "lab lr-range optimizer=sgd model.depth=5 --high 1",
+    )
+    parser.add_argument("overrides", metavar="OVERRIDE", nargs="*", help="key=value, as for lab train; no sweep")
+    parser.add_argument("--low", metavar="RATE", default=1e-7, type=float, help="first rate, above 0 (1e-7)")
+    parser.add_argument("--high", metavar="RATE", default=10.0, type=float, help="last rate, above --low (10)")
+    parser.add_argument("--steps", metavar="N", default=200, type=int, help="steps between them, at least 10 (200)")
+    args = parser.parse_intermixed_args(words)
+    from lab.app import one_job
+
+    job = one_job("lr-range", args.overrides)
+    from lab.lr_range import lr_range
+
+    lr_range(job, args.low, args.high, args.steps)
+    return 0
 
 
 def compare(words: list[str]) -> int:
@@ -88,9 +114,9 @@ def predict(words: list[str]) -> int:
         "predict",
         "Predicts the test pictures of a finished run, many times with its drops at work, and writes a row a picture:\n"
         "mean probability, interval, entropy, mutual information (Monte-Carlo dropout, Gal and Ghahramani 2016).",
-        "lab predict outputs/scratch/default-44136fa3/seed=0 --passes 100 --noise 0.5",
+        "lab predict outputs/scratch/drop_rate=0.2-6efc2e4d/seed=0 --passes 100 --noise 0.5",
     )
-    parser.add_argument("run", metavar="RUN", type=Path, help="the run's folder, <out>/<name>/<arm>/seed=<n>")
+    parser.add_argument("run", metavar="RUN", type=Path, help="the folder of a run, or one that holds only it")
     parser.add_argument("--passes", type=int, default=100, help="passes; 1 is plain, with the drops off (100)")
     parser.add_argument(
         "--noise", metavar="S", type=float, default=0.0, help="add N(0, S^2) to the scaled pictures (0)"
@@ -103,8 +129,7 @@ def predict(words: list[str]) -> int:
     from lab.predict import Disturbance, predict
 
     disturbance = Disturbance(args.noise, args.rotate)
-    out = args.out or args.run / "predictions.csv"
-    print(predict(args.run, args.passes, disturbance, args.limit, args.device, out))
+    print(predict(args.run, args.passes, disturbance, args.limit, args.device, args.out))
     return 0
 
 
@@ -146,13 +171,40 @@ def board(words: list[str]) -> int:
     os.execv(sys.executable, command)
 
 
+def completion(words: list[str]) -> int:
+    """`lab completion`: a script for the shell."""
+    from lab.completion import SCRIPTS, script
+
+    parser = _parser(
+        "completion",
+        "The script with which a shell completes verbs, keys and names at TAB.",
+        'eval "$(lab completion bash)"',
+    )
+    parser.add_argument("shell", metavar="SHELL", help=f"one of: {', '.join(SCRIPTS)}")
+    print(script(parser.parse_args(words).shell), end="")
+    return 0
+
+
+def complete(words: list[str]) -> int:
+    """`lab _complete`: a line for each way on; exit code `FILES` where a path is meant."""
+    from lab.completion import FILES, candidates
+
+    found = candidates(words, VERBS)
+    if found is None:
+        return FILES
+    print("".join(f"{one}\n" for one in found), end="")
+    return 0
+
+
 VERBS: dict[str, Callable[[list[str]], int]] = {
     "train": train,
+    "lr-range": lr_range,
     "compare": compare,
     "predict": predict,
     "list": show,
     "data": data,
     "board": board,
+    "completion": completion,
 }
 
 

@@ -64,8 +64,8 @@ class DataConfig:
 @dataclass
 class ModelConfig:
     name: str = "recipe"
-    """`recipe` builds the net from the keys below; a name from `lab list nets` or `lab list blunders` is a whole net;
-    `package.module:function` calls the user's own function with `(in_shape, num_outputs)`."""
+    """`recipe` builds the net from the keys below; a name of `lab list nets` or `lab list blunders` is a whole
+    net; `package.module:function` calls the user's own function with `(in_shape, num_outputs)`."""
 
     block: str = "conv-act-pool"
     """The recipe of one block: whole words joined by dashes, read left to right (`lab list words`)."""
@@ -108,7 +108,7 @@ class ModelConfig:
 
     head: str = "flatten"
     """What turns the last feature maps into the classifier's input: `flatten`, `gap` (global average), `gmp` (global
-    maximum)."""
+    maximum); `lab list heads`."""
 
     output: str = "identity"
     """Activation of the logits (`lab list acts`), also of auxiliary classifiers. Cross-entropy wants `identity`, as it
@@ -178,11 +178,12 @@ class OptimizerConfig:
     """Peak learning rate, above 0; the schedule multiplies it."""
 
     weight_decay: float = 0.0
-    """Weight decay, at least 0; not applied to biases and norms. Coupled (an L2 gradient) except in `adamw` and
-    `sign_sgd`."""
+    """Weight decay, at least 0; not applied to biases and norms. Coupled (an L2 gradient) except in `adamw`,
+    `sign_sgd`, `lion` and `muon`."""
 
     momentum: float = 0.9
-    """Momentum of `momentum` and `nag` and beta1 of the Adam family, in [0, 1); the others have none."""
+    """Momentum of `momentum`, `nag` and `muon`, beta1 of the Adam family and of `lion`, in [0, 1); the others have
+    none."""
 
 
 @dataclass

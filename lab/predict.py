@@ -18,7 +18,7 @@ from lab.nets.recipe import build
 from lab.nets.transfer import misfits, restructure
 from lab.records.results import write_atomically
 from lab.run import resolve_device
-from lab.start import open_run
+from lab.start import find_run, open_run
 from lab.vision import torchvision
 
 BATCH = 512
@@ -55,22 +55,26 @@ class Forecast:
     """Whether there is a spread: more than one pass."""
 
 
-def predict(folder: Path, passes: int, disturbance: Disturbance, limit: int | None, device: str, out: Path) -> str:
+def predict(
+    folder: Path, passes: int, disturbance: Disturbance, limit: int | None, device: str, out: Path | None
+) -> str:
     """Predicts the test pictures of the run in `folder`, writes a row a picture, and says in a few lines how it went.
 
     Args:
-        folder: a finished run's.
+        folder: a finished run's, or what holds only one of seed 0: its arm, or its name.
         passes: Monte-Carlo passes; 1 is the plain prediction.
         disturbance: what is done to the pictures.
         limit: how many pictures; all if None.
         device: as `train.device`.
-        out: the table, CSV.
+        out: the table, CSV; `predictions.csv` in the run's folder if None.
 
     Raises:
         UserError: no finished run, a value out of range, passes of a net without drops, or `out` cannot be written.
     """
     if limit is not None:
         check_range("--limit", limit, limit >= 1, "1 or more")
+    folder = find_run(str(folder), 0, "predict")
+    out = out or folder / "predictions.csv"
     config, data, model = load_net(folder, resolve_device(device))
     found = forecast(model, data, passes, disturbance, limit, config.seed)
     try:
@@ -90,8 +94,6 @@ def load_net(folder: Path, device: torch.device) -> tuple[RunConfig, Dataset, nn
     Raises:
         UserError: it is not finished, or its net cannot be built again.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not a folder; give a run's, <out>/<name>/<arm>/seed=<n>")
     source = open_run(folder, "predict")
     config = RunConfig()
     try:

@@ -85,24 +85,29 @@ def start(
     return Started(record, freeze)
 
 
-def find_run(given: str, seed: int) -> Path:
-    """The folder of the run that `given` names: itself, or for an arm its run of the same seed.
+def find_run(given: str, seed: int, key: str = "start.run") -> Path:
+    """The folder of the run that `given` names: itself, or the one of that seed in an arm, or in a name's only arm.
+
+    Args:
+        given: a folder.
+        seed: which of an arm's runs.
+        key: what the user gave it for, for the message.
 
     Raises:
-        UserError: there is no such run.
+        UserError: there is no such run, or more than one.
     """
     folder = Path(given).expanduser()
     if not folder.is_dir():
-        raise UserError(f"start.run={given} is not a folder; runs are at <out>/<name>/<arm>/seed=<n>")
+        raise UserError(f"{key}={given} is not a folder; runs are at <out>/<name>/<arm>/seed=<n>")
     if (folder / "config.yaml").exists() or (folder / "result.json").exists():
         return folder
-    if (folder / f"seed={seed}").is_dir():
-        return folder / f"seed={seed}"
+    found = [path for path in (folder / f"seed={seed}", *folder.glob(f"*/seed={seed}")) if path.is_dir()]
+    if len(found) == 1:
+        return found[0]
     inside = sorted(path.name for path in folder.iterdir() if path.is_dir())
-    raise UserError(
-        f"start.run={given} is neither a run nor an arm with a run of seed={seed}; "
-        f"inside there are: {', '.join(inside) or 'no folders'}"
-    )
+    said = f"has {len(found)} arms" if found else "is neither a run nor an arm"
+    there = ", ".join(inside) or "no folders"
+    raise UserError(f"{key}={given} {said} with a run of seed={seed}; name one; inside there are: {there}")
 
 
 def open_run(folder: Path, key: str) -> Source:

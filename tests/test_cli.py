@@ -174,7 +174,7 @@ def test_hydra_shows_the_configuration(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_help_names_an_example() -> None:
-    for words in (["train"], ["compare"], ["list"], ["data"], ["board"]):
+    for words in (["train"], ["lr-range"], ["compare"], ["predict"], ["list"], ["data"], ["board"], ["completion"]):
         done = lab(*words, "--help")
         assert done.returncode == 0, done.stderr
         assert f"lab {words[0]}" in done.stdout

@@ -15,7 +15,7 @@ from lab.training.clipping import CLIPS, make_clip
 from lab.training.optimizers import OPTIMIZERS, make_optimizer
 
 LR, MU, DECAY, STEPS = 0.1, 0.8, 0.05, 5
-DECOUPLED = ("adamw", "sign_sgd")
+DECOUPLED = ("adamw", "sign_sgd", "lion", "muon")
 
 State = dict[str, Tensor]
 
@@ -74,6 +74,12 @@ def sign_sgd(w: Tensor, g: Tensor, state: State, t: int) -> Tensor:
     return w - LR * g.sign()
 
 
+def lion(w: Tensor, g: Tensor, state: State, t: int) -> Tensor:
+    sign = (MU * zeros(state, "m", w) + (1 - MU) * g).sign()
+    state["m"] = 0.99 * zeros(state, "m", w) + 0.01 * g
+    return w - LR * sign
+
+
 FORMULAS: dict[str, Callable[[Tensor, Tensor, State, int], Tensor]] = {
     "sgd": sgd,
     "momentum": momentum,
@@ -85,6 +91,8 @@ FORMULAS: dict[str, Callable[[Tensor, Tensor, State, int], Tensor]] = {
     "adamw": adam,
     "nadam": nadam,
     "sign_sgd": sign_sgd,
+    "lion": lion,
+    "muon": adam,  # which one linear layer, the last, is left to; hidden ones: tests/test_muon.py
 }
 
 

@@ -304,8 +304,11 @@ def test_a_pruned_run_is_predicted_without_its_source(make_job: MakeJob, capsys:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["nowhere"], "lab: nowhere is not a folder; give a run's"),
-        (["."], r"lab: predict: the run \. is not finished \(it has no result\.json\)"),
+        (["nowhere"], "lab: predict=nowhere is not a folder; runs are at"),
+        (
+            ["."],
+            r"lab: predict=\. is neither a run nor an arm with a run of seed=0; name one; inside there are: outputs",
+        ),
         (["{run}", "--passes", "0"], r"passes=0 is out of range; allowed: 1 or more"),
         (["{run}", "--limit", "0"], r"--limit=0 is out of range"),
         (["{run}", "--noise", "-1"], r"--noise=-1\.0 is out of range; allowed: 0 or more"),

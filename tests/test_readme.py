@@ -54,7 +54,7 @@ def test_every_command_of_the_readme_runs(
             assert command[2] == "fetch"  # tests/test_data.py downloads, from a server of its own
         else:
             assert main(command[1:]) == 0, shlex.join(command)
-    assert verbs == {"train", "compare", "board", "list", "data"}
+    assert verbs == {"train", "lr-range", "compare", "predict", "board", "list", "data"}
     assert re.search(r"^init +depth +n +mean", capsys.readouterr().out, re.MULTILINE)
 
 

@@ -52,7 +52,10 @@ def test_arms_of_numbers_are_compared_by_their_error(make_job: MakeJob) -> None:
     comparison = compare([read(job) for job in jobs], {})
     assert comparison.metric == "val/rmse"
     assert lower_is_better(comparison.metric)
-    assert comparison.arms[0].score.value < comparison.arms[1].score.value
+    first, second = (arm.score for arm in comparison.arms)
+    assert first is not None
+    assert second is not None
+    assert first.value < second.value
 
 
 def test_the_best_error_is_the_least(make_job: MakeJob) -> None:

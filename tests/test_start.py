@@ -240,7 +240,7 @@ def test_a_run_is_as_it_was_where_nothing_is_asked(make_job: MakeJob) -> None:
         ({"start.run": "nowhere"}, r"start\.run=nowhere is not a folder; runs are at"),
         (
             {"start.run": "{arm}", "seed": 3},
-            r"neither a run nor an arm with a run of seed=3; inside there are: seed=0$",
+            r"neither a run nor an arm with a run of seed=3; name one; inside there are: seed=0$",
         ),
         ({"start.run": "{run}", "start.load": "head"}, r"start\.load=head is unknown.*there are: none, body, all"),
         (

@@ -28,6 +28,64 @@ class SignSGD(Optimizer):
                     weight.mul_(1 - group["lr"] * group["weight_decay"]).sub_(weight.grad.sign(), alpha=group["lr"])
 
 
+class Lion(Optimizer):
+    """w - lr (sign(beta1 m + (1 - beta1) g) + weight_decay w), then m = beta2 m + (1 - beta2) g (Chen et al. 2023)."""
+
+    def __init__(self, groups: Groups, lr: float, betas: tuple[float, float]):
+        super().__init__(groups, {"lr": lr, "betas": betas, "weight_decay": 0.0})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """One step for every parameter that has a gradient; `closure` is not supported."""
+        assert closure is None
+        for group in self.param_groups:
+            beta1, beta2 = group["betas"]
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    mean = self.state[weight].setdefault("mean", torch.zeros_like(weight))
+                    sign = mean.lerp(weight.grad, 1 - beta1).sign_()
+                    weight.mul_(1 - group["lr"] * group["weight_decay"]).sub_(sign, alpha=group["lr"])
+                    mean.lerp_(weight.grad, 1 - beta2)
+
+
+class MuonAdamW(Optimizer):
+    """torch's Muon on the groups that say `muon`, each weight flattened to a matrix (out, the rest); AdamW on the rest.
+
+    Both take the same rate: Muon's step is scaled to the root mean square of an AdamW step, 0.2 lr an entry
+    (`adjust_lr_fn="match_rms_adamw"`, Liu et al. 2025), not by Jordan's own sqrt(max(1, out / rest)), which wants a
+    rate of its own. Weight decay is decoupled in both.
+    """
+
+    def __init__(self, groups: Groups, lr: float, momentum: float):
+        # Told that AdamW is the fused one, `load_state_dict` puts its step counts where that wants them.
+        super().__init__(groups, {"lr": lr, "momentum": momentum, "weight_decay": 0.0, "fused": True})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """One step for every parameter that has a gradient; `closure` is not supported."""
+        assert closure is None
+        for group in self.param_groups:
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            if not weights:
+                continue
+            lr, momentum, decay = group["lr"], group["momentum"], group["weight_decay"]
+            # torch's optimizers are made anew at every step, which takes microseconds: the state stays with this one,
+            # which so saves and loads as any other.
+            if not group["muon"]:
+                adamw = torch.optim.AdamW(weights, lr, (momentum, 0.999), weight_decay=decay, fused=True)
+                adamw.state.update({weight: self.state[weight] for weight in weights})
+                adamw.step()
+                continue
+            matrices = [weight.detach().flatten(1).clone() for weight in weights]  # (out, in k k)
+            muon = torch.optim.Muon(matrices, lr, decay, momentum=momentum, adjust_lr_fn="match_rms_adamw")
+            for weight, matrix in zip(weights, matrices, strict=True):
+                matrix.grad = weight.grad.flatten(1)
+                muon.state[matrix] = self.state[weight]
+            muon.step()
+            for weight, matrix in zip(weights, matrices, strict=True):
+                weight.copy_(matrix.view(weight.shape))
+
+
 def sgd(groups: Groups, lr: float, momentum: float) -> Optimizer:
     """w - lr g, without momentum."""
     return torch.optim.SGD(groups, lr)
@@ -79,6 +137,22 @@ def sign_sgd(groups: Groups, lr: float, momentum: float) -> Optimizer:
     return SignSGD(groups, lr)
 
 
+def lion(groups: Groups, lr: float, momentum: float) -> Optimizer:
+    """w - lr sign(momentum m + (1 - momentum) g), m a mean of g at 0.99; decay decoupled (Chen et al. 2023)."""
+    return Lion(groups, lr, (momentum, 0.99))
+
+
+def muon(groups: Groups, lr: float, momentum: float) -> Optimizer:
+    """Momentum made orthogonal on hidden weights (Jordan 2024); AdamW on biases, norms and the last weight."""
+    weights = [weight for group in groups for weight in group["params"] if weight.ndim >= 2]
+    cut: Groups = []
+    for group in groups:
+        hidden = [weight for weight in group["params"] if weight.ndim >= 2 and weight is not weights[-1]]
+        others = [weight for weight in group["params"] if weight.ndim < 2 or weight is weights[-1]]
+        cut += [{**group, "params": hidden, "muon": True}, {**group, "params": others, "muon": False}]
+    return MuonAdamW([group for group in cut if group["params"]], lr, momentum)
+
+
 OPTIMIZERS: dict[str, Callable[[Groups, float, float], Optimizer]] = {
     "sgd": sgd,
     "momentum": momentum_sgd,
@@ -90,6 +164,8 @@ OPTIMIZERS: dict[str, Callable[[Groups, float, float], Optimizer]] = {
     "adamw": adamw,
     "nadam": nadam,
     "sign_sgd": sign_sgd,
+    "lion": lion,
+    "muon": muon,
 }
 
 
