@@ -1,72 +1,148 @@
-"""Images per second of the lab's `fit` against the bare loop and the loop of PyTorch's own MNIST example.
+"""Images per second of the lab's `fit` against what people would use instead, on the same net, data and batch size.
 
-    python benchmarks/loop.py [--root data] [--rounds 5] [--steps 40]
+    python benchmarks/loop.py [--nets two_conv plain30 resnet20] [--root data] [--rounds 5] [--set train.precision=bf16]
 
-All three train the same two-convolution net with the same Adam on the same MNIST pictures, in one process, in turn,
-round after round; what counts is the ratio of medians, since a shared machine is as fast as its neighbours let it be.
+The loops train in one process, in turn, round after round; what counts is the ratio of medians, since a shared machine
+is as fast as its neighbours let it be. `--set` changes the lab's run alone.
 
-- lab: `fit`, with its reports, evaluation left out (the others have none);
-- bare: a hand-written step over scaled tensors in memory, nothing else: the limit;
-- tutorial: torchvision's MNIST, ToTensor and Normalize, DataLoader (github.com/pytorch/examples, mnist/main.py).
+- lab: `fit` with its reports: one a round, after validation on a ninth of the round's pictures, written to its files;
+- bare: a hand-written step over scaled tensors in memory, no report, no validation: the limit;
+- tutorial: the loop of github.com/pytorch/examples, mnist/main.py: a DataLoader that turns each picture into a tensor;
+- lightning: the same data set and net in Lightning with its defaults but the progress bar; left out where it is not
+  installed (`pip install lightning`). Neither tutorial nor lightning validates here.
+
+Nets: two convolutions on MNIST, 30 plain layers on digits, a residual net of 20 layers on CIFAR-10 pictures (class
+folders, `--root`/cifar10-jpeg).
 """
 
 import argparse
+import importlib.util
+import itertools
+import logging
 import statistics
+import tempfile
 import time
+import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lab.config import RunConfig
-from lab.data.batches import load
+from lab.data.batches import Dataset, load
+from lab.records.writer import MetricsWriter
 from lab.run import assemble
 from lab.training.fit import fit, synchronise
 from lab.vision import torchvision
 
-BATCH = 128
+Loop = Callable[[int], float]
+"""Trains for some steps; returns the seconds that they took."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is trained, and how many steps a round."""
+
+    changes: dict[str, Any]
+    steps: int
+
+
+CASES = {
+    "two_conv": Case({"data.name": "mnist", "model.widths": [32, 64], "train.batch_size": 128}, 40),
+    "plain30": Case({"data.name": "digits", "model.depth": 30, "train.batch_size": 64}, 17),
+    "resnet20": Case(
+        {
+            "data.name": "folder",
+            "model.block": "conv-norm-act-conv-norm-act-pool",
+            "model.widths": [16, 32, 64],
+            "model.depth": 19,  # 18 convolutions in blocks and the classifier; the stem is a block's first
+            "model.skip": "add",
+            "model.head": "gap",
+            "train.batch_size": 128,
+        },
+        8,
+    ),
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--nets", nargs="+", choices=CASES, default=list(CASES))
     parser.add_argument("--root", default="data", help="folder of the data sets")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=40, help="optimizer steps a round")
+    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE", help="changes to the lab's run")
     args = parser.parse_args()
+    changed = " ".join(args.set) or "as it is"
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, {args.rounds} rounds, lab {changed}")
+    for net in args.nets:
+        case = CASES[net]
+        config = configure(case, args.root)
+        speeds = measure(config, configure(case, args.root, args.set), case.steps, args.rounds)
+        medians = {name: statistics.median(values) for name, values in speeds.items()}
+        for name, median in medians.items():
+            print(f"{net:9} {name:9}  {median:8,.0f} images/s  lab is {medians['lab'] / median:.2f} times as fast")
+
+
+def configure(case: Case, root: str, settings: list[str] | None = None) -> RunConfig:
+    """The run of `case`: one report a round, after validation on a ninth of what the round trains."""
     config = RunConfig()
-    config.data.name, config.data.root, config.data.val_frac = "mnist", args.root, 0.1
-    config.model.widths, config.train.batch_size, config.train.eval_limit = [32, 64], BATCH, 1
-    config.train.steps = args.steps
-    loops = {"lab": lab_loop(config), "bare": bare_loop(config), "tutorial": tutorial_loop(config)}
+    given = dict(one.split("=", 1) for one in settings or [])
+    for key, value in {**case.changes, **given}.items():
+        group, _, name = key.rpartition(".")
+        default = getattr(getattr(config, group), name)
+        parsed = value if not isinstance(value, str) or isinstance(default, str) else type(default)(eval_literal(value))
+        setattr(getattr(config, group), name, parsed)
+    config.data.root = f"{root}/cifar10-jpeg" if config.data.name == "folder" else root
+    config.data.val_frac = 0.1
+    config.train.steps = case.steps
+    config.train.eval_every = 1e6  # the last step reports
+    config.train.eval_limit = max(1, case.steps * config.train.batch_size // 9)
+    return config
+
+
+def eval_literal(text: str) -> Any:
+    """`true` and `3` as the configuration would read them."""
+    return {"true": True, "false": False}.get(text, text)
+
+
+def measure(plain: RunConfig, own: RunConfig, steps: int, rounds: int) -> dict[str, list[float]]:
+    """Images per second of every loop and round; the first round warms up and is not counted."""
+    loops = {"lab": lab_loop(own), "bare": bare_loop(plain), "tutorial": tutorial_loop(plain)}
+    if importlib.util.find_spec("lightning"):
+        loops["lightning"] = lightning_loop(plain)
     speeds: dict[str, list[float]] = {name: [] for name in loops}
-    for one_round in range(args.rounds + 1):
+    for one_round in range(rounds + 1):
         for name, loop in loops.items():
-            started = time.perf_counter()
-            loop(args.steps)
-            if one_round:  # the first warms up
-                speeds[name].append(args.steps * BATCH / (time.perf_counter() - started))
-    medians = {name: statistics.median(values) for name, values in speeds.items()}
-    device = assemble(config).member.device
-    print(f"{device}, {torch.get_num_threads()} threads, torch {torch.__version__}, batch {BATCH}, fp32")
-    for name, median in medians.items():
-        print(f"{name:8}  {median:8,.0f} images/s  lab is {medians['lab'] / median:.2f} times as fast")
+            seconds = loop(steps)
+            if one_round:
+                speeds[name].append(steps * plain.train.batch_size / seconds)
+    return speeds
 
 
-def lab_loop(config: RunConfig) -> Callable[[int], object]:
-    """The lab's own loop; a fresh member a round, so that every round trains from its first step."""
-    first = assemble(config).member
+def lab_loop(config: RunConfig) -> Loop:
+    """The lab's own loop with its reports, its validation and its files."""
+    member = assemble(config).member
+    writer = MetricsWriter(Path(tempfile.mkdtemp()), 0, {}, "benchmark")
+    member.report = writer.write
 
-    def loop(steps: int) -> None:
-        first.step, first.status = 0, "running"
-        fit([first], checkpoint_every=1e9, should_stop=lambda: False)
+    def loop(steps: int) -> float:
+        member.step, member.status, member.stopped_by = 0, "running", ""
+        started = time.perf_counter()
+        fit([member], checkpoint_every=60, should_stop=lambda: False)
+        synchronise(member.device)
+        return time.perf_counter() - started
 
     return loop
 
 
 def net_and_optimizer(config: RunConfig) -> tuple[nn.Module, torch.optim.Optimizer, torch.device]:
+    """The same net as the lab's, and the optimizer that anybody would write beside it."""
     parts = assemble(config)
-    return parts.model, torch.optim.Adam(parts.model.parameters(), 1e-3), parts.member.device
+    return parts.model, torch.optim.Adam(parts.model.parameters(), config.optimizer.lr), parts.member.device
 
 
 def step(model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor) -> None:
@@ -75,35 +151,111 @@ def step(model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, lab
     optimizer.step()
 
 
-def bare_loop(config: RunConfig) -> Callable[[int], object]:
+def bare_loop(config: RunConfig) -> Loop:
+    """Scaled pictures in memory and a step; nothing else."""
     model, optimizer, device = net_and_optimizer(config)
-    images, labels = next(load(config.data, 0, device).train.batches(50_000))
-    order = torch.randperm(len(images))
+    most = config.train.batch_size * (config.train.steps or 1)
+    images, labels = next(load(config.data, 0, device).train.batches(max(20_000, most)))
 
-    def loop(steps: int) -> None:
-        for i in range(steps):
-            index = order[i * BATCH : (i + 1) * BATCH]
+    def loop(steps: int) -> float:
+        model.train()
+        started = time.perf_counter()
+        order = torch.randperm(len(images), device=device).split(config.train.batch_size)
+        for index in itertools.islice(order, steps):
             step(model, optimizer, images[index], labels[index])
         synchronise(device)
+        return time.perf_counter() - started
 
     return loop
 
 
-def tutorial_loop(config: RunConfig) -> Callable[[int], object]:
+class Pictures(torch.utils.data.Dataset):
+    """Byte pictures in memory, turned into tensors one by one, as torchvision's MNIST and CIFAR10 do it."""
+
+    def __init__(self, data: Dataset):
+        transforms = torchvision().transforms
+        pixels = data.train.images[data.train.index].cpu().permute(0, 2, 3, 1)
+        self.pixels = pixels.squeeze(3).numpy()  # (n, h, w), or (n, h, w, 3)
+        self.labels = data.train.labels[data.train.index].tolist()
+        mean, std = (data.train.shift / 255).flatten(), (1 / data.train.factor / 255).flatten()
+        steps = [transforms.ToTensor(), transforms.Normalize(mean.tolist(), std.tolist())]
+        self.transform = transforms.Compose(steps)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+        from PIL import Image
+
+        return self.transform(Image.fromarray(self.pixels[index])), self.labels[index]
+
+
+def loader(config: RunConfig) -> torch.utils.data.DataLoader:
+    data = load(config.data, 0, torch.device("cpu"))
+    return torch.utils.data.DataLoader(Pictures(data), config.train.batch_size, shuffle=True, drop_last=True)
+
+
+def tutorial_loop(config: RunConfig) -> Loop:
+    """The loop of PyTorch's own MNIST example."""
     model, optimizer, device = net_and_optimizer(config)
-    vision = torchvision()
-    from torchvision import transforms
+    batches_of = loader(config)
 
-    transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))])
-    pictures = vision.datasets.MNIST(config.data.root, transform=transform)
-    loader = torch.utils.data.DataLoader(pictures, BATCH, shuffle=True)
-
-    def loop(steps: int) -> None:
-        batches = iter(loader)
-        for _ in range(steps):
-            images, labels = next(batches)
+    def loop(steps: int) -> float:
+        model.train()
+        started = time.perf_counter()
+        for images, labels in itertools.islice(batches_of, steps):
             step(model, optimizer, images.to(device), labels.to(device))
         synchronise(device)
+        return time.perf_counter() - started
+
+    return loop
+
+
+def lightning_loop(config: RunConfig) -> Loop:
+    """Lightning's Trainer, timed from its first batch to the end of its last."""
+    torchvision()  # Lightning imports it, and a build without its extension must be mended first
+    import lightning  # pyright: ignore[reportMissingImports]
+
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    model, optimizer, device = net_and_optimizer(config)
+    batches_of = loader(config)
+    clock: list[float] = []
+
+    class Module(lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = model
+
+        def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+            images, labels = batch
+            loss = F.cross_entropy(self.net(images), labels)
+            self.log("train/loss", loss)
+            return loss
+
+        def configure_optimizers(self) -> torch.optim.Optimizer:
+            return optimizer
+
+        def on_train_start(self) -> None:
+            clock.append(time.perf_counter())
+
+        def on_train_end(self) -> None:
+            synchronise(device)
+            clock.append(time.perf_counter())
+
+    def loop(steps: int) -> float:
+        clock.clear()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trainer = lightning.Trainer(
+                max_steps=steps,
+                accelerator="gpu" if device.type == "cuda" else "cpu",
+                devices=1,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                default_root_dir=tempfile.mkdtemp(),
+            )
+            trainer.fit(Module(), batches_of)
+        return clock[1] - clock[0]
 
     return loop
 
