@@ -46,13 +46,17 @@ def load(folder) -> EventAccumulator:
     return found
 
 
+def read_text(folder, tag: str) -> str:
+    return str(make_ndarray(load(folder).Tensors(tag)[0].tensor_proto).item(), "utf-8")  # pyright: ignore[reportArgumentType]
+
+
 def test_the_text_has_question_and_verdicts(board):
     folder, comparison = board
-    text = make_ndarray(load(folder).Tensors("verdicts")[0].tensor_proto).item().decode()
+    text = read_text(folder, "verdicts")
     (verdict,) = comparison.verdicts
     assert "## Is deeper better?" in text
     assert f"- **{verdict.verdict}**: deeper is better. {verdict.explain}" in text
-    table = make_ndarray(load(folder).Tensors("arms")[0].tensor_proto).item().decode().splitlines()
+    table = read_text(folder, "arms").splitlines()
     assert table[2].startswith("| depth=4 | 2 | 0.39 |")
     assert table[3].startswith("| depth=8 | 2 | 0.43 |")
 

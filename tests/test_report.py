@@ -17,6 +17,7 @@ from lab.studies.cost import target
 from lab.studies.curves import read_curves
 from lab.studies.forest import difference_rows
 from lab.studies.means import mean_series, write_mean_runs
+from lab.studies.plots import COLORS
 from lab.studies.report import headline, write_report
 from lab.studies.table import render
 from lab.studies.texts import cost_rows, strip
@@ -191,6 +192,8 @@ def test_the_page_wears_its_own_colours_and_the_files_keep_theirs(runs, tmp_path
     assert "#0072b2" in svg
     assert "var(--c0)" in page
     assert not re.search(r'style="[^"]*#(0072b2|ffffff|333333)', page)
+    # What has no colour at all is black, on a dark page too.
+    assert "#000000" not in COLORS
 
 
 def test_forest_rows_are_the_pairs_behind_each_difference(runs):

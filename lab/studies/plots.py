@@ -12,8 +12,9 @@ from lab.studies.selectors import canonical, label, short_keys, show
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito 2008, told apart with all kinds of colour vision; their yellow is left out, as it fades on white.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+# Okabe and Ito 2008, told apart with all kinds of colour vision; their yellow is left out, as it fades on white, and
+# their black is a dark grey, as matplotlib writes no colour for black, so that a dark page could not change it.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#111111")
 DASHES = ("-", (0, (5, 1.6)), (0, (1.4, 1.4)), (0, (6, 1.5, 1.4, 1.5)))
 OTHERS = "#B4B4B4"
 MOST_SERIES = 14
