@@ -304,7 +304,14 @@ class TrainConfig:
     """Seconds between two checkpoints, at least 0 (0: at every step)."""
 
     watch: bool = False
-    """Whether to write histograms of the weights to TensorBoard at every logged point."""
+    """Whether to write histograms of weights, gradients and activations to TensorBoard, and the graph of the net."""
+
+    watch_steps: list[int] = field(default_factory=list)
+    """Steps after which `train.watch` writes histograms, each 1 or more; at every logged point if empty."""
+
+    pictures: int = 24
+    """Pictures that TensorBoard shows of the first batch, as the net sees it, and of the worst mistakes of the
+    validation at the end; 0: none."""
 
 
 @dataclass
@@ -368,7 +375,8 @@ class RunConfig:
 
 # Keys that say where and how a run is done, not what is done: they do not make another arm.
 NOT_IDENTITY = frozenset(
-    {"seed", "name", "out", "force", "jobs", "data.root", "train.checkpoint_every", "train.threads", "train.watch"}
+    {"seed", "name", "out", "force", "jobs", "data.root", "train.checkpoint_every", "train.threads"}
+    | {"train.watch", "train.watch_steps", "train.pictures"}
 )
 
 

@@ -34,6 +34,7 @@ from lab.training.penalties import make_bound, make_penalty
 from lab.training.plateau import make_plateau
 from lab.training.schedules import interval_steps, make_schedule
 from lab.training.stopping import make_stopping
+from lab.watch import Watch, check_watch
 
 PRECISIONS: dict[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16}
 
@@ -107,24 +108,28 @@ def _train(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[],
     if state is not None:
         member.load_state(state)
     writer = MetricsWriter(folder, member.step, job.arm, arm_hash(config))
+    watch = Watch(config.train, parts.model, parts.data, member.batch, writer)
     title = f"{config.name}/{folder.parent.name}/{folder.name}"
     progress.start(title, member.steps, member.step)
 
     def report(row: dict[str, Any]) -> None:
-        watched = dict(parts.model.named_parameters()) if config.train.watch else {}
-        writer.write(row, {f"weights/{key}": value.detach().cpu().numpy() for key, value in watched.items()})
+        watch.report(row["step"])
+        writer.write(row)
         progress.log(row)
 
     def tick() -> bool:
+        watch.tick(member.step)
         progress.step()
         return should_stop()
 
     member.report = report
     member.save = lambda state: write_atomically(checkpoint, pack(state))
     try:
+        watch.start()
         fit([member], config.train.checkpoint_every, tick)
         if member.status in OVER:
             member.save(member.state())
+            watch.end(member.step, config.train.eval_limit)
     finally:
         writer.close(succeeded=member.status in OVER)
     metrics = summarise(read_metrics(folder))
@@ -152,6 +157,7 @@ def assemble(config: RunConfig) -> Parts:
     """
     check_range("seed", config.seed, config.seed >= 0, "0 or more")
     train = config.train
+    check_watch(train)
     device = resolve_device(train.device)
     autocast = choose("train.precision", train.precision, PRECISIONS)
     data = load(config.data, config.seed, device)

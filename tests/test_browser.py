@@ -71,21 +71,63 @@ def board(sweep: Path) -> Iterator[str]:
     process.wait(20)
 
 
-def keep(page: Any, name: str) -> None:
-    """Saves a screenshot where LAB_SCREENSHOTS names a folder."""
+def keep(page: Any, name: str, whole: bool = False) -> None:
+    """Saves a screenshot, of the `whole` page or what is on the screen, where LAB_SCREENSHOTS names a folder."""
     if folder := os.environ.get("LAB_SCREENSHOTS"):
-        page.screenshot(path=str(Path(folder) / f"{name}.png"))
+        page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=whole)
 
 
-def test_tensorboard_shows_the_arms_mean_curves_under_legible_names(board: str, browser: Any) -> None:
-    page = browser.new_page(viewport={"width": 1400, "height": 900})
-    query = urllib.parse.urlencode({"runFilter": "_mean/[^/]*$", "tagFilter": "val/accuracy"})
-    page.goto(f"{board}/?{query}#timeseries")
+def open_tab(browser: Any, board: str, tab: str, width: int, scheme: str, query: dict[str, str] | None = None) -> Any:
+    """A page of TensorBoard, once its first requests are answered."""
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    asked = {**({"darkMode": "true"} if scheme == "dark" else {}), **(query or {})}
+    page.goto(f"{board}/?{urllib.parse.urlencode(asked)}#{tab}")
+    return page
+
+
+SCREENS = [(1400, "light"), (500, "light"), (1400, "dark")]
+
+
+@pytest.mark.parametrize(("width", "scheme"), SCREENS)
+def test_tensorboard_shows_the_arms_mean_curves_under_legible_names(
+    board: str, browser: Any, width: int, scheme: str
+) -> None:
+    query = {"runFilter": "_mean/[^/]*$", "tagFilter": "^val/accuracy"}
+    page = open_tab(browser, board, "timeseries", width, scheme, query)
     page.locator("scalar-card line-chart").first.wait_for(timeout=60_000)
     for init in ("xavier_normal", "he_normal"):
-        page.get_by_text(re.compile(rf"_mean/init={init}-[0-9a-f]{{8}}")).first.wait_for(timeout=60_000)
+        page.get_by_text(re.compile(rf"_mean/init={init}-[0-9a-f]{{8}}")).first.wait_for(
+            timeout=60_000, state="attached"
+        )
     time.sleep(2)  # the lines are drawn in a worker, after the elements are there
-    keep(page, "tensorboard")
+    keep(page, f"tensorboard-scalars-{width}-{scheme}")
+    page.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), SCREENS)
+def test_custom_scalars_put_the_metric_side_by_side(board: str, browser: Any, width: int, scheme: str) -> None:
+    page = open_tab(browser, board, "custom_scalars", width, scheme)
+    page.get_by_text("mean of each arm, 95 % interval").first.wait_for(timeout=60_000)
+    page.get_by_text("training beside validation").first.wait_for(timeout=60_000, state="attached")
+    page.get_by_text(re.compile(r"Matches \(2\)")).first.wait_for(timeout=60_000)  # a band an arm
+    time.sleep(2)
+    keep(page, f"tensorboard-custom-{width}-{scheme}")
+    page.close()
+
+
+@pytest.mark.parametrize(("width", "scheme"), SCREENS)
+def test_hparams_shows_what_was_swept(board: str, browser: Any, width: int, scheme: str) -> None:
+    page = open_tab(browser, board, "hparams", width, scheme)
+    page.get_by_text("xavier_normal").first.wait_for(timeout=60_000, state="attached")
+    time.sleep(2)
+    keep(page, f"tensorboard-hparams-{width}-{scheme}")
+    page.close()
+
+
+def test_the_verdicts_are_a_text(board: str, browser: Any) -> None:
+    page = open_tab(browser, board, "text", 1400, "light")
+    page.get_by_text("No claim was written beforehand").first.wait_for(timeout=60_000)
+    keep(page, "tensorboard-text")
     page.close()
 
 
@@ -97,6 +139,8 @@ def test_hparams_has_a_row_an_arm_with_its_seeds_averaged(board: str) -> None:
         groups = json.load(answer)["sessionGroups"]
     assert sorted(group["hparams"]["model.init"] for group in groups) == ["he_normal", "xavier_normal"]
     assert [len(group["sessions"]) for group in groups] == [2, 2]
+    columns = {metric["name"]["tag"] for metric in groups[0]["metricValues"]}
+    assert {"train/loss", "train/accuracy", "val/loss", "val/accuracy"} <= columns
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "light"), (1200, "dark")])
@@ -106,8 +150,49 @@ def test_the_report_reads_on_every_screen(sweep: Path, browser: Any, width: int,
     page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
     page.on("request", lambda request: problems.append(request.url) if not request.url.startswith("file:") else None)
     page.goto((sweep / "report.html").as_uri())
-    assert page.get_by_text("init=he_normal").first.is_visible()
+    assert page.locator(
+        f"{'.narrow' if width < 640 else '.wide'} svg text", has_text="init=he_normal"
+    ).first.is_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    # Nothing is cut: all of a figure's text lies inside of it.
+    outside = """() => [...document.querySelectorAll(".plot svg")].flatMap(svg => {
+      const box = svg.getBoundingClientRect();
+      return [...svg.querySelectorAll("text")].filter(text => {
+        const own = text.getBoundingClientRect();
+        const wide = own.left < box.left - 1 || own.right > box.right + 1;
+        return box.width && (wide || own.top < box.top - 1 || own.bottom > box.bottom + 1);
+      }).map(text => text.textContent);
+    })"""
+    assert page.evaluate(outside) == []
     assert not [text for text in problems if not text.startswith("data:")]
-    keep(page, f"report-{width}-{scheme}")
+    keep(page, f"report-{width}-{scheme}", whole=True)
+    page.close()
+
+
+def test_the_axis_of_the_curves_can_be_switched_without_scripts(sweep: Path, browser: Any) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto((sweep / "report.html").as_uri())
+
+    def shown() -> list[str]:
+        names = ("optimizer steps", "epochs", "seconds of training")
+        return [name for name in names if page.locator(".over .wide svg text", has_text=name).first.is_visible()]
+
+    assert shown() == ["optimizer steps"]
+    page.locator("label", has_text="seconds").click()
+    assert shown() == ["seconds of training"]
+    page.keyboard.press("ArrowLeft")
+    assert shown() == ["epochs"]
+    context.close()
+
+
+def test_the_report_prints_in_light_colours_on_whole_pages(sweep: Path, browser: Any, tmp_path: Path) -> None:
+    page = browser.new_page(viewport={"width": 700, "height": 1000}, color_scheme="dark")
+    page.goto((sweep / "report.html").as_uri())
+    page.emulate_media(media="print")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert not page.locator("label", has_text="seconds").is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= 700
+    pdf = page.pdf(path=str(tmp_path / "report.pdf"), format="A4")
+    assert pdf.startswith(b"%PDF")
     page.close()

@@ -1,18 +1,26 @@
 """A comparison groups and labels arms as a reader would, and what it writes is whole, offline and escaped."""
 
 import csv
+import itertools
 import json
 import re
 import xml.dom.minidom
+from dataclasses import replace
+from html.parser import HTMLParser
 
 import pytest
 from fake_runs import write_arms, write_run
 
 from lab.config import UserError
 from lab.studies.comparison import compare
+from lab.studies.cost import target
+from lab.studies.curves import read_curves
+from lab.studies.forest import difference_rows
 from lab.studies.means import mean_series, write_mean_runs
-from lab.studies.report import write_report
+from lab.studies.plots import COLORS
+from lab.studies.report import headline, write_report
 from lab.studies.table import render
+from lab.studies.texts import cost_rows, strip
 
 STUDY = {
     "question": "Is <He> better & sooner?",
@@ -43,7 +51,9 @@ def runs(tmp_path_factory):
                 arm = {"model.depth": depth, "model.init": init}
                 found.append(write_run(root, arm, seed, {"val/accuracy": tops[-1]}, rows))
     arm = {"model.depth": 30, "model.init": "xavier_normal"}
-    found.append(write_run(root, arm, 3, {"val/accuracy": None}, [{"step": 10, "val/accuracy": 0.1}], "diverged"))
+    found.append(
+        write_run(root, arm, 3, {"val/accuracy": None}, [{"step": 10, "seconds": 0, "val/accuracy": 0.1}], "diverged")
+    )
     found.append(write_run(root, arm, 4, {}, status="failed", error="RuntimeError: <out of memory>"))
     return found
 
@@ -115,15 +125,9 @@ def test_the_report_is_whole_offline_and_escaped(runs, tmp_path):
     comparison = compare(runs, STUDY)
     path = write_report(comparison, tmp_path)
     page = path.read_text()
-    assert {file.name for file in tmp_path.iterdir()} == {
-        "report.html",
-        "table.csv",
-        "verdict.json",
-        "curves.svg",
-        "curves.png",
-        "seeds.svg",
-        "seeds.png",
-    }
+    figures = {"forest", "curves", "curves_seconds", "seeds", "effects", "interactions", "cost"}
+    files = {f"{name}.{kind}" for name in figures for kind in ("svg", "png")}
+    assert {file.name for file in tmp_path.iterdir()} == {"report.html", "table.csv", "verdict.json", *files}
     assert not re.search(r"https?://|<script|<link|@import", page)
     assert "Is &lt;He&gt; better &amp; sooner?" in page
     assert "He &lt;b&gt;wins&lt;/b&gt; at 30 layers" in page
@@ -134,6 +138,108 @@ def test_the_report_is_whole_offline_and_escaped(runs, tmp_path):
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids)) > 20
     assert set(re.findall(r'(?:url\(|href=")#([\w-]+)', page)) <= set(ids)
+
+
+class Outline(HTMLParser):
+    """What a screen reader goes by: headings, landmarks, tables, pictures with their names, labelled fields."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attrs for name, attrs in self.found if name == tag]
+
+
+def test_the_report_can_be_read_aloud(runs, tmp_path):
+    outline = Outline(write_report(compare(runs, STUDY), tmp_path).read_text())
+    headings = [int(tag[1]) for tag, _ in outline.found if tag in ("h1", "h2", "h3", "h4")]
+    assert headings[0] == 1
+    assert headings.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(headings))
+    assert {"header", "main", "nav", "footer"} <= {tag for tag, _ in outline.found}
+    ids = {attrs["id"] for _, attrs in outline.found if "id" in attrs}
+    assert {attrs["aria-labelledby"] for attrs in outline.all("section")} <= ids
+    assert {str(attrs["href"])[1:] for attrs in outline.all("a")} <= ids
+    assert len(outline.all("caption")) == len(outline.all("table")) >= 5
+    assert all(attrs.get("scope") in ("col", "row") for attrs in outline.all("th"))
+    assert {attrs["for"] for attrs in outline.all("label")} == {attrs["id"] for attrs in outline.all("input")}
+    pictures = [str(attrs["aria-label"]) for _, attrs in outline.found if attrs.get("role") == "img"]
+    assert len(pictures) == 7
+    assert "depth=30 init=xavier_normal 0.232 [0.075, 0.312]" in pictures[2]
+
+
+def test_curves_are_drawn_over_what_was_logged(runs, tmp_path):
+    write_report(compare(runs, STUDY), tmp_path)
+    for name, words in (("curves", "optimizer steps"), ("curves_seconds", "seconds of training")):
+        assert f">{words}</text>" in (tmp_path / f"{name}.svg").read_text()
+    # Steps 10 to 40 at seconds 0 to 3, four panels' worth of the same values.
+    found = read_curves(compare(runs[:3], {}))
+    assert found is not None
+    (curve,) = found.curves
+    assert (found.axes, curve.places) == (["step", "seconds"], {"step": [10, 20, 30, 40], "seconds": [0, 1, 2, 3]})
+    assert curve.means == pytest.approx([0.1 + 0.87 * i / 4 + 0.01 for i in (1, 2, 3, 4)])
+    assert len(curve.seeds) == 3
+
+
+def test_the_page_wears_its_own_colours_and_the_files_keep_theirs(runs, tmp_path):
+    page = write_report(compare(runs, STUDY), tmp_path).read_text()
+    svg = (tmp_path / "seeds.svg").read_text()
+    assert "#0072b2" in svg
+    assert "var(--c0)" in page
+    assert not re.search(r'style="[^"]*#(0072b2|ffffff|333333)', page)
+    # What has no colour at all is black, on a dark page too.
+    assert "#000000" not in COLORS
+
+
+def test_forest_rows_are_the_pairs_behind_each_difference(runs):
+    for study in (STUDY, {**STUDY, "reference": {"model.init": "xavier_normal"}}):
+        comparison = compare(runs, study)
+        rows = difference_rows(comparison)
+        assert len(rows) == sum(arm.difference is not None for arm in comparison.arms) > 1
+        for row in rows:
+            assert row.center is not None
+            assert len(row.values) == row.center.n == 3
+            assert sum(row.values) / 3 == pytest.approx(row.center.value)
+    (row,) = difference_rows(compare(runs, STUDY, by=["model.init"]))
+    assert len(row.values) == 6
+
+
+def test_the_target_is_what_every_run_of_the_reference_reached(runs):
+    plain = compare(runs, {"metric": "val/accuracy"})
+    assert target(plain) == "seconds_to(val/accuracy >= 0.969)"
+    assert target(compare(runs, {"metric": "steps_to(val/accuracy >= 0.5)"})) == "seconds_to(val/accuracy >= 0.5)"
+    rows = cost_rows(plain, target(plain))
+    assert rows[0][5:] == ("3.00", "3 of 3")
+    assert rows[3][5:] == ("never", "0 of 4")
+
+
+def test_a_strip_shows_where_the_claim_holds(runs):
+    (verdict,) = compare(runs, STUDY).verdicts
+    found = strip(verdict)
+    assert found is not None
+    assert found.interval is not None
+    assert found.holds is not None
+    # Higher by 0.2 holds from 0.2 on; zero lies left of that, and the effect of 0.67 right of it.
+    assert found.zero < found.holds[0] < found.interval[0] <= found.effect <= found.interval[1] < found.holds[1] == 100
+    assert strip(replace(verdict, effect=None)) is None
+    unknown = strip(replace(verdict, kind="some day"))
+    assert unknown is not None
+    assert unknown.holds is None
+
+
+def test_the_answer_names_the_claims_where_they_fit(runs):
+    (claim,) = STUDY["claims"]
+    other = {"say": "Xavier wins", "where": {"model.depth": 22}, "higher": claim["than"], "than": claim["higher"]}
+    study = {**STUDY, "claims": [claim, other]}
+    text = "Of 2 claims, 1 supported and 1 refuted (supported: He <b>wins</b> at 30 layers; refuted: Xavier wins)."
+    assert headline(compare(runs, study)) == text
+    study["claims"] = [claim, other, *({**claim, "say": f"{'so ' * 40}{i}"} for i in range(4))]
+    assert headline(compare(runs, study)) == "Of 6 claims, 5 supported and 1 refuted (refuted: Xavier wins)."
 
 
 def test_figures_are_text_and_repeatable(runs, tmp_path):

@@ -1,7 +1,8 @@
-"""TensorBoard event files, written with TensorBoard's own writer: scalars, histograms, HParams."""
+"""TensorBoard event files, written with its own writer: scalars, histograms, pictures, text, graphs, HParams."""
 # pyright: reportAttributeAccessIssue=false
 # (protobuf makes its classes at import, where a type checker cannot see them)
 
+import re
 import shutil
 import time
 from pathlib import Path
@@ -29,6 +30,52 @@ class EventFile:
         from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 
         self._add(histogram_pb(tag, values.ravel()), step)
+
+    def picture(self, tag: str, png: bytes, size: tuple[int, int], step: int) -> None:
+        """A picture, as the bytes of a PNG file of `size` (height, width)."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        image = Summary.Image(height=size[0], width=size[1], colorspace=3, encoded_image_string=png)
+        self._add(Summary(value=[Summary.Value(tag=tag, image=image)]), step)
+
+    def text(self, tag: str, markdown: str, step: int = 0) -> None:
+        """A page of the Text tab."""
+        from tensorboard.plugins.text.summary_v2 import text_pb
+
+        self._add(text_pb(tag, markdown), step)
+
+    def layout(self, charts: dict[str, dict[str, list[str] | tuple[str, str, str]]]) -> None:
+        """The Custom Scalars tab, for all runs that TensorBoard shows.
+
+        Args:
+            charts: by category and title what a chart shows: a list of tags, or the tags of (value, low, high), drawn
+                as a line with its band.
+        """
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.plugins.custom_scalar import layout_pb2, metadata
+        from tensorboard.util.tensor_util import make_tensor_proto
+
+        def chart(title: str, tags: list[str] | tuple[str, str, str]) -> Any:
+            if isinstance(tags, list):
+                exact = [f"^{re.escape(tag)}$" for tag in tags]
+                return layout_pb2.Chart(title=title, multiline=layout_pb2.MultilineChartContent(tag=exact))
+            series = layout_pb2.MarginChartContent.Series(value=tags[0], lower=tags[1], upper=tags[2])
+            return layout_pb2.Chart(title=title, margin=layout_pb2.MarginChartContent(series=[series]))
+
+        categories = [
+            layout_pb2.Category(title=name, chart=[chart(title, tags) for title, tags in members.items()])
+            for name, members in charts.items()
+        ]
+        # The plugin's own `summary.pb`, which would wrap this, needs TensorFlow.
+        content = make_tensor_proto(layout_pb2.Layout(category=categories).SerializeToString())
+        about = metadata.create_summary_metadata()
+        self._add(Summary(value=[Summary.Value(tag=metadata.CONFIG_SUMMARY_TAG, tensor=content, metadata=about)]), 0)
+
+    def graph(self, graph_def: bytes) -> None:
+        """The Graphs tab: a serialised `GraphDef`."""
+        from tensorboard.compat.proto.event_pb2 import Event
+
+        self._writer.add_event(Event(wall_time=time.time(), graph_def=graph_def))
 
     def hparams(self, values: dict[str, Any], group: str) -> None:
         """Starts the run's row in the HParams tab; TensorBoard averages the runs of one `group`."""

@@ -34,14 +34,25 @@ class MetricsWriter:
         for row in rows:
             self._scalars(row)
 
-    def write(self, row: dict[str, Any], histograms: dict[str, np.ndarray] | None = None) -> None:
+    def write(self, row: dict[str, Any]) -> None:
         """Appends one logged step, and makes it visible at once."""
         self._lines.write(json.dumps(finite(row)) + "\n")
         self._lines.flush()
         self._scalars(row)
-        for tag, values in (histograms or {}).items():
-            self._events.histogram(tag, values, row["step"])
         self._events.flush()
+
+    def histogram(self, tag: str, values: np.ndarray, step: int) -> None:
+        """The distribution of `values` at a step."""
+        self._events.histogram(tag, values, step)
+
+    def picture(self, tag: str, png: bytes, size: tuple[int, int], step: int) -> None:
+        """A picture, as the bytes of a PNG file of `size` (height, width)."""
+        self._events.picture(tag, png, size, step)
+
+    def graph(self, graph_def: bytes | None) -> None:
+        """The net's graph; nothing for None."""
+        if graph_def:
+            self._events.graph(graph_def)
 
     def close(self, succeeded: bool) -> None:
         """Ends both files."""

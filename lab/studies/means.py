@@ -7,6 +7,7 @@ from typing import Any
 
 from lab.records.results import Run
 from lab.studies.comparison import Comparison
+from lab.studies.metrics import parse_mark
 from lab.studies.statistics import ALPHA
 
 # Coordinates of a logged step, not series.
@@ -46,6 +47,21 @@ def mean_series(runs: Sequence[Run], tags: Iterable[str]) -> dict[str, list[tupl
     return series
 
 
+def runs_by_folder(comparison: Comparison) -> dict[str, list[Run]]:
+    """The runs that count, by the name of their arm's folder."""
+    arms: dict[str, list[Run]] = {}
+    for run in comparison.runs:
+        arms.setdefault(run.path.parent.name, []).append(run)
+    return arms
+
+
+def curve_tag(metric: str) -> str:
+    """What is drawn as a curve of `metric`: what has to reach a mark, and validation where it is the test's score."""
+    mark = parse_mark(metric)
+    # The test score is known at the end only; its curve is that of the validation set.
+    return mark[1] if mark else metric.replace("test/", "val/")
+
+
 def is_finite(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
@@ -60,10 +76,7 @@ def write_mean_runs(comparison: Comparison, folder: Path) -> None:
 
     for stale in (folder / "_mean").rglob("events.out.tfevents.*"):
         stale.unlink()
-    arms: dict[str, list[Run]] = {}
-    for run in comparison.runs:
-        arms.setdefault(run.path.parent.name, []).append(run)
-    for name, runs in arms.items():
+    for name, runs in runs_by_folder(comparison).items():
         tags = dict.fromkeys(tag for run in runs for row in run.history for tag in row if tag not in COORDINATES)
         series = mean_series(runs, tags)
         parts = [("", 1), ("low", 2), ("high", 3)] if len(runs) > 1 else [("", 1)]

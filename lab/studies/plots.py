@@ -1,6 +1,7 @@
 """The look of all figures: fonts, colours, how arms become panels and lines, and how a figure becomes a file."""
 
 import io
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,12 +12,28 @@ from lab.studies.selectors import canonical, label, short_keys, show
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito 2008, told apart with all kinds of colour vision; their yellow is left out, as it fades on white.
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+# Okabe and Ito 2008, told apart with all kinds of colour vision; their yellow is left out, as it fades on white, and
+# their black is a dark grey, as matplotlib writes no colour for black, so that a dark page could not change it.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#111111")
 DASHES = ("-", (0, (5, 1.6)), (0, (1.4, 1.4)), (0, (6, 1.5, 1.4, 1.5)))
 OTHERS = "#B4B4B4"
 MOST_SERIES = 14
 MOST_PANELS = 6
+
+WIDE, NARROW = 7.4, 3.7
+"""Widths of figures in inches: of files and of pages on a screen or on paper, and of pages on a phone."""
+
+# The page's own colours (report.html.j2) for those of the figures, so that they follow it into the dark.
+THEME = {
+    "#ffffff": "var(--card)",
+    "#333333": "var(--ink)",
+    "#555555": "var(--ink)",
+    "#8c8c8c": "var(--axis)",
+    "#e4e4e4": "var(--grid)",
+    "#f0f0f0": "var(--grid)",
+    OTHERS.lower(): "var(--others)",
+    **{color.lower(): f"var(--c{i})" for i, color in enumerate(COLORS)},
+}
 
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -31,6 +48,8 @@ STYLE: dict[Any, Any] = {
     "axes.linewidth": 0.8,
     "axes.axisbelow": True,
     "axes.formatter.useoffset": False,
+    "axes.labelcolor": "#333333",
+    "text.color": "#333333",
     "xtick.color": "#8C8C8C",
     "ytick.color": "#8C8C8C",
     "xtick.labelcolor": "#333333",
@@ -109,11 +128,44 @@ def axis_label(metric: str) -> str:
 def render(figure: "Figure", kind: str) -> bytes:
     """The figure as `svg` or `png` (200 dots an inch), without a date, so that the same runs give the same bytes."""
     import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     data = io.BytesIO()
-    metadata = {"Date": None, "Creator": None, "Format": None, "Type": None} if kind == "svg" else {"Software": None}
+    # By the canvas itself: `savefig` draws everything twice, once to find the layout.
     with matplotlib.rc_context(STYLE):
-        figure.savefig(data, format=kind, dpi=200, metadata=metadata)
+        if kind == "svg":
+            metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
+            FigureCanvasSVG(figure).print_svg(data, metadata=metadata)
+        else:
+            figure.set_dpi(200)
+            FigureCanvasAgg(figure).print_png(data, metadata={"Software": None})
     # The layout is found once: it costs as much as the drawing, and all files show the same.
     figure.set_layout_engine("none")
     return data.getvalue()
+
+
+def inline_svg(text: str, prefix: str) -> str:
+    """SVG ready to stand in a page: no prologue, no fixed size, the page's colours, and ids that no other figure has.
+
+    It is made a third as long, too: coordinates keep one decimal, a tenth of a point, and the dots of a series share
+    their style.
+    """
+    text = text[text.index("<svg") :]
+    head, rest = text[: text.index(">")], text[text.index(">") :]
+    text = re.sub(r'\s(xmlns(:\w+)?|width|height|version)="[^"]*"', "", head) + rest
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'\bid="', f'id="{prefix}-', text)
+    text = re.sub(r'(url\(|xlink:href=")#', rf"\1#{prefix}-", text).replace("xlink:href", "href")
+    text = re.sub(r"(?<=: )#[0-9a-f]{6}\b", lambda found: THEME.get(found[0], found[0]), text)
+    text = re.sub(r' (?:d|x|y|points|transform)="[^"]*"', lambda found: re.sub(r"(\d\.\d)\d+", r"\1", found[0]), text)
+    text = re.sub(r"<g([^>]*)>\s*((?:<use [^>]*/>\s*){2,})</g>", share_style, text)
+    return re.sub(r"\s*\nL ", " L", re.sub(r"\n\s+<", "\n<", text))
+
+
+def share_style(group: re.Match) -> str:
+    """A group of markers with the style that all of them have."""
+    styles = set(re.findall(r' style="([^"]*)"', group[2]))
+    if len(styles) != 1 or "style=" in group[1]:
+        return group[0]
+    return f'<g{group[1]} style="{styles.pop()}">' + re.sub(r' style="[^"]*"', "", group[2]) + "</g>"

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.records.results import Run, find_runs, read_study
+from lab.studies.board import write_board
 from lab.studies.comparison import compare
 from lab.studies.means import write_mean_runs
 from lab.studies.report import write_report
@@ -18,7 +19,7 @@ def publish(
     metric: str | None = None,
     html: Path | None = None,
 ) -> None:
-    """Prints the comparison of `runs` and writes `report.html`, `table.csv`, `verdict.json`, figures and `_mean/`.
+    """Prints the comparison of `runs` and writes the report, the table, the verdicts, figures, `_mean/` and `_study/`.
 
     Args:
         runs: what is compared; failed and interrupted ones are counted, and left out of the statistics.
@@ -35,6 +36,7 @@ def publish(
     print(render(comparison))
     write_report(comparison, folder, html)
     write_mean_runs(comparison, folder)
+    write_board(comparison, folder)
     print(f"\nreport: {html or folder / 'report.html'}\ncurves: lab board {folder}")
 
 

@@ -1,7 +1,7 @@
 """The report: one HTML file that needs no network, and beside it the table, the verdicts and the figures as files."""
 
-import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,18 @@ from lab.direction import lower_is_better
 from lab.records.results import Run, write_atomically
 from lab.studies.arms import DEFAULTS, differing_keys, is_identity, values_of
 from lab.studies.comparison import Comparison
-from lab.studies.curves import draw_curves
+from lab.studies.cost import draw_cost, target
+from lab.studies.curves import draw_curves, read_curves
 from lab.studies.dots import draw_seeds
+from lab.studies.effects import draw_effects, draw_interactions
+from lab.studies.factorial import Grid, find_grid
+from lab.studies.forest import draw_forest
 from lab.studies.numerals import center_text, count, decimals, interval_text
-from lab.studies.plots import render
+from lab.studies.plots import inline_svg, render
 from lab.studies.selectors import label, show
 from lab.studies.table import NUMBERS, columns, p_text, write_csv, write_verdicts
+from lab.studies.texts import cost_rows, descriptions, effect_rows, strip
+from lab.studies.verdicts import Verdict
 
 ENVIRONMENT = {
     "git_commit": "git commit",
@@ -29,9 +35,18 @@ ENVIRONMENT = {
 
 MOST_COMMANDS = 20
 
+MOST_ANSWER = 260
+"""Characters of claims that the sentence on top repeats."""
+
+CURVE_AXES = {"curves": "steps", "curves_epoch": "epochs", "curves_seconds": "seconds"}
+
+
+FIGURES = ("forest", "curves", "curves_epoch", "curves_seconds", "seeds", "effects", "interactions", "cost")
+"""The files of figures, each as SVG and as PNG; one that there is nothing to draw for is left out."""
+
 
 def write_report(comparison: Comparison, folder: Path, html: Path | None = None) -> Path:
-    """Writes report.html, table.csv, verdict.json, curves and seeds (.svg and .png) into `folder`, each atomically.
+    """Writes report.html, table.csv, verdict.json and the figures (.svg and .png) into `folder`, each atomically.
 
     Args:
         html: where the page goes instead of `<folder>/report.html`.
@@ -42,8 +57,11 @@ def write_report(comparison: Comparison, folder: Path, html: Path | None = None)
     html = html or folder / "report.html"
     for path in (folder, html.parent):
         path.mkdir(parents=True, exist_ok=True)
-    figures = {"curves": "", "seeds": ""}
-    for name, figure in (("curves", draw_curves(comparison)), ("seeds", draw_seeds(comparison))):
+    grid = find_grid(comparison)
+    drawers = make_drawers(comparison, grid)
+    figures = {}
+    for name in FIGURES:
+        figure = drawers[name](False) if name in drawers else None
         for kind in ("svg", "png"):
             path = folder / f"{name}.{kind}"
             if figure is None:
@@ -53,19 +71,42 @@ def write_report(comparison: Comparison, folder: Path, html: Path | None = None)
             data = render(figure, kind)
             write_atomically(path, data)
             if kind == "svg":
-                figures[name] = inline_svg(data.decode(), name)
+                figures[name] = {"wide": inline_svg(data.decode(), name)}
+        if name in figures:
+            narrow = drawers[name](True)
+            assert narrow is not None
+            figures[name]["narrow"] = inline_svg(render(narrow, "svg").decode(), f"{name}-narrow")
     write_csv(comparison, folder / "table.csv")
     write_verdicts(comparison, folder / "verdict.json")
-    write_atomically(html, render_page(comparison, figures, folder).encode())
+    write_atomically(html, render_page(comparison, figures, folder, grid).encode())
     return html
 
 
-def render_page(comparison: Comparison, figures: dict[str, str], folder: Path) -> str:
+def make_drawers(comparison: Comparison, grid: Grid | None) -> dict[str, Callable[[bool], Any]]:
+    """What draws each figure that there can be, from whether it is for a phone."""
+    drawers: dict[str, Callable[[bool], Any]] = {
+        "forest": partial(draw_forest, comparison),
+        "seeds": partial(draw_seeds, comparison),
+        "cost": partial(draw_cost, comparison),
+    }
+    if curves := read_curves(comparison):
+        for along in curves.axes:
+            drawers["curves" if along == "step" else f"curves_{along}"] = partial(draw_curves, curves, along)
+    if grid:
+        drawers["effects"] = partial(draw_effects, grid, comparison.metric)
+        drawers["interactions"] = partial(draw_interactions, grid, comparison.metric)
+    return drawers
+
+
+def render_page(
+    comparison: Comparison, figures: dict[str, dict[str, str]], folder: Path, grid: Grid | None = None
+) -> str:
     """The page as HTML.
 
     Args:
-        figures: `curves` and `seeds` as SVG to be put in as it is; either may be empty.
+        figures: by name of `FIGURES`, `wide` and `narrow` as SVG to be put in as it is; any may be missing.
         folder: what paths of runs are written relative to.
+        grid: the factorial design, where there is one.
     """
     import jinja2
 
@@ -73,16 +114,23 @@ def render_page(comparison: Comparison, figures: dict[str, str], folder: Path) -
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(p_text=p_text, label=label, count=count)
+    environment.filters.update(p_text=p_text, label=label, count=count, strip=strip)
     names = dict.fromkeys(str(run.config["name"]) for run in [*comparison.runs, *comparison.failed])
-    table = columns(comparison)
+    table, metric = columns(comparison), target(comparison)
     return environment.get_template("report.html.j2").render(
         comparison=comparison,
         name=", ".join(names),
         headline=headline(comparison),
         figures=figures,
+        curve_axes=[(key, name) for key, name in CURVE_AXES.items() if key in figures],
+        descriptions=descriptions(comparison, grid),
         columns=[(column, column in NUMBERS or column.startswith("95 %")) for column in table],
+        num_headers=max(1, len(comparison.keys)),
         rows=list(zip(comparison.arms, zip(*table.values(), strict=True), strict=True)),
+        grid=grid,
+        effects=effect_rows(grid) if grid else [],
+        costs=cost_rows(comparison, metric),
+        target=metric,
         configuration=configuration(comparison),
         commands=commands([*comparison.runs, *comparison.failed]),
         environment=environment_facts([*comparison.runs, *comparison.failed]),
@@ -99,8 +147,8 @@ def headline(comparison: Comparison) -> str:
         words = [verdict.verdict for verdict in verdicts]
         counts = [f"{words.count(word)} {word}" for word in ("supported", "refuted", "undecided") if word in words]
         if len(counts) == 1:
-            return f"{'Both' if len(words) == 2 else f'All {len(words)}'} claims are {words[0]}."
-        return f"Of {len(words)} claims, {', '.join(counts[:-1])} and {counts[-1]}."
+            return f"{'Both' if len(words) == 2 else f'All {len(words)}'} claims are {words[0]}{named(verdicts)}."
+        return f"Of {len(words)} claims, {', '.join(counts[:-1])} and {counts[-1]}{named(verdicts)}."
     scored = [arm for arm in comparison.arms if arm.score]
     if not scored:
         return "No run finished, so there is nothing to compare."
@@ -114,14 +162,18 @@ def headline(comparison: Comparison) -> str:
     )
 
 
-def inline_svg(text: str, prefix: str) -> str:
-    """SVG ready to stand in a page: no prologue, no fixed size, and ids that no other figure has."""
-    text = text[text.index("<svg") :]
-    text = (
-        re.sub(r'\s(xmlns(:\w+)?|width|height|version)="[^"]*"', "", text[: text.index(">")]) + text[text.index(">") :]
-    )
-    text = re.sub(r'\bid="', f'id="{prefix}-', text)
-    return re.sub(r'(url\(|xlink:href=")#', rf"\1#{prefix}-", text).replace("xlink:href", "href")
+def named(verdicts: Sequence[Verdict]) -> str:
+    """` (supported: ..., and ...; undecided: ...)`, without its commonest word where it would take over three lines."""
+    says: dict[str, list[str]] = {}
+    for word in ("supported", "refuted", "undecided"):
+        there = dict.fromkeys(verdict.say.rstrip(".") for verdict in verdicts if verdict.verdict == word)
+        says |= {word: list(there)} if there else {}
+    while says:
+        text = "; ".join(f"{word}: {', and '.join(group)}" for word, group in says.items())
+        if len(text) <= MOST_ANSWER:
+            return f" ({text})"
+        del says[max(says, key=lambda word: len(says[word]))]
+    return ""
 
 
 def configuration(comparison: Comparison) -> dict[str, list[tuple[str, str]]]:
