@@ -94,7 +94,8 @@ def _start(jobs: list[Job]) -> int:
 
 def _run_alone(job: Job) -> int:
     """One run in this process, shown as it goes."""
-    from lab.records.results import read_result
+    from lab.records.places import settled
+    from lab.records.results import outcome, read_result
 
     if job.is_over():
         result = read_result(job.folder) or {}
@@ -111,8 +112,9 @@ def _run_alone(job: Job) -> int:
     last = {tag: one["last"] for tag, one in result["metrics"].items()}
     shown = [f"{tag} {value:.4f}" for tag, value in last.items() if value is not None and not tag.startswith("train/")]
     speed = f"{result['steps']} steps, {result['images_per_second']:,.0f} images/s"
-    print("  ".join([f"{result['status']} after {speed}:", *shown]))
-    print(f"results: {job.folder}\ncurves:  lab board {job.folder.parent.parent}")
+    print("  ".join([f"{outcome(result)} after {speed}:", *shown]))
+    folder = settled(job).folder
+    print(f"results: {folder}\ncurves:  lab board {folder.parent.parent}")
     return 130 if result["status"] == "interrupted" else 0
 
 

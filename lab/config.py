@@ -17,6 +17,10 @@ class UserError(ValueError):
     """The user's input is wrong. The message says what was given, what is allowed and the nearest name; exit code 2."""
 
 
+class DamagedFileError(UserError):
+    """A file that was whole once is cut short or altered. A sweep goes on without the runs that need it."""
+
+
 @dataclass
 class DataConfig:
     name: str = "digits"

@@ -12,12 +12,25 @@ def num_cores() -> int:
 
 
 @contextmanager
-def on_first_stop_signal(act: Callable[[], None]) -> Iterator[None]:
-    """Calls `act` at the first SIGINT or SIGTERM; a second one acts as if this were not here. Main thread only."""
+def on_first_stop_signal(act: Callable[[], None], at_once: Callable[[], None] | None = None) -> Iterator[None]:
+    """Calls `act` at the first SIGINT or SIGTERM; a second one acts as if this were not here. Main thread only.
+
+    Args:
+        act: what the first one does.
+        at_once: what the second one does before.
+    """
 
     def first(number: int, frame: object) -> None:
         act()
         put_back()
+        for one in previous if at_once else ():
+            signal.signal(one, second)
+
+    def second(number: int, frame: object) -> None:
+        put_back()
+        assert at_once is not None
+        at_once()
+        signal.raise_signal(number)
 
     def put_back() -> None:
         for one, handler in previous.items():

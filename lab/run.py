@@ -5,8 +5,9 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,12 +21,13 @@ from lab.nets.init import initialise
 from lab.nets.recipe import build, obeys_init
 from lab.progress import Progress, Silent
 from lab.records.environment import environment
-from lab.records.places import OVER, Job
-from lab.records.results import finite, read_metrics, write_atomically, write_json
+from lab.records.places import OVER, Job, claimed
+from lab.records.results import finite, read_metrics, read_result, write_atomically, write_json
 from lab.records.writer import MetricsWriter, summarise
 from lab.start import start
-from lab.training.checkpoint import load_checkpoint, pack
+from lab.training.checkpoint import load_checkpoint, pack, previous, read_checkpoint
 from lab.training.clipping import make_clip
+from lab.training.divergence import is_well, locate
 from lab.training.fit import Member, evaluate, fit
 from lab.training.losses import loss_name, make_losses
 from lab.training.metrics import make_metrics
@@ -57,7 +59,7 @@ class Parts:
 
 
 def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
-    """Trains one run to its end, resuming it where it was interrupted, and writes its folder.
+    """Trains one run to its end, resuming it where it was interrupted, and writes its folder; one that is over stays.
 
     An exception while it trains becomes a result of status `failed`; the folder then holds the message. SIGINT and
     SIGTERM end it with a checkpoint and status `interrupted`.
@@ -71,15 +73,25 @@ def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bo
         The content of `result.json`.
 
     Raises:
+        LockedError: another process is at it.
         UserError: the configuration is wrong, or the folder cannot be written.
     """
-    config, folder = job.config, job.folder
-    progress = progress or Silent()
-    parts = assemble(config)
-    try:
-        start_folder(job)
-    except OSError as error:
-        raise UserError(f"out={config.out}: cannot write {folder} ({error.strerror or error})") from error
+    parts = assemble(job.config)
+    with ExitStack() as stack:
+        try:
+            job = stack.enter_context(claimed(job))
+            if job.is_over() and (result := read_result(job.folder)):  # another process was faster
+                return result
+            start_folder(job)
+        except OSError as error:
+            what = f"cannot write {job.folder} ({error.strerror or error})"
+            raise UserError(f"out={job.config.out}: {what}") from error
+        return _run(job, parts, progress or Silent(), should_stop)
+
+
+def _run(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[], bool]) -> dict[str, Any]:
+    """The run in a folder that is its own."""
+    folder = job.folder
     result = job.record()
     result["environment"] = environment(device_name(parts.member.device), torch.get_num_threads())
     result["num_params"] = sum(p.numel() for p in parts.model.parameters())
@@ -96,6 +108,9 @@ def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bo
         write_json(folder / "result.json", result)
     except OSError as error:  # a full disk: the folder then says nothing, so the next start does the run again
         result.update(status="failed", error=result.get("error", f"{type(error).__name__}: {error}"))
+    if result["status"] in OVER:
+        with suppress(OSError):
+            previous(folder / "checkpoint.pt").unlink(missing_ok=True)
     return result
 
 
@@ -107,7 +122,7 @@ def _train(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[],
     torch.manual_seed(derive_seed(config.seed, "dropout"))
     if state is not None:
         member.load_state(state)
-    writer = MetricsWriter(folder, member.step, job.arm, arm_hash(config))
+    writer = MetricsWriter(folder, member.step, job.arm, arm_hash(config), config.train.watch)
     watch = Watch(config.train, parts.model, parts.data, member.batch, writer)
     title = f"{config.name}/{folder.parent.name}/{folder.name}"
     progress.start(title, member.steps, member.step)
@@ -122,11 +137,18 @@ def _train(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[],
         progress.step()
         return should_stop()
 
-    member.report = report
-    member.save = lambda state: write_atomically(checkpoint, pack(state))
+    def save(state: dict[str, Any]) -> None:
+        if bool(state["totals"].isfinite().all()):  # else the run diverges at its next report: the last good one stays
+            writer.sync()
+            write_atomically(checkpoint, pack(state), previous(checkpoint))
+
+    member.report, member.save = report, save
+    found: dict[str, Any] = {}
     try:
         watch.start()
         fit([member], config.train.checkpoint_every, tick)
+        if member.status == "diverged":
+            found["diverged_at"] = _diverged_at(config, checkpoint, member.step, should_stop)
         if member.status in OVER:
             member.save(member.state())
             watch.end(member.step, config.train.eval_limit)
@@ -140,6 +162,7 @@ def _train(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[],
     num_images = member.step * config.train.batch_size
     return {
         "status": member.status,
+        **found,
         "stopped_by": member.stopped_by,
         "metrics": metrics,
         "steps": member.step,
@@ -147,6 +170,21 @@ def _train(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[],
         "images_per_second": round(num_images / max(member.train_seconds, 1e-9), 1),
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def _diverged_at(config: RunConfig, checkpoint: Path, until: int, should_stop: Callable[[], bool]) -> dict[str, Any]:
+    """Step and layer at which a run diverged: done over again, from the last checkpoint in which all was well."""
+    try:
+        member = assemble(replace(config, train=replace(config.train, compile=False))).member
+        torch.manual_seed(derive_seed(config.seed, "dropout"))
+        for file in (checkpoint, previous(checkpoint)):
+            if file.exists() and is_well(state := read_checkpoint(file, member.device)):
+                state["model"] = {key.removeprefix("_orig_mod."): value for key, value in state["model"].items()}
+                member.load_state(state)
+                break
+        return locate(member, until, should_stop)
+    except Exception as error:  # of memory, say: the run has diverged all the same
+        return {"step": until, "layer": None, "what": "loss", "note": f"{type(error).__name__}: {error}"}
 
 
 def assemble(config: RunConfig) -> Parts:
@@ -259,13 +297,12 @@ def set_threads(threads: int) -> None:
 
 
 def start_folder(job: Job) -> None:
-    """Makes the run's folder, with its configuration; removes what an earlier start may have left to mislead."""
+    """Writes the configuration into the run's folder; removes what an earlier start may have left to mislead."""
     folder = job.folder
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / "result.json").unlink(missing_ok=True)
     if job.config.force:
-        for name in ("checkpoint.pt", "metrics.jsonl"):
-            (folder / name).unlink(missing_ok=True)
+        for path in (*folder.glob("checkpoint.*"), folder / "metrics.jsonl"):
+            path.unlink(missing_ok=True)
     text = yaml.safe_dump(asdict(job.config), sort_keys=False)
     write_atomically(folder / "config.yaml", text.encode())
 

@@ -3,7 +3,6 @@
 All of it follows from configuration, source run, data and seed, so that a resumed run is built like the first one.
 """
 
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lab.config import StartConfig, UserError, check_range, choose, derive_seed, flatten, nearest
+from lab.config import DamagedFileError, StartConfig, UserError, check_range, choose, derive_seed, flatten, nearest
 from lab.data.batches import Dataset
 from lab.nets.prune import NOISES, prune_blocks, prune_weights
 from lab.nets.transfer import LOADS, Freeze, check_head, is_head, misfits, restructure
 from lab.records.results import read_result
+from lab.training.checkpoint import read_checkpoint
 
 PRUNES = ("none", "blocks", "weights")
 """What can be pruned before the first step."""
@@ -126,11 +126,11 @@ def open_run(folder: Path, key: str) -> Source:
         raise UserError(f"{key}: the run {folder} is {status}; the same 'lab train' command finishes what was stopped")
     path = folder / "checkpoint.pt"
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)["model"]
+        state = read_checkpoint(path, torch.device("cpu"))["model"]
     except FileNotFoundError:
         raise UserError(f"{key}: the run {folder} has no checkpoint.pt, which holds its weights") from None
-    except (RuntimeError, KeyError, EOFError, ValueError, TypeError, pickle.UnpicklingError) as error:
-        raise UserError(f"{key}: {path} is damaged ({type(error).__name__}); force=true trains it again") from error
+    except DamagedFileError as error:
+        raise UserError(f"{key}: {error}; force=true trains it again") from error
     # A compiled net saves its weights under a name of torch's.
     return Source(folder, result, {name.removeprefix("_orig_mod."): value for name, value in state.items()})
 

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -14,14 +15,21 @@ from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import Any
 
-from lab.config import RunConfig, UserError, arm_hash, flatten
+from lab.config import DamagedFileError, RunConfig, UserError, arm_hash, flatten
 from lab.machine import num_cores, on_first_stop_signal
-from lab.records.places import Job
-from lab.records.results import read_run, write_json
+from lab.records.lock import LockedError, is_locked
+from lab.records.places import OVER, Job, claimed, settled
+from lab.records.results import outcome, read_result, read_run, write_json
 from lab.studies.metrics import resolve
 
 INTERRUPTED = 130
 """The exit code of a command that Ctrl-C ended."""
+
+ELSEWHERE = "elsewhere"
+"""What a worker says instead of a status where another process is at the run."""
+
+POLL = 0.5
+"""Seconds between two looks at the runs that another process is at."""
 
 
 def sweep(jobs: list[Job]) -> int:
@@ -54,7 +62,7 @@ def sweep(jobs: list[Job]) -> int:
     if missing and train(missing):
         print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
         return INTERRUPTED
-    return compare_jobs(jobs, root)
+    return compare_jobs([settled(job) for job in jobs], root)
 
 
 def stopped_early(jobs: list[Job]) -> list[str]:
@@ -91,7 +99,8 @@ def compare_jobs(jobs: list[Job], root: Path) -> int:
 def train(jobs: list[Job]) -> bool:
     """Trains `jobs` in processes side by side; a run that fails, or whose process dies, does not stop the others.
 
-    Every slot is a pool of one process, so that a process that dies takes one run with it and is replaced.
+    Every slot is a pool of one process, so that a process that dies takes one run with it and is replaced. Runs that
+    another command is at are left to it, and waited for at the end.
 
     Returns:
         Whether SIGINT or SIGTERM ended it early, with a checkpoint for every run that was under way.
@@ -125,11 +134,21 @@ def _drain(jobs: list[Job], slots: list[ProcessPoolExecutor], open_slot: Any, st
     """Keeps every slot busy until the queue is empty or `stop` is set, and reports each run as it ends."""
     queue = deque(sorted(jobs, key=lambda job: job.config.seed))  # all arms early, rather than all seeds of one
     free, running = deque(range(len(slots))), dict[Future[dict[str, Any]], tuple[int, Job]]()
+    elsewhere: list[Job] = []
+    told = False
     board = Board(len(jobs), jobs[0].config.study.metric)
-    while running or (queue and not stop.value):
+    while running or ((queue or elsewhere) and not stop.value):
         while queue and free and not stop.value:
             slot, job = free.popleft(), queue.popleft()
             running[slots[slot].submit(work, job)] = (slot, job)
+        if not running and not stop.value:
+            if not told:
+                number = "1 run is" if len(elsewhere) == 1 else f"{len(elsewhere)} runs are"
+                board.say(f"{number} being trained by another process; waiting")
+                told = True
+            time.sleep(POLL)
+            elsewhere = _look_again(elsewhere, queue, board)
+            continue
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             slot, job = running.pop(future)
             free.append(slot)
@@ -138,15 +157,35 @@ def _drain(jobs: list[Job], slots: list[ProcessPoolExecutor], open_slot: Any, st
                 slots[slot].shutdown()
                 slots[slot] = open_slot()
                 error = RuntimeError("the run's process died (killed, or out of memory)")
-            if error is None:
-                result = future.result()
+            result = future.result() if error is None else _fail(job, error)
+            if result["status"] == ELSEWHERE:
+                elsewhere.append(job)
             else:
-                result = {**job.record(), "error": f"{type(error).__name__}: {error}"}
-                with suppress(OSError):  # a disk that is full is told at the end
-                    job.folder.mkdir(parents=True, exist_ok=True)
-                    write_json(job.folder / "result.json", result)
-            board.show(job, result)
+                board.show(settled(job), result)
     board.close()
+
+
+def _look_again(elsewhere: list[Job], queue: deque[Job], board: "Board") -> list[Job]:
+    """Those of `elsewhere` that another process is still at; one that it ended is shown, one that it left is queued."""
+    still = []
+    for job in map(settled, elsewhere):
+        if is_locked(job.folder):
+            still.append(job)
+        elif (result := read_result(job.folder)) and result["status"] in (*OVER, "failed"):
+            board.show(job, result)
+        else:
+            queue.append(job)
+    return still
+
+
+def _fail(job: Job, error: BaseException) -> dict[str, Any]:
+    """Marks a run as failed whose process could not do that itself."""
+    message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    result = {**job.record(), "error": message}
+    # A disk that is full is told at the end; and another command may have taken over already.
+    with suppress(OSError, LockedError), claimed(job) as mine:
+        write_json(mine.folder / "result.json", result)
+    return result
 
 
 class Board:
@@ -159,6 +198,13 @@ class Board:
 
             self._bar = tqdm(total=total, unit="run", dynamic_ncols=True, leave=False)
 
+    def say(self, words: str) -> None:
+        """A line of its own."""
+        if self._bar is None:
+            print(words, flush=True)
+        else:
+            self._bar.write(words)
+
     def show(self, job: Job, result: dict[str, Any]) -> None:
         """Says how a run ended."""
         self.done += 1
@@ -166,14 +212,12 @@ class Board:
         metric = resolve(self.metric, metrics)
         value = metrics.get(metric, {}).get("last")
         words = [f"[{self.done:{len(str(self.total))}d}/{self.total}] {job.folder.parent.name} {job.folder.name}"]
-        words.append(result["status"])
+        words.append(outcome(result))
         words += [f"{metric} {value:.4f}"] if value is not None else []
         words += [f"{result['train_seconds']:.1f} s"] if "train_seconds" in result else []
         words += [result["error"]] if "error" in result else []
-        if self._bar is None:
-            print("  ".join(words), flush=True)
-        else:
-            self._bar.write("  ".join(words))
+        self.say("  ".join(words))
+        if self._bar is not None:
             self._bar.update()
 
     def close(self) -> None:
@@ -211,7 +255,11 @@ def stop_on_signals(stop: Any) -> Iterator[None]:
         stop.value = 1
         print("\nstopping: each run under way writes its checkpoint (again to stop at once)", file=sys.stderr)
 
-    with on_first_stop_signal(ask):
+    def kill() -> None:
+        for worker in multiprocessing.active_children():
+            worker.kill()
+
+    with on_first_stop_signal(ask, kill):
         yield
 
 
@@ -244,22 +292,35 @@ def _follow_parent() -> None:
 
 
 def check(configs: list[RunConfig]) -> None:
-    """Builds everything that each arm names, and trains none: raises `UserError` for the first bad one."""
+    """Builds everything that each arm names, and trains none: raises `UserError` for the first bad one.
+
+    A damaged data file is left to its runs to tell of, unless there are no others.
+    """
     from lab.run import assemble
     from lab.start import find_run
 
     for config in configs:
         if config.start.run:
             find_run(config.start.run, config.seed)
-    for config in {arm_hash(config): config for config in configs}.values():
-        assemble(config)
+    arms = {arm_hash(config): config for config in configs}.values()
+    damaged: list[DamagedFileError] = []
+    for config in arms:
+        try:
+            assemble(config)
+        except DamagedFileError as error:
+            damaged.append(error)
+    if len(damaged) == len(arms):
+        raise damaged[0]
 
 
 def work(job: Job) -> dict[str, Any]:
-    """One run, in this process."""
+    """One run, in this process; its status is `ELSEWHERE` where another one is at it."""
     from lab.run import run, set_threads
 
     with _busy:
         if job.config.train.threads:
             set_threads(job.config.train.threads)
-        return run(job, should_stop=lambda: bool(_stop.value))
+        try:
+            return run(job, should_stop=lambda: bool(_stop.value))
+        except LockedError:
+            return {**job.record(), "status": ELSEWHERE}

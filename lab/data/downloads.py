@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lab.config import UserError
+from lab.config import DamagedFileError, UserError
 from lab.vision import torchvision
 
 IDX = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]
@@ -23,7 +23,7 @@ def both_parts(name: str, class_name: str, root: Path, files: list[Path], key: s
         key: the argument that tells the parts: `train` (true, false) or `split` (train, test).
 
     Raises:
-        UserError: the files are missing and cannot be downloaded, or one of them is damaged.
+        UserError: the files are missing and cannot be downloaded; `DamagedFileError` where one of them is damaged.
     """
     missing = [folder for folder in (files[0].parent, *files[0].parent.parents) if not folder.exists()]
     wanted = ", ".join(path.name for path in files)
@@ -37,12 +37,13 @@ def both_parts(name: str, class_name: str, root: Path, files: list[Path], key: s
             for folder in missing:  # the empty folders that the attempt made
                 folder.rmdir()
         reason = " ".join(str(error).split())
-        raise UserError(
+        kind = DamagedFileError if any(path.exists() for path in files) else UserError
+        raise kind(
             f"data={name}: the files under {root} are missing or damaged, and could not be downloaded; "
             f"put {wanted} into {files[0].parent}, or name the folder above with data.root= ({reason})"
         ) from error
     except (ValueError, AssertionError, TypeError) as error:  # what torchvision's reader makes of a damaged file
-        raise UserError(
+        raise DamagedFileError(
             f"data={name}: a file under {root} is damaged ({error}); delete the folder {files[0].parent.name}, "
             f"then they are downloaded again, or put {wanted} there"
         ) from error

@@ -1,5 +1,6 @@
 """Class folders of pictures, decoded in parallel once and cached beside a key of their content."""
 
+import contextlib
 import hashlib
 import os
 import warnings
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lab.config import UserError
+from lab.config import DamagedFileError, UserError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp"})
 
@@ -60,12 +61,14 @@ def _decode_once(folder: Path, entries: list[os.DirEntry[str]]) -> Tensor:
         except Exception as error:  # the pieces of a damaged pickle can raise anything
             warnings.warn(f"{cache} is damaged ({type(error).__name__}) and is made anew", stacklevel=2)
     images = _decode([entry.path for entry in entries])
+    scratch = cache.with_suffix(f".{os.getpid()}.tmp")
     try:
         cache.parent.mkdir(exist_ok=True)
-        scratch = cache.with_suffix(f".{os.getpid()}.tmp")
         torch.save(images, scratch)
         os.replace(scratch, cache)
-    except OSError as error:  # a folder that cannot be written is decoded at every start
+    except (OSError, RuntimeError) as error:  # a folder that cannot be written is decoded at every start
+        with contextlib.suppress(OSError):
+            scratch.unlink(missing_ok=True)
         warnings.warn(f"the decoded pictures could not be kept in {cache.parent} ({error})", stacklevel=2)
     return images
 
@@ -98,4 +101,4 @@ def _decode_one(path: str) -> np.ndarray:
                 return (np.asarray(picture).clip(0, 65535) // 257).astype(np.uint8)
             return np.asarray(picture if picture.mode == "L" else picture.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UserError(f"data=folder: {path} cannot be read as a picture ({error})") from error
+        raise DamagedFileError(f"data=folder: {path} cannot be read as a picture ({error})") from error

@@ -2,22 +2,35 @@
 # pyright: reportAttributeAccessIssue=false
 # (protobuf makes its classes at import, where a type checker cannot see them)
 
+import itertools
+import os
 import re
 import shutil
+import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+_number = itertools.count()
 
 
 class EventFile:
     """The event file of one run folder. Open it with `with`, or call `close`."""
 
     def __init__(self, folder: Path):
-        from tensorboard.summary.writer.event_file_writer import EventFileWriter
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.record_writer import RecordWriter
 
-        self._writer = EventFileWriter(str(folder))
+        # Not TensorBoard's EventFileWriter: its thread tells of a full disk in a traceback of its own.
+        name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_number)}"
+        folder.mkdir(parents=True, exist_ok=True)
+        self._file = open(folder / name, "wb")  # noqa: SIM115 (closed by `close`)
+        self._writer = RecordWriter(self._file)
+        self._writer.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
+        self.flush()
 
     def scalar(self, tag: str, value: float, step: int, wall_time: float | None = None) -> None:
         """One point of the curve `tag`."""
@@ -75,7 +88,7 @@ class EventFile:
         """The Graphs tab: a serialised `GraphDef`."""
         from tensorboard.compat.proto.event_pb2 import Event
 
-        self._writer.add_event(Event(wall_time=time.time(), graph_def=graph_def))
+        self.again(Event(wall_time=time.time(), graph_def=graph_def))
 
     def hparams(self, values: dict[str, Any], group: str) -> None:
         """Starts the run's row in the HParams tab; TensorBoard averages the runs of one `group`."""
@@ -99,6 +112,10 @@ class EventFile:
         status = Status.Value("STATUS_SUCCESS" if succeeded else "STATUS_FAILURE")
         end = SessionEndInfo(status=status, end_time_secs=time.time())
         self._hparams_summary("_hparams_/session_end_info", HParamsPluginData(session_end_info=end))
+
+    def again(self, event: Any) -> None:
+        """An event as another file holds it."""
+        self._writer.write(event.SerializeToString())
 
     def flush(self) -> None:
         """Makes what was written so far visible to TensorBoard."""
@@ -124,7 +141,18 @@ class EventFile:
     def _add(self, summary: Any, step: int | None, wall_time: float | None = None) -> None:
         from tensorboard.compat.proto.event_pb2 import Event
 
-        self._writer.add_event(Event(wall_time=wall_time or time.time(), step=step, summary=summary))
+        self.again(Event(wall_time=wall_time or time.time(), step=step, summary=summary))
+
+
+def histograms(folder: Path, step: int) -> Iterator[Any]:
+    """The events of `folder` that hold histograms of steps up to `step`; what a crash cut short is left out."""
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+    for path in sorted(folder.glob("events.out.tfevents.*")):
+        for event in EventFileLoader(str(path)).Load():
+            plugins = [value.metadata.plugin_data.plugin_name for value in event.summary.value]
+            if "histograms" in plugins and event.step <= step:
+                yield event
 
 
 def remove_events(folder: Path) -> None:

@@ -1,11 +1,14 @@
 """Where runs live: `<out>/<name>/<arm>/seed=<n>`, the same configuration always in the same place."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lab.config import RunConfig, arm_hash, flatten
+from lab.records.lock import locked
 from lab.records.results import read_result
 
 OVER = ("finished", "diverged")
@@ -81,3 +84,29 @@ def run_folder(config: RunConfig, arm: dict[str, Any], known: dict[str, Path] | 
     digits = arm_hash(config)
     known = arm_folders(experiment) if known is None else known
     return known.get(digits, experiment / f"{arm_label(arm)}-{digits}") / f"seed={config.seed}"
+
+
+def settled(job: Job) -> Job:
+    """`job` in its arm's folder as it lies now: another command may have made one, under another label, meanwhile."""
+    if job.folder.parent.is_dir():
+        return job
+    return replace(job, folder=run_folder(job.config, job.arm))
+
+
+@contextmanager
+def claimed(job: Job) -> Iterator[Job]:
+    """Makes the folder of `job` and keeps other processes out of it; gives the job with the folder it has then.
+
+    Raises:
+        LockedError: another process has it.
+        OSError: it cannot be written.
+    """
+    if not job.folder.parent.is_dir():
+        root = job.folder.parent.parent
+        root.mkdir(parents=True, exist_ok=True)
+        with locked(root, ".arms.lock", wait=True):  # so that no arm gets two folders
+            job = settled(job)
+            job.folder.parent.mkdir(exist_ok=True)
+    job.folder.mkdir(exist_ok=True)
+    with locked(job.folder):
+        yield job

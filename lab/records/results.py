@@ -5,6 +5,7 @@ import math
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -43,14 +44,27 @@ class Run:
         return read_metrics(self.path)
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Writes `data` so that `path` holds either all of it or what it held before, whenever the machine stops."""
+def write_atomically(path: Path, data: bytes, previous: Path | None = None) -> None:
+    """Writes `data` so that `path` holds either all of it or what it held before, whenever the machine stops.
+
+    Args:
+        path: the file.
+        data: its whole content.
+        previous: where what it held before is moved; for a moment, then, only that file is there.
+    """
     scratch = path.with_name(path.name + ".tmp")
-    with open(scratch, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(scratch, path)
+    try:
+        with open(scratch, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if previous is not None and path.exists():
+            os.replace(path, previous)
+        os.replace(scratch, path)
+    except OSError:
+        with suppress(OSError):
+            scratch.unlink()  # on a full disk this makes room for saying so
+        raise
 
 
 def write_json(path: Path, value: Any) -> None:
@@ -73,14 +87,14 @@ def finite(value: Any) -> Any:
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The logged steps of the run in `path`; a last line that a crash cut short is left out."""
     try:
-        lines = (path / "metrics.jsonl").read_text().splitlines()
+        lines = (path / "metrics.jsonl").read_bytes().splitlines()
     except FileNotFoundError:
         return []
     rows = []
     for line in lines:
         try:
             rows.append(json.loads(line))
-        except json.JSONDecodeError:
+        except ValueError:
             break
     return rows
 
@@ -88,9 +102,18 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 def read_result(path: Path) -> dict[str, Any] | None:
     """`result.json` of the run in `path`, or None where the run is not finished (or the file is damaged)."""
     try:
-        return json.loads((path / "result.json").read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
+        return json.loads((path / "result.json").read_bytes())
+    except (FileNotFoundError, ValueError):  # the latter for what is no JSON, or no text
         return None
+
+
+def outcome(result: dict[str, Any]) -> str:
+    """How a run ended, in words: its status, and where it diverged."""
+    found = result.get("diverged_at")
+    if not found:
+        return result["status"]
+    place = f" of {found['layer']}" if found["layer"] else ""
+    return f"{result['status']} at step {found['step']} ({found['what']}{place} not finite)"
 
 
 def read_run(path: Path) -> Run | None:

@@ -1,13 +1,14 @@
 """Writes one run's metrics while it trains: a line of JSON and TensorBoard points a logged step."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lab.direction import lower_is_better
-from lab.records.events import EventFile, remove_events
+from lab.records.events import EventFile, histograms, remove_events
 from lab.records.results import finite, read_metrics, write_atomically
 
 NOT_SCALARS = ("step", "epoch", "seconds")
@@ -16,23 +17,27 @@ NOT_SCALARS = ("step", "epoch", "seconds")
 class MetricsWriter:
     """`metrics.jsonl` and the event file of a run; after a resume both hold each step once."""
 
-    def __init__(self, folder: Path, step: int, hparams: dict[str, Any], group: str):
+    def __init__(self, folder: Path, step: int, hparams: dict[str, Any], group: str, watched: bool = False):
         """
         Args:
             folder: the run's folder.
             step: the step of the checkpoint that the run resumes from, 0 for a fresh start; later lines are dropped.
             hparams: what the HParams tab shows of the run.
             group: the arm that the run belongs to there.
+            watched: whether there are histograms to keep, which only the event files hold.
         """
         rows = [row for row in read_metrics(folder) if row["step"] <= step]
         text = "".join(json.dumps(row) + "\n" for row in rows)
         write_atomically(folder / "metrics.jsonl", text.encode())
+        kept = list(histograms(folder, step)) if watched else []
         remove_events(folder)
         self._lines = open(folder / "metrics.jsonl", "a")  # noqa: SIM115 (closed by `close`)
         self._events = EventFile(folder)
         self._events.hparams(hparams, group)
         for row in rows:
             self._scalars(row)
+        for event in kept:
+            self._events.again(event)
 
     def write(self, row: dict[str, Any]) -> None:
         """Appends one logged step, and makes it visible at once."""
@@ -54,11 +59,17 @@ class MetricsWriter:
         if graph_def:
             self._events.graph(graph_def)
 
+    def sync(self) -> None:
+        """Puts the lines on the disk, so that a checkpoint that follows is never ahead of them."""
+        os.fsync(self._lines.fileno())
+
     def close(self, succeeded: bool) -> None:
         """Ends both files."""
-        self._lines.close()
-        self._events.hparams_end(succeeded)
-        self._events.close()
+        try:
+            self._lines.close()
+            self._events.hparams_end(succeeded)
+        finally:
+            self._events.close()
 
     def _scalars(self, row: dict[str, Any]) -> None:
         for tag, value in row.items():

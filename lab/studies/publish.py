@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from lab.records.lock import locked
 from lab.records.results import Run, find_runs, read_study
 from lab.studies.board import write_board
 from lab.studies.comparison import compare
@@ -34,9 +35,10 @@ def publish(
     """
     comparison = compare(runs, study, by, metric)
     print(render(comparison))
-    write_report(comparison, folder, html)
-    write_mean_runs(comparison, folder)
-    write_board(comparison, folder)
+    with locked(folder, ".report.lock", wait=True):  # another command may be writing the same files
+        write_report(comparison, folder, html)
+        write_mean_runs(comparison, folder)
+        write_board(comparison, folder)
     print(f"\nreport: {html or folder / 'report.html'}\ncurves: lab board {folder}")
 
 

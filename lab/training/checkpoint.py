@@ -1,12 +1,15 @@
-"""A run's whole state in one file, read without running any code from it."""
+"""A run's whole state in one file, and the one before it beside it, read without running any code from them."""
 
 import io
 import os
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from lab.config import DamagedFileError
 
 
 def pack(state: dict[str, Any]) -> bytes:
@@ -19,20 +22,44 @@ def pack(state: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
-    """The state in `path` with its tensors on `device`; None where there is no such file.
+def previous(path: Path) -> Path:
+    """Where the checkpoint before that in `path` is kept: `checkpoint.prev.pt`."""
+    return path.with_stem(f"{path.stem}.prev")
 
-    A damaged file is set aside as `checkpoint.pt.damaged`, with a warning, and counts as none.
+
+def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
+    """The newest state that can be read, of `path` or the one before it, on `device`; None where there is neither.
+
+    A damaged file is set aside, as `checkpoint.pt.damaged`, with a warning.
     """
-    if not path.exists():
-        return None
+    for file, instead in ((path, previous(path)), (previous(path), None)):
+        try:
+            return read_checkpoint(file, device)
+        except FileNotFoundError:
+            continue
+        except DamagedFileError as error:
+            aside = file.with_name(file.name + ".damaged")
+            os.replace(file, aside)
+            then = f"going on from {instead.name}" if instead and instead.exists() else "starting over"
+            warnings.warn(f"{error}; set aside as {aside.name}, {then}", stacklevel=2)
+    return None
+
+
+def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
+    """The state in `path`, its tensors on `device`.
+
+    Raises:
+        DamagedFileError: the file is cut short or altered.
+        OSError: it cannot be read, or there is none.
+    """
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        with zipfile.ZipFile(path) as archive:
+            if altered := archive.testzip():  # torch itself leaves the checksums unread
+                raise ValueError(f"checksum of {altered}")
+        state = torch.load(path, map_location=device, weights_only=True)
+        state["model"]
     except OSError:
         raise
     except Exception as error:  # the pieces of a damaged pickle can raise anything
-        aside = path.with_name(path.name + ".damaged")
-        os.replace(path, aside)
-        reason = type(error).__name__
-        warnings.warn(f"{path} is damaged ({reason}); set aside as {aside.name}, starting over", stacklevel=2)
-        return None
+        raise DamagedFileError(f"{path} is damaged ({type(error).__name__})") from error
+    return state

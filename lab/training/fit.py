@@ -115,8 +115,8 @@ class Member:
 def fit(members: list[Member], checkpoint_every: float, should_stop: Callable[[], bool]) -> None:
     """Trains every member to its last step, one step each in turn, and leaves the outcome in its `status`.
 
-    `finished`; `diverged`, at the first report with a loss that is not finite; or `interrupted`, with a checkpoint,
-    when `should_stop` turns true.
+    `finished`; `diverged`, at the first report with a loss or weights that are not finite; or `interrupted`, with a
+    checkpoint, when `should_stop` turns true.
 
     Args:
         members: the runs, fresh or resumed.
@@ -206,6 +206,8 @@ def log(member: Member) -> None:
         diverged = not math.isfinite(row["train/loss"])
     if member.num_images or not member.steps:  # a resume at the very last step has reported already
         row |= measured(member)
+        # The loss is that of the weights before the last update.
+        diverged = diverged or not math.isfinite(row["train/weight_norm"])
         if member.plateau:
             member.plateau.update(row)
         if member.stopping:

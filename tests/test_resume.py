@@ -1,0 +1,152 @@
+"""k steps, a stop, a resume and k steps are 2k steps, to the bit, whatever the run is made of and wherever it stops."""
+
+import io
+import warnings
+from typing import Any
+
+import pytest
+import torch
+from conftest import MakeJob
+
+from lab.config import RunConfig, derive_seed
+from lab.nets.drops import DROPS
+from lab.nets.norms import NORMS
+from lab.nets.skips import SKIPS
+from lab.nets.zoo import NETS
+from lab.run import assemble, run
+from lab.training.clipping import CLIPS
+from lab.training.fit import Member, fit
+from lab.training.losses import LOSSES
+from lab.training.optimizers import OPTIMIZERS
+from lab.training.penalties import PENALTIES
+from lab.training.schedules import SCHEDULES
+
+# Six steps an epoch, a report at every third: the stops below fall inside an epoch, at a report and between epochs.
+SMALL = {"train.steps": 14, "model.block": "conv-norm-act-drop-pool", "model.drop_rate": 0.2, "optimizer.lr": 0.01}
+STOPS = (4, 9)
+
+
+def make(config: RunConfig, rows: list[dict[str, Any]], state: bytes | None = None) -> Member:
+    """The run as a new process would build it, from a checkpoint if there is one."""
+    torch.rand(7)  # whatever the process drew before
+    member = assemble(config).member
+    torch.manual_seed(derive_seed(config.seed, "dropout"))
+    if state is not None:
+        member.load_state(torch.load(io.BytesIO(state), weights_only=True))
+    member.report = rows.append
+    return member
+
+
+def pack(member: Member) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(member.state(), buffer)
+    return buffer.getvalue()
+
+
+def in_one_go(config: RunConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    member = make(config, rows)
+    fit([member], 1e9, lambda: False)
+    return rows, member.state()
+
+
+def in_pieces(config: RunConfig, stops: tuple[int, ...]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    member = make(config, rows)
+    for stop in stops:
+        fit([member], 1e9, lambda member=member, stop=stop: member.step >= stop)
+        member = make(config, rows, pack(member))
+    fit([member], 1e9, lambda: False)
+    return rows, member.state()
+
+
+def differences(one: Any, other: Any, where: str = "") -> list[str]:
+    """Where two nested states are not the same to the bit; the clock is left out."""
+    if isinstance(one, torch.Tensor):
+        same = isinstance(other, torch.Tensor) and one.dtype == other.dtype and torch.equal(one, other)
+        return [] if same else [where]
+    if isinstance(one, dict) and isinstance(other, dict):
+        keys = [key for key in {**one, **other} if key not in ("seconds", "train_seconds")]
+        return [found for key in keys for found in differences(one.get(key), other.get(key), f"{where}/{key}")]
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        if len(one) != len(other):
+            return [f"{where}: {len(one)} and {len(other)}"]
+        return [found for i, a in enumerate(one) for found in differences(a, other[i], f"{where}/{i}")]
+    return [] if type(one) is type(other) and one == other else [f"{where}: {one} and {other}"]
+
+
+def check(config: RunConfig, stops: tuple[int, ...] = STOPS) -> list[dict[str, Any]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a setting has no effect is another test's
+        (whole_rows, whole), (rows, pieces) = in_one_go(config), in_pieces(config, stops)
+    assert whole["status"] == "finished"
+    assert differences(whole_rows, rows, "rows") == []
+    assert differences(whole, pieces, "state") == []
+    return rows
+
+
+CASES: list[dict[str, Any]] = [
+    *({"optimizer.name": name, "optimizer.weight_decay": 0.01} for name in OPTIMIZERS),
+    *({"schedule.name": name, "schedule.warmup_frac": 0.2} for name in SCHEDULES),
+    *({"schedule.name": name, "schedule.interval": "epochs"} for name in ("step", "cosine", "triangular2")),
+    *({"model.norm": name} for name in NORMS),
+    *({"model.drop": name} for name in DROPS),
+    *({"model.act": name} for name in ("prelu", "rrelu", "noisy_relu", "maxout")),  # what learns or draws
+    *({"model.pool": name} for name in ("max_avg", "stochastic", "stride")),
+    *({"model.skip": name, "model.drop": "stochastic_depth"} for name in SKIPS),
+    *({"model.name": name} for name in NETS),
+    *({"train.loss": name} for name in LOSSES),
+    *({"train.clip": name, "train.clip_norm": 0.1, "train.clip_value": 0.01} for name in CLIPS if name != "none"),
+    *({"train.penalty": name, "train.penalty_weight": 0.01} for name in PENALTIES if name != "none"),
+    {"train.max_norm": 0.5},
+    {"train.precision": "bf16"},
+    {"train.channels_last": True},
+    {"data.augment": "crop-flip-cutout"},
+    {"data.name": "diabetes", "model.block": "linear-norm-act-drop", "train.clip_norm": 0.1},
+    {"model.weight_std": True, "model.drop": "dropconnect"},
+    {"model.aux_blocks": [1, 2], "model.depth": 4, "model.init": "lsuv"},
+    {"schedule.name": "plateau", "schedule.patience": 0, "optimizer.name": "muon", "optimizer.lr": 1e-12},
+    {"train.patience": 1, "optimizer.lr": 0.3, "optimizer.name": "sgd"},
+    {"train.patience": 2, "train.patience_metric": "val/accuracy", "schedule.name": "plateau"},
+]
+
+
+@pytest.mark.parametrize("changes", CASES, ids=lambda changes: ",".join(f"{k}={v}" for k, v in changes.items()))
+def test_a_resume_is_exact(make_job: MakeJob, changes: dict[str, Any]) -> None:
+    check(make_job(changes={**SMALL, **changes}).config)
+
+
+@pytest.mark.parametrize("stop", range(1, 14))
+def test_wherever_the_stop_falls(make_job: MakeJob, stop: int) -> None:
+    changes = {"optimizer.name": "adamw", "schedule.name": "plateau", "schedule.patience": 0, "train.penalty": "l2"}
+    changes |= {"train.patience": 5, "data.augment": "crop", "train.clip_norm": 0.1}
+    check(make_job(changes={**SMALL, **changes}).config, (stop,))
+
+
+def test_the_plateau_had_something_to_remember(make_job: MakeJob) -> None:
+    """Or else the case above shows nothing."""
+    changes = {"schedule.name": "plateau", "schedule.patience": 0, "optimizer.name": "muon", "optimizer.lr": 1e-12}
+    rates = [row["train/lr"] for row in check(make_job(changes={**SMALL, **changes}).config)]
+    assert len(set(rates)) > 2
+
+
+STARTS: dict[str, dict[str, Any]] = {
+    "frozen": {"start.freeze_epochs": 1.0},
+    "frozen for good": {"start.freeze_epochs": None},
+    "pruned weights": {"start.load": "all", "start.prune": "weights", "start.prune_by": "magnitude"},
+    "pruned blocks": {"start.load": "all", "start.prune": "blocks", "start.prune_by": "smallest"},
+    "pruned by curvature": {
+        "start.load": "all",
+        "start.prune": "weights",
+        "start.prune_by": "curvature",
+        "optimizer.name": "momentum",
+    },
+}
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_a_resume_of_what_started_from_another_run_is_exact(make_job: MakeJob, name: str) -> None:
+    net = {**SMALL, "model.block": "conv-norm-act-drop", "model.skip": "add", "model.depth": 4, "model.widths": [4]}
+    source = make_job("source", net)
+    assert run(source)["status"] == "finished"
+    check(make_job(changes={**net, **STARTS[name], "start.run": str(source.folder)}).config, (3, 6, 8))
