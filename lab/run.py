@@ -236,9 +236,10 @@ def pack_predictions(test: Split, predicted: torch.Tensor) -> bytes:
     """
     index = test.index[: len(predicted)]
     columns = {"index": index, "label": test.labels[index], "predicted": predicted}
-    arrays = {key: column.cpu().numpy() for key, column in columns.items()}
+    arrays: dict[str, Any] = {key: column.cpu().numpy() for key, column in columns.items()}
+    small: dict[str, Any] = {key: array.astype(np.min_scalar_type(array.max())) for key, array in arrays.items()}
     file = io.BytesIO()
-    np.savez_compressed(file, **{key: array.astype(np.min_scalar_type(array.max())) for key, array in arrays.items()})
+    np.savez_compressed(file, **small)
     return file.getvalue()
 
 

@@ -75,6 +75,7 @@ def test_an_interaction_is_a_difference_of_differences(tmp_path):
     assert verdict.explain.startswith("norm=batch minus norm=none is higher at depth=30 than at depth=5 by 0.38")
     (turned,) = judge(runs, {**MORE_AT_30, "between": MORE_AT_30["between"][::-1]})
     assert turned.verdict == "refuted"
+    assert verdict.effect is not None
     assert turned.effect == pytest.approx(-verdict.effect)
     (lacking,) = judge([run for run in runs if run.config["model.depth"] == 5], MORE_AT_30)
     assert (lacking.verdict, lacking.n) == ("undecided", 0)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from typing import Any
 
 import pytest
 from fake_runs import write_run
@@ -76,7 +77,7 @@ def test_wrong_selections_are_refused(runs, words, message):
 
 def test_runs_are_a_data_frame(runs, tmp_path):
     pytest.importorskip("pandas")
-    frame = lab.studies.load(tmp_path / "one", str(tmp_path / "two"), metrics=["best(val/accuracy)"])
+    frame: Any = lab.studies.load(tmp_path / "one", str(tmp_path / "two"), metrics=["best(val/accuracy)"])
     assert len(frame) == 17
     assert frame.groupby("model.init")["val/accuracy"].mean().to_dict() == pytest.approx(
         {"he_normal": 0.915, "xavier_normal": 0.515, "zeros": float("nan")}, nan_ok=True, abs=0.01

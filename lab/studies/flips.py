@@ -80,7 +80,7 @@ def find_flips(left: Iterable[Run], right: Iterable[Run]) -> Flips | None:
     counts = [[int(flipped.sum()) for flipped in kind] for kind in (gained, lost)]
     stable = [reference["index"][np.logical_and.reduce(kind)].tolist() for kind in (gained, lost)]
     p = [mcnemar(up, down) for up, down in zip(*counts, strict=True)]
-    return Flips(seeds, len(reference["label"]), *counts, p, *stable)
+    return Flips(seeds, len(reference["label"]), counts[0], counts[1], p, stable[0], stable[1])
 
 
 def mcnemar(gained: int, lost: int) -> float:

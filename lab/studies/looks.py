@@ -9,6 +9,7 @@ for normal means are used for t, Jennison and Turnbull 2000, section 4.4).
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 from lab.studies.statistics import ALPHA
 
@@ -57,9 +58,9 @@ def levels(looks: tuple[int, ...]) -> tuple[float, ...]:
             crossing = float(weight @ special.ndtr((grid - z * root) / step))  # noqa: B023 (used at once)
             return crossing - spending(number)  # noqa: B023
 
-        z = -special.ndtri(spending(1)) if number == 1 else optimize.brentq(overspent, 0.0, 10.0)
-        bound = float(z) * root
-        found.append(spending(1) if number == 1 else float(special.ndtr(-z)))
+        critical: Any = -special.ndtri(FIRST) if number == 1 else optimize.brentq(overspent, 0.0, 10.0)
+        found.append(FIRST if number == 1 else float(special.ndtr(-critical)))
+        bound = float(critical) * root
         fine = np.linspace(-8 * root, bound, 1201)
         density = np.exp(-(((fine[:, None] - grid) / step) ** 2) / 2) @ weight / (step * math.sqrt(2 * math.pi))
         grid, before = fine, seeds

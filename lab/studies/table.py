@@ -125,7 +125,7 @@ def csv_text(comparison: Comparison) -> str:
     header += ["mean", "mean_low", "mean_high", "iqm", "difference", "difference_low", "difference_high"]
     writer.writerow([*header, "is_reference", "images_per_second", "num_params", "seeds", "scores"])
     for arm in comparison.arms:
-        row = [comparison.metric, *(show(arm.keys[key]) for key in comparison.keys)]
+        row: list[Any] = [comparison.metric, *(show(arm.keys[key]) for key in comparison.keys)]
         row += [len(arm.runs), arm.num_diverged, arm.num_failed, *edges(arm.score), arm.score and arm.score.iqm]
         row += edges(arm.difference)
         row += [arm.is_reference, arm.images_per_second, arm.num_params]
