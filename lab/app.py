@@ -25,6 +25,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lab.config import NOT_IDENTITY, RunConfig, UserError, config_dir, flatten, nearest
+from lab.records.looks import read_looks
 from lab.records.places import Job, arm_folders, run_folder
 
 GROUPS = ("data", "model", "optimizer", "schedule", "train", "experiment")
@@ -124,7 +125,7 @@ def plan(
     """The runs that the overrides `typed` stand for, one list an experiment, inside an initialised Hydra.
 
     Args:
-        typed: overrides as on the command line; commas and ranges make a sweep.
+        typed: overrides as on the command line; commas and ranges make a sweep, `seeds=+5` further seeds.
         command: the whole command, for the record.
         config_name: the primary configuration.
         multirun: whether the user asked for a sweep even without commas.
@@ -133,12 +134,14 @@ def plan(
     Raises:
         UserError, HydraException, OmegaConfBaseException: an override is wrong.
     """
+    typed, asked = take_seeds(typed)
     overrides = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(typed)
     for override in overrides:
         check_override(override, bool(extra))
     for override in overrides:
         if override.key_or_group == "experiment" and override.is_sweep_override():
             rest = [text for text, other in zip(typed, overrides, strict=True) if other is not override]
+            rest += [f"seeds={asked}"] if asked else []
             names = [f"experiment={name}" for name in override.sweep_string_iterator()]
             return [jobs for name in names for jobs in plan([name, *rest], command, config_name, multirun, extra)]
     fixed = [_text(o) for o in overrides if not o.is_sweep_override()]
@@ -156,12 +159,51 @@ def plan(
         flat = flatten(config)
         arm = {key: flat.get(key, typed_values[key]) for key in named}  # a group, as `optimizer`, has no value
         root = Path(config.out) / config.name
-        for seed in seeds or [f"seed={config.seed}"]:
+        for seed in asked_seeds(asked, seeds or [f"seed={config.seed}"], root):
             one = copy.copy(config)
             one.seed = _seed(seed)
             folder = run_folder(one, arm, known.setdefault(root, arm_folders(root)))
             jobs[folder] = Job(one, folder, arm, [*fixed, *choice, seed], command)
     return [list(jobs.values())]
+
+
+def take_seeds(typed: list[str]) -> tuple[list[str], str]:
+    """Takes `seeds=10` or `seeds=+5` out of what was typed; an empty text where there is none.
+
+    Raises:
+        UserError: it is given twice or beside `seed=`, or is no whole number above 0.
+    """
+    found = [text.partition("=")[2] for text in typed if text.startswith("seeds=")]
+    if not found:
+        return typed, ""
+    rest = [text for text in typed if not text.startswith("seeds=")]
+    asked = found[-1]
+    if len(found) > 1:
+        raise UserError(f"seeds is given {len(found)} times: {', '.join(found)}; once is enough")
+    if not asked.startswith("+") and any(text.startswith("seed=") for text in rest):
+        raise UserError(f"seeds={asked} says how many seeds and seed= which ones; give one of them")
+    if not asked.removeprefix("+").isdecimal() or not int(asked):
+        raise UserError(f"seeds={asked} is out of range; allowed: a number of 1 or more, as 10, or further ones, as +5")
+    return rest, asked
+
+
+def asked_seeds(asked: str, seeds: list[str], root: Path) -> list[str]:
+    """The seeds of an arm as overrides: `seeds`, or what `seeds=` made of them.
+
+    `seeds=10` are 0 to 9. `seeds=+5` are those of the sweep and five new ones: after the largest of the sweep, or that
+    an earlier `seeds=+5` of this experiment got to the end with. A sweep that was interrupted does not count, so that
+    the same command goes on with it.
+
+    Args:
+        asked: `10`, `+5` or nothing.
+        seeds: the sweep's own.
+        root: the experiment's folder.
+    """
+    if not asked.startswith("+"):
+        return [f"seed={seed}" for seed in range(int(asked))] if asked else seeds
+    own = [_seed(text) for text in seeds]
+    last = max([*own, read_looks(root)["last_seed"] or 0])
+    return [f"seed={seed}" for seed in dict.fromkeys([*own, *range(max(own) + 1, last + 1 + int(asked))])]
 
 
 def sweep_axes(overrides: list[Override], params: Mapping[str, str] | None) -> dict[str, list[str]]:

@@ -100,11 +100,15 @@ def compare(words: list[str]) -> int:
     parser.add_argument(
         "--metric", metavar="NAME", help="what is compared (the study's own, else val/accuracy or val/rmse)"
     )
+    parser.add_argument(
+        "--where", metavar="KEY=VALUE", nargs="+", default=[], help="only these runs; the files of DIR stay as they are"
+    )
+    parser.add_argument("--format", metavar="FORM", default="text", help="how it is printed: text, md, csv or json")
     parser.add_argument("--html", metavar="FILE", type=Path, help="where the report goes (DIR/report.html)")
     args = parser.parse_args(words)
     from lab.studies.publish import compare_folders
 
-    compare_folders(args.folders, args.by, args.metric, args.html)
+    compare_folders(args.folders, args.by, args.metric, args.html, args.where, args.format)
     return 0
 
 

@@ -60,11 +60,17 @@ def candidates(words: list[str], verbs: Iterable[str]) -> list[str] | None:
     verb, last = before[0], before[-1]
     if begun.startswith("-"):
         return _starting(begun, HYDRA_FLAGS if verb == "train" else [*_flags(verb), "--help"])
-    if last in ("--by", "--metric", "--low", "--high", "--steps", "--cfg", "--info", "--package"):
-        given = {"--by": list(flatten(RunConfig())), "--cfg": ["job", "hydra", "all"]}
+    if last in ("--by", "--metric", "--format", "--low", "--high", "--steps", "--cfg", "--info", "--package"):
+        given = {
+            "--by": list(flatten(RunConfig())),
+            "--cfg": ["job", "hydra", "all"],
+            "--format": ["text", "md", "csv", "json"],
+        }
         return _starting(begun, given.get(last, []))
     if last in ("--root", "--html", "--config-dir") or verb == "board":
         return None
+    if verb == "compare" and last == "--where":
+        return overrides(begun)
     if verb == "compare":
         return _starting(begun, flatten(RunConfig())) if "--by" in before else None
     if verb in OVERRIDING:

@@ -327,15 +327,18 @@ class StudyConfig:
     """Where the prediction comes from: paper, section or figure."""
 
     metric: str = "auto"
-    """What is compared: a metric of the runs, or `steps_to(val/accuracy >= 0.8)`; a claim may name its own. `auto`:
-    `val/accuracy`, or `val/rmse` where numbers are predicted."""
+    """What is compared: the last value of a metric of the runs, `best(val/accuracy)`, `mean(val/accuracy, 5)` of the
+    last five, `auc(val/accuracy)` (area under the curve), `gap(accuracy)` (by how much val is worse than train at the
+    end), `steps_to(val/accuracy >= 0.8)` or `seconds_to(...)`; a claim may name its own. `auto`: `val/accuracy`, or
+    `val/rmse` where numbers are predicted."""
 
     reference: dict[str, Any] = field(default_factory=dict)
     """The arm that the others are compared with, as `{key: value}`; the first arm of the sweep if empty."""
 
     claims: list[Any] = field(default_factory=list)
-    """What is claimed, written before the first run (design: `say`, `where`, `higher|lower ... than ... by`, `same ...
-    within`)."""
+    """What is claimed, written before the first run: `say`, and one of `higher|lower ... than ... by`, `same: [a, b]
+    within`, `ordered: [a, b, c] by` (each higher than the next) and `interaction: [a, b] between: [c, d] by` (a minus b
+    is higher at c than at d); `where` restricts all sides, `metric` is the claim's own."""
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """One run: the one place that joins the parts. Configuration -> data -> net -> init -> optimizer -> fit -> result."""
 
+import io
 import math
 import threading
 import time
@@ -10,12 +11,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import yaml
 from torch import nn
 
 from lab.config import RunConfig, UserError, arm_hash, check_range, choose, derive_seed
-from lab.data.batches import Dataset, Order, load
+from lab.data.batches import Dataset, Order, Split, load
 from lab.machine import num_cores, on_first_stop_signal
 from lab.nets.init import initialise
 from lab.nets.recipe import build, obeys_init
@@ -30,7 +32,7 @@ from lab.training.clipping import make_clip
 from lab.training.divergence import is_well, locate
 from lab.training.fit import Member, evaluate, fit
 from lab.training.losses import loss_name, make_losses
-from lab.training.metrics import make_metrics
+from lab.training.metrics import Metrics, make_metrics
 from lab.training.optimizers import make_optimizer
 from lab.training.penalties import make_bound, make_penalty
 from lab.training.plateau import make_plateau
@@ -52,8 +54,9 @@ class Parts:
     data: Dataset
     model: nn.Module
     member: Member
-    score: Callable[[Iterable[tuple[torch.Tensor, torch.Tensor]]], dict[str, float]]
-    """Loss and metrics of the model as it stands, over batches of pictures and labels."""
+    score: Callable[..., dict[str, float]]
+    """Loss and metrics of the model as it stands, over batches of pictures and labels. A list given besides gets the
+    number of the greatest output of each picture, a tensor (b,) a batch."""
     started_from: dict[str, Any]
     """What `result.json` says of another run's weights and of pruning; empty where there is neither."""
 
@@ -157,7 +160,10 @@ def _train(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[],
     metrics = summarise(read_metrics(folder))
     if member.status in OVER:
         test = parts.data.test.batches(EVAL_BATCH, config.train.eval_limit)
-        scores = parts.score(test)
+        seen: list[torch.Tensor] = []
+        scores = parts.score(test, seen)
+        if parts.data.classes and seen:
+            write_atomically(folder / "predictions.npz", pack_predictions(parts.data.test, torch.cat(seen)))
         metrics |= {f"test/{k}": {"last": v, "best": v, "best_step": member.step} for k, v in scores.items()}
     num_images = member.step * config.train.batch_size
     return {
@@ -221,8 +227,11 @@ def assemble(config: RunConfig) -> Parts:
         images, labels = order.batch(step)
         return images.contiguous(memory_format=memory_format), labels
 
-    def score(batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> dict[str, float]:
-        return evaluate(runner, batches, plain_loss, eval_metrics, autocast)
+    def score(
+        batches: Iterable[tuple[torch.Tensor, torch.Tensor]], seen: list[torch.Tensor] | None = None
+    ) -> dict[str, float]:
+        measured = eval_metrics if seen is None else seeing(eval_metrics, seen)
+        return evaluate(runner, batches, plain_loss, measured, autocast)
 
     reported = {"train": metrics.names, "val": eval_metrics.names}
     tags = [f"{split}/{name}" for split, names in reported.items() for name in ("loss", *names)]
@@ -252,6 +261,31 @@ def assemble(config: RunConfig) -> Parts:
         freeze=started.freeze,
     )
     return Parts(data, model, member, score, started.record)
+
+
+def seeing(metrics: Metrics, seen: list[torch.Tensor]) -> Metrics:
+    """`metrics`, which add the number of the greatest output of each example to `seen` as they go."""
+
+    def sums(outputs: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        seen.append(outputs.argmax(1))  # (b,)
+        return metrics.sums(outputs, labels)
+
+    return replace(metrics, sums=sums)
+
+
+def pack_predictions(test: Split, predicted: torch.Tensor) -> bytes:
+    """`predictions.npz`: `index`, `label` and `predicted` of the test pictures that were read, in small integers.
+
+    `index` is a picture's place in the data set's own test part; some kilobytes, so that two runs can be compared
+    picture by picture.
+    """
+    index = test.index[: len(predicted)]
+    columns = {"index": index, "label": test.labels[index], "predicted": predicted}
+    arrays: dict[str, Any] = {key: column.cpu().numpy() for key, column in columns.items()}
+    small: dict[str, Any] = {key: array.astype(np.min_scalar_type(array.max())) for key, array in arrays.items()}
+    file = io.BytesIO()
+    np.savez_compressed(file, **small)
+    return file.getvalue()
 
 
 def durations(config: RunConfig, steps_per_epoch: int) -> tuple[int, int]:

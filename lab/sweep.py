@@ -88,7 +88,8 @@ def compare_jobs(jobs: list[Job], root: Path) -> int:
     }
     if len(failed) < len(found):
         print()
-        publish(runs, vars(jobs[0].config.study), root)
+        last_seed = max(job.config.seed for job in jobs)
+        publish(runs, vars(jobs[0].config.study), root, last_seed=last_seed)
     if failed:
         print(f"\n{len(failed)} of {len(jobs)} runs failed:", file=sys.stderr)
         for folder, message in failed.items():

@@ -57,8 +57,8 @@ def test_the_text_has_question_and_verdicts(board):
     assert "## Is deeper better?" in text
     assert f"- **{verdict.verdict}**: deeper is better. {verdict.explain}" in text
     table = read_text(folder, "arms").splitlines()
-    assert table[2].startswith("| depth=4 | 2 | 0.39 |")
-    assert table[3].startswith("| depth=8 | 2 | 0.43 |")
+    assert table[2].startswith("| depth=4 | 2 | 0.4 |")
+    assert table[3].startswith("| depth=8 | 2 | 0.4 |")
 
 
 def test_one_layout_puts_the_metric_first(board):

@@ -34,7 +34,7 @@ def write_inits(root, he, xavier, **more):
     ("claim", "message"),
     [
         ({**HIGHER, "then": XAVIER}, r"'then' is unknown \(did you mean 'than'\?\)"),
-        ({"say": "nothing"}, "needs exactly one of higher, lower, same; given: none"),
+        ({"say": "nothing"}, "needs exactly one of higher, lower, same, ordered, interaction; given: none"),
         ({**HIGHER, "lower": HE}, "given: higher, lower"),
         ({"higher": HE, "than": XAVIER}, "needs 'say'"),
         ({"say": "s", "higher": HE}, "each side must be a selector"),

@@ -118,6 +118,19 @@ def test_a_sweep_trains_compares_and_does_not_train_again() -> None:
     assert table(second.stdout) == table(first.stdout)
 
 
+def test_seeds_are_added_to_an_experiment() -> None:
+    claim = "study.claims=[{say: s, higher: {model.act: relu}, than: {model.act: tanh}}]"
+    words = ["train", "model.act=relu,tanh", "seed=0,1", "name=added", claim, *QUICK]
+    assert lab(*words).returncode == 0
+    more = lab(*words, "seeds=+1")
+    assert more.returncode == 0, more.stderr
+    assert "added: 6 runs, 2 arms, seeds 0, 1, 2" in more.stdout
+    assert "4 finished already, 2 to do" in more.stdout
+    assert "Looked at 2 times (at 2, 3 seeds)" in " ".join(more.stdout.split())
+    assert json.loads(Path("outputs/added/looks.json").read_text()) == {"looks": [2, 3], "last_seed": 2}
+    assert main(["train", *words[1:], "seeds=3"]) == 2  # beside `seed=` it is not clear which
+
+
 def table(text: str) -> list[str]:
     """The comparison at the end of a sweep's output."""
     lines = text.splitlines()

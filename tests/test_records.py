@@ -161,7 +161,7 @@ def test_hparams_tab_has_a_row_for_the_run(finished: tuple[Job, dict[str, Any]])
 def test_no_scratch_file_stays(finished: tuple[Job, dict[str, Any]]) -> None:
     job, _ = finished
     names = sorted(path.name.partition(".out.")[0] for path in job.folder.iterdir())
-    assert names == ["checkpoint.pt", "config.yaml", "events", "metrics.jsonl", "result.json"]
+    assert names == ["checkpoint.pt", "config.yaml", "events", "metrics.jsonl", "predictions.npz", "result.json"]
 
 
 # How a run can end

@@ -46,7 +46,8 @@ def runs(tmp_path_factory):
     for depth in (22, 30):
         for init, top in (("he_normal", 0.97), ("xavier_normal", 0.3 if depth == 30 else 0.96)):
             for seed in range(3):
-                tops = [0.1 + (top - 0.1) * step / 40 + 0.01 * seed for step in (10, 20, 30, 40)]
+                luck = 0.01 * (seed if init == "he_normal" else 2 - seed)
+                tops = [0.1 + (top - 0.1) * step / 40 + luck for step in (10, 20, 30, 40)]
                 rows = [{"step": 10 * (i + 1), "seconds": i, "val/accuracy": value} for i, value in enumerate(tops)]
                 arm = {"model.depth": depth, "model.init": init}
                 found.append(write_run(root, arm, seed, {"val/accuracy": tops[-1]}, rows))
@@ -170,7 +171,7 @@ def test_the_report_can_be_read_aloud(runs, tmp_path):
     assert {attrs["for"] for attrs in outline.all("label")} == {attrs["id"] for attrs in outline.all("input")}
     pictures = [str(attrs["aria-label"]) for _, attrs in outline.found if attrs.get("role") == "img"]
     assert len(pictures) == 7
-    assert "depth=30 init=xavier_normal 0.232 [0.075, 0.312]" in pictures[2]
+    assert "depth=30 init=xavier_normal 0.232 [-0.014, 0.479]" in pictures[2]
 
 
 def test_curves_are_drawn_over_what_was_logged(runs, tmp_path):
@@ -236,10 +237,10 @@ def test_the_answer_names_the_claims_where_they_fit(runs):
     (claim,) = STUDY["claims"]
     other = {"say": "Xavier wins", "where": {"model.depth": 22}, "higher": claim["than"], "than": claim["higher"]}
     study = {**STUDY, "claims": [claim, other]}
-    text = "Of 2 claims, 1 supported and 1 refuted (supported: He <b>wins</b> at 30 layers; refuted: Xavier wins)."
+    text = "Of 2 claims, 1 supported and 1 undecided (supported: He <b>wins</b> at 30 layers; undecided: Xavier wins)."
     assert headline(compare(runs, study)) == text
     study["claims"] = [claim, other, *({**claim, "say": f"{'so ' * 40}{i}"} for i in range(4))]
-    assert headline(compare(runs, study)) == "Of 6 claims, 5 supported and 1 refuted (refuted: Xavier wins)."
+    assert headline(compare(runs, study)) == "Of 6 claims, 5 supported and 1 undecided (undecided: Xavier wins)."
 
 
 def test_figures_are_text_and_repeatable(runs, tmp_path):

@@ -13,8 +13,11 @@ from lab.studies.statistics import (
     differences,
     estimate,
     holm,
+    improvement,
+    interquartile_mean,
     mean_interval,
     p_above,
+    p_above_exact,
     p_below,
     seeds_needed,
 )
@@ -27,13 +30,23 @@ def t_test(values: Any, margin: float, alternative: str) -> Any:
     return stats.ttest_1samp(values, margin, axis=-1, alternative=alternative)[1]
 
 
-def test_interval_is_that_of_scipy():
+def test_interval_of_few_values_is_that_of_t():
     values = [0.91, 0.93, 0.90, 0.95, 0.88]
-    reference = stats.bootstrap(
-        (values,), np.mean, method="BCa", n_resamples=4999, rng=np.random.default_rng(0)
+    assert mean_interval(values) == pytest.approx(stats.t.interval(0.95, 4, np.mean(values), stats.sem(values)))
+    assert mean_interval(values, 0.8) == pytest.approx(stats.t.interval(0.8, 4, np.mean(values), stats.sem(values)))
+
+
+def test_interval_of_ten_values_is_as_wide_as_either():
+    values = np.random.default_rng(3).exponential(size=12)
+    t = stats.t.interval(0.95, 11, values.mean(), stats.sem(values))
+    level = float(1 - 2 * stats.norm.sf(math.sqrt(12 / 11) * stats.t.isf(0.025, 11)))
+    bca = stats.bootstrap(
+        (values,), np.mean, method="BCa", confidence_level=level, n_resamples=4999, rng=np.random.default_rng(0)
     ).confidence_interval
-    assert mean_interval(values) == pytest.approx((reference.low, reference.high))
-    assert mean_interval(values) == mean_interval(values)
+    assert bca.low > t[0]
+    assert bca.high > t[1]
+    assert mean_interval(values.tolist()) == pytest.approx((t[0], bca.high))
+    assert mean_interval(values.tolist()) == mean_interval(values.tolist())
 
 
 def test_degenerate_samples_have_an_interval_of_no_width_or_none():
@@ -42,8 +55,6 @@ def test_degenerate_samples_have_an_interval_of_no_width_or_none():
     assert mean_interval([0.1]) is None
     assert mean_interval([]) is None
     assert mean_interval([1.0, INF]) is None
-    low, high = mean_interval([0.1, 0.1, 0.1, 0.1, 0.9]) or (0, 0)
-    assert 0.1 <= low < 0.26 < high <= 0.9
 
 
 def test_difference_pairs_by_position():
@@ -78,14 +89,49 @@ def test_p_values_are_those_of_the_paired_t_test(margin):
     assert p_below(values, margin) == pytest.approx(t_test(values, margin, "less"))
 
 
-def test_p_values_of_values_without_spread_are_the_limit():
-    assert p_above([0.3, 0.3], 0.2) == 0.0
+def test_values_without_spread_are_tested_by_their_signs():
+    # Three seeds in which one arm is an epoch ahead are no certainty: by chance alone one in eight.
+    assert p_above([0.3, 0.3, 0.3], 0.2) == 1 / 8
     assert p_above([0.1, 0.1], 0.2) == 1.0
-    assert p_below([0.1, 0.1], 0.2) == 0.0
+    assert p_below([0.1, 0.1], 0.2) == 1 / 4
     assert p_above([0.0, 0.0], 0.0) == p_below([0.0, 0.0], 0.0) == 1.0
+    # The same network twice is the same.
+    assert p_above([0.0, 0.0], -0.01) == p_below([0.0, 0.0], 0.01) == 0.0
     # 0.3 - 0.1 is a little below 0.2 in floating point; that is no evidence.
     assert p_below([0.3 - 0.1] * 3, 0.2) == 1.0
     assert p_above([5.0], 0.0) == 1.0
+
+
+@pytest.mark.parametrize("n", [2, 5, 9])
+def test_exact_p_values_are_those_of_scipy(n):
+    values = np.random.default_rng(n).normal(0.3, size=n)
+    reference = stats.permutation_test(
+        (values - 0.1,), np.sum, permutation_type="samples", alternative="greater", n_resamples=9999
+    )
+    assert p_above_exact(values.tolist(), 0.1) == pytest.approx(reference.pvalue)
+
+
+def test_exact_p_values_of_many_values_are_drawn():
+    values = np.random.default_rng(0).normal(0.3, size=20).tolist()
+    assert p_above_exact(values, 0.0) == pytest.approx(p_above(values, 0.0), abs=0.02)
+    assert p_above_exact([1.0] * 20, 0.0) == pytest.approx(2**-12)
+    assert p_above_exact([INF, INF, 1.0], 0.0) == 1 / 8
+    assert p_above_exact([1.0], 0.0) == 1.0
+
+
+def test_interquartile_mean_by_hand():
+    assert interquartile_mean([9.0, 1.0, 2.0, 3.0]) == 2.5
+    assert interquartile_mean([1.0, 2.0, 6.0]) == 3.0
+    assert interquartile_mean([INF, 1.0, 2.0, 3.0]) == 2.5
+    assert interquartile_mean([INF, INF, 2.0, 3.0]) is None
+
+
+def test_improvement_counts_ties_half():
+    share, low, high = improvement([0.1, 0.0, -0.1, 0.2]) or (0, 0, 0)
+    assert share == 0.625
+    assert 0 < low < share < high < 1
+    assert (improvement([1.0, 1.0]) or (0, 0, 0))[2] == 1.0
+    assert improvement([]) is None
 
 
 def test_infinite_values_are_tested_by_their_signs():
@@ -103,21 +149,24 @@ def test_holm_by_hand():
     assert holm([]) == []
 
 
-def test_seeds_needed_reaches_the_power_that_is_simulated():
-    values = [-0.5, 1.5, 0.5, 0.9, 0.1]  # mean 0.5, standard deviation 0.76
-    further = seeds_needed(values, [0.0])
-    assert further is not None
-    n = len(values) + further
-    sample = np.random.default_rng(0).normal(np.mean(values), np.std(values, ddof=1), (4000, n))
-    power = (t_test(sample, 0.0, "greater") < 0.05).mean()
-    assert 0.78 < power < 0.86
+def test_seeds_needed_are_right_in_the_median_of_undecided_claims():
+    generator, effect, said = np.random.default_rng(0), 0.55, []
+    power = [stats.nct.sf(stats.t.isf(0.05, n - 1), n - 1, effect * math.sqrt(n)) for n in range(2, 60)]
+    truth = next(n for n, value in enumerate(power, start=2) if value >= 0.8) - 10
+    for values in generator.normal(effect, size=(400, 10)).tolist():
+        if min(p_above(values, 0.0), p_below(values, 0.0)) >= 0.05:
+            said.append(seeds_needed(values, [0.0]) or INF)
+    assert truth == 12
+    assert len(said) > 100
+    assert np.median(said) == pytest.approx(truth, rel=1 / 3)
 
 
 def test_seeds_needed_where_there_is_no_ground_for_a_number():
     assert seeds_needed([0.3], [0.0]) is None
     assert seeds_needed([-1.0, 1.0], [0.0]) is None
     assert seeds_needed([0.0, 0.0, 0.0], [0.0]) is None
-    assert seeds_needed([1.0, 1.0], [0.0]) == 1
+    # Five of five alike give p = 1/32, the first below 0.05.
+    assert seeds_needed([1.0, 1.0], [0.0]) == 3
 
 
 def test_seeds_needed_by_signs():

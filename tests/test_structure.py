@@ -63,12 +63,14 @@ def test_arrows_run_one_way(name: str) -> None:
 def test_every_folder_says_what_never_lives_there(name: str) -> None:
     tree = ast.parse(FILES[name].read_text())
     assert "never" in (ast.get_docstring(tree) or "").lower()
-    assert len(tree.body) == 1, "nothing but a docstring"
+    rest = tree.body[1:]
+    assert all(isinstance(node, ast.FunctionDef) for node in rest), "nothing but a docstring, and functions"
+    assert not rest or name == "studies/__init__.py", "one folder has something for notebooks"
 
 
-@pytest.mark.parametrize("module", ["lab", "lab.cli", "lab.catalogue", "lab.config"])
+@pytest.mark.parametrize("module", ["lab", "lab.cli", "lab.catalogue", "lab.config", "lab.studies"])
 def test_an_import_is_light(module: str) -> None:
-    heavy = "{'torch', 'torchvision', 'hydra', 'omegaconf', 'sklearn', 'scipy', 'matplotlib', 'tensorboard'}"
+    heavy = "{'torch', 'torchvision', 'hydra', 'omegaconf', 'sklearn', 'scipy', 'matplotlib', 'tensorboard', 'pandas'}"
     code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=LAB.parent)
     assert done.stdout.strip() == "[]"

@@ -96,10 +96,17 @@ def pairs(
         (seed, score of left, score of right), in the order of left. Where several runs of a side share seed and values,
         their mean stands for them.
     """
+    return [(seed, a, b) for seed, (a, b) in matched([left, right], keys)]
+
+
+def matched(cells: Iterable[Iterable[tuple[Run, float]]], keys: Sequence[str]) -> list[tuple[int, tuple[float, ...]]]:
+    """`pairs` for any number of sides: (seed, a score of each side), in the order of the first."""
     sides = []
-    for side in (left, right):
+    for cell in cells:
         groups: dict[tuple, list[float]] = {}
-        for run, value in side:
+        for run, value in cell:
             groups.setdefault((run.seed, values_of(run.config, keys)), []).append(value)
         sides.append({key: sum(group) / len(group) for key, group in groups.items()})
-    return [(key[0], value, sides[1][key]) for key, value in sides[0].items() if key in sides[1]]
+    return [
+        (key[0], tuple(side[key] for side in sides)) for key in sides[0] if all(key in other for other in sides[1:])
+    ]

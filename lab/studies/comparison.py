@@ -7,6 +7,7 @@ from typing import Any
 from lab.records.results import Run
 from lab.studies.arms import complete, differing_keys, pairs, setting_keys, swept_keys, telling_keys, values_of
 from lab.studies.claims import named_keys, parse_claims
+from lab.studies.looks import counted_looks
 from lab.studies.metrics import scores, study_metric
 from lab.studies.selectors import full_key, label, matches
 from lab.studies.statistics import Estimate, difference, estimate
@@ -70,12 +71,19 @@ class Comparison:
     failed: list[Run]
     """The runs that failed or were interrupted."""
 
+    looks: list[int]
+    """Seeds there were at each look at the experiment, this one included."""
+
     where_keys: list[str]
     """The full keys by which claims restrict their runs: what a figure is best cut into panels by."""
 
 
 def compare(
-    runs: Sequence[Run], study: Mapping[str, Any], by: Sequence[str] | None = None, metric: str | None = None
+    runs: Sequence[Run],
+    study: Mapping[str, Any],
+    by: Sequence[str] | None = None,
+    metric: str | None = None,
+    looks: Sequence[int] = (),
 ) -> Comparison:
     """Compares arms, in the order in which `runs` has them.
 
@@ -84,6 +92,7 @@ def compare(
         study: `question`, `source`, `metric`, `reference` and `claims`, any of which may be missing or empty.
         by: configuration keys whose values make the arms; without it each configuration is an arm.
         metric: replaces the study's metric in the table and figures. Claims keep the metric they were written for.
+        looks: seeds there were when the experiment was looked at before.
 
     Raises:
         UserError: an unknown key or metric, or a claim that cannot be read.
@@ -110,6 +119,7 @@ def compare(
     score_of = {id(run): score for run, score in zip(counted, scores(counted, metric), strict=True)}
     arms = distinct([make_arm(members, keys, score_of) for members in groups])
     references = [find_reference(arm, arms, reference, apart) for arm in arms]
+    looks = counted_looks(looks, len({run.seed for run in counted}))
     return Comparison(
         question=study.get("question") or "",
         source=study.get("source") or "",
@@ -117,9 +127,10 @@ def compare(
         keys=keys,
         reference=label(reference) if len(set(map(id, references))) > 1 and reference else references[0].label,
         arms=[subtract(arm, other, pair_keys) for arm, other in zip(arms, references, strict=True)],
-        verdicts=judge(study, counted),
+        verdicts=judge(study, counted, looks),
         runs=counted,
         failed=[run for run in everything if id(run) not in score_of],
+        looks=looks,
         where_keys=list(dict.fromkeys(full_key(key, configs[0]) for claim in claims for key in claim.where)),
     )
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from lab.records.results import Run
 from lab.studies.comparison import Comparison
-from lab.studies.metrics import parse_mark
+from lab.studies.metrics import metric_tags
 from lab.studies.statistics import ALPHA
 
 # Coordinates of a logged step, not series.
@@ -57,9 +57,8 @@ def runs_by_folder(comparison: Comparison) -> dict[str, list[Run]]:
 
 def curve_tag(metric: str) -> str:
     """What is drawn as a curve of `metric`: what has to reach a mark, and validation where it is the test's score."""
-    mark = parse_mark(metric)
     # The test score is known at the end only; its curve is that of the validation set.
-    return mark[1] if mark else metric.replace("test/", "val/")
+    return metric_tags(metric)[0].replace("test/", "val/")
 
 
 def is_finite(value: Any) -> bool:

@@ -1,15 +1,22 @@
 """From runs to all that a comparison leaves behind: the table on the screen, the report and the mean curves."""
 
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from lab.config import UserError, choose
 from lab.records.lock import locked
+from lab.records.looks import read_looks, record_look
 from lab.records.results import Run, find_runs, read_study
+from lab.studies.arms import complete
 from lab.studies.board import write_board
 from lab.studies.comparison import compare
+from lab.studies.formats import FORMATS
 from lab.studies.means import write_mean_runs
 from lab.studies.report import write_report
-from lab.studies.table import render
+from lab.studies.selectors import label, matches
 
 
 def publish(
@@ -19,8 +26,12 @@ def publish(
     by: list[str] | None = None,
     metric: str | None = None,
     html: Path | None = None,
+    form: str = "text",
+    last_seed: int | None = None,
 ) -> None:
     """Prints the comparison of `runs` and writes the report, the table, the verdicts, figures, `_mean/` and `_study/`.
+
+    Where there are claims it is a look at the experiment, which `looks.json` in `folder` remembers.
 
     Args:
         runs: what is compared; failed and interrupted ones are counted, and left out of the statistics.
@@ -29,24 +40,72 @@ def publish(
         by: the keys that make an arm; those that differ if None.
         metric: what is compared; the study's if None.
         html: where the report goes instead of `folder`/report.html.
+        form: how it is printed: `text`, `md`, `csv` or `json`.
+        last_seed: the largest seed of the sweep that made the runs and came to its end, for `looks.json`.
 
     Raises:
-        UserError: an unknown key or metric, or a claim about arms that are not there.
+        UserError: an unknown key, metric or form, or a claim about arms that are not there.
     """
-    comparison = compare(runs, study, by, metric)
-    print(render(comparison))
+    show = choose("--format", form, FORMATS)
+    comparison = compare(runs, study, by, metric, read_looks(folder)["looks"])
+    print(show(comparison))
+    folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, ".report.lock", wait=True):  # another command may be writing the same files
         write_report(comparison, folder, html)
         write_mean_runs(comparison, folder)
         write_board(comparison, folder)
-    print(f"\nreport: {html or folder / 'report.html'}\ncurves: lab board {folder}")
+        if comparison.runs and study.get("claims"):
+            record_look(folder, comparison.looks[-1], last_seed)
+    # Whoever reads a table from the output wants nothing else in it.
+    places = f"\nreport: {html or folder / 'report.html'}\ncurves: lab board {folder}"
+    print(places, file=sys.stdout if form == "text" else sys.stderr)
 
 
-def compare_folders(folders: list[Path], by: list[str] | None, metric: str | None, html: Path | None) -> None:
+def compare_folders(
+    folders: list[Path],
+    by: list[str] | None,
+    metric: str | None,
+    html: Path | None,
+    where: Sequence[str] = (),
+    form: str = "text",
+) -> None:
     """`lab compare`: publishes the runs that lie under `folders`, whichever commands made them, in the first of these.
 
+    Args:
+        where: `key=value`; the runs that have all of them. What is left of an experiment is no verdict on it, so that
+            its files stay as they are: with `where` the comparison is printed, and written only where `html` says.
+
     Raises:
-        UserError: no such folder, no run in it, or an unknown key or metric.
+        UserError: no such folder, no run in it, or an unknown key, metric or form.
     """
     runs = find_runs(folders)
-    publish(runs, read_study(runs), folders[0], by, metric, html)
+    study = read_study(runs)
+    if not where:
+        publish(runs, study, folders[0], by, metric, html, form)
+        return
+    show = choose("--format", form, FORMATS)
+    comparison = compare(select(runs, where), study, by, metric, read_looks(folders[0])["looks"])
+    comparison = replace(comparison, verdicts=[verdict for verdict in comparison.verdicts if verdict.n])
+    print(show(comparison))
+    if html:
+        write_report(comparison, html.parent, html)
+
+
+def select(runs: list[Run], where: Sequence[str]) -> list[Run]:
+    """The runs that have all the values of `where`, `key=value` each.
+
+    Raises:
+        UserError: a word is none, a key is unknown, or no run is left.
+    """
+    selector = {}
+    for word in where:
+        key, sign, value = word.partition("=")
+        if not (key and sign):
+            raise UserError(f"--where {word}: write KEY=VALUE, as model.depth=30")
+        selector[key] = value
+    found = [run for run in runs if matches(complete(run.config), selector)]
+    if not found:
+        there = {key: sorted({str(complete(run.config).get(key)) for run in runs}) for key in selector}
+        values = "; ".join(f"{key} takes: {', '.join(texts)}" for key, texts in there.items())
+        raise UserError(f"--where {label(selector)}: no run is like this; {values}")
+    return found

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from lab.config import UserError, nearest
@@ -12,15 +13,21 @@ Flat = Mapping[str, Any]
 def canonical(value: Any) -> str:
     """One text for all ways of writing a value: 30 and "30", 0.1 and "0.1", true and True, [16, 32] and "[16,32]"."""
     if isinstance(value, str):
-        try:
-            return canonical(json.loads(value))
-        except json.JSONDecodeError:
-            return {"True": "true", "False": "false", "None": "null"}.get(value, value)
+        return canonical_text(value)
     if isinstance(value, list | tuple):
         return f"[{','.join(map(canonical, value))}]"
     if isinstance(value, bool) or value is None:
         return json.dumps(value)
     return repr(float(value)) if isinstance(value, int | float) else str(value)
+
+
+@lru_cache(maxsize=10_000)
+def canonical_text(value: str) -> str:
+    """`canonical` of a text; a sweep asks for the same few again and again."""
+    try:
+        return canonical(json.loads(value))
+    except json.JSONDecodeError:
+        return {"True": "true", "False": "false", "None": "null"}.get(value, value)
 
 
 def full_key(key: str, keys: Iterable[str]) -> str:

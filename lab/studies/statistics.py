@@ -1,8 +1,11 @@
 """Paired statistics: means and their intervals, one-sided tests, Holm's adjustment, and the seeds still needed.
 
-Sources: BCa bootstrap, Efron 1987 (`scipy.stats.bootstrap`); Holm 1979; power of the t-test from the noncentral t.
+Sources: BCa bootstrap, Efron 1987 (`scipy.stats.bootstrap`), at the level of Hesterberg 2015 for few values; Holm 1979;
+power of the t-test from the noncentral t; interquartile mean and probability of improvement as in Agarwal et al. 2021;
+Wilson 1927. How well they hold is measured by `benchmarks/calibration.py`.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +14,12 @@ ALPHA = 0.05
 POWER = 0.8
 MOST_SEEDS = 1000
 NUM_RESAMPLES = 4999
+
+BOOTSTRAP_FROM = 10
+"""Number of values from which the interval also looks at the bootstrap; with fewer it knows too little of the tails."""
+
+MOST_EXACT = 12
+"""Number of values up to which all changes of sign are counted, 4,096; above, as many are drawn."""
 
 
 @dataclass(frozen=True)
@@ -21,13 +30,16 @@ class Estimate:
     """The mean. Where a value is infinite the mean says nothing, and this is the median, possibly infinite."""
 
     interval: tuple[float, float] | None
-    """95 % BCa bootstrap interval of the mean; None with fewer than two values, or with an infinite one."""
+    """95 % interval of the mean (`mean_interval`); None with fewer than two values, or with an infinite one."""
 
     n: int
     """Number of values."""
 
     num_infinite: int
     """How many of them are infinite."""
+
+    iqm: float | None = None
+    """Interquartile mean; None where it is not finite."""
 
 
 def estimate(values: Sequence[float]) -> Estimate | None:
@@ -36,7 +48,7 @@ def estimate(values: Sequence[float]) -> Estimate | None:
         return None
     num_infinite = sum(map(math.isinf, values))
     center = median(values) if num_infinite else math.fsum(values) / len(values)
-    return Estimate(center, mean_interval(values), len(values), num_infinite)
+    return Estimate(center, mean_interval(values), len(values), num_infinite, interquartile_mean(values))
 
 
 def median(values: Sequence[float]) -> float:
@@ -48,8 +60,19 @@ def median(values: Sequence[float]) -> float:
     return 0.0 if math.isinf(low) and math.isinf(high) else (low + high) / 2
 
 
+def interquartile_mean(values: Sequence[float]) -> float | None:
+    """Mean without the lowest and the highest quarter (rounded down); None where an infinite value is left."""
+    cut = len(values) // 4
+    middle = sorted(values)[cut : len(values) - cut]
+    return math.fsum(middle) / len(middle) if all(map(math.isfinite, middle)) else None
+
+
 def mean_interval(values: Sequence[float], level: float = 1 - ALPHA) -> tuple[float, float] | None:
-    """BCa bootstrap interval of the mean of `values`, the same at every call.
+    """Interval of the mean of `values`, the same at every call.
+
+    The t interval; from ten values on each edge is the farther one of it and of the BCa bootstrap interval. The first
+    is too short on the side of a long tail, the second where tails are heavy; together they cover what they say
+    (`benchmarks/README.md`). Whatever it leaves out the t-test rejects, too.
 
     Returns:
         (low, high); both the mean where all values are alike; None with fewer than two values or an infinite one.
@@ -58,13 +81,32 @@ def mean_interval(values: Sequence[float], level: float = 1 - ALPHA) -> tuple[fl
         return None
     if alike(values):
         return values[0], values[0]
-    import numpy as np
-    from scipy import stats
+    from scipy import special
 
+    n, center = len(values), math.fsum(values) / len(values)
+    # `stdtrit` is what `stats.t.isf` calls, without a hundred microseconds of checks.
+    half = float(special.stdtrit(n - 1, (1 + level) / 2)) * spread(values) / math.sqrt(n)
+    if n < BOOTSTRAP_FROM:
+        return center - half, center + half
+    low, high = bca_interval(values, level)
+    return min(low, center - half), max(high, center + half)
+
+
+def bca_interval(values: Sequence[float], level: float = 1 - ALPHA) -> tuple[float, float]:
+    """BCa bootstrap interval of the mean of finite `values` that are not all alike.
+
+    The bootstrap's variance lacks a factor n / (n - 1) and the normal's quantiles are not those of t; both are made
+    good by asking it for the level 1 - 2 Phi(-sqrt(n / (n - 1)) t_(n-1)) (Hesterberg 2015, section 4.4).
+    """
+    import numpy as np
+    from scipy import special, stats
+
+    n = len(values)
+    expanded = 1 - 2 * special.ndtr(-math.sqrt(n / (n - 1)) * special.stdtrit(n - 1, (1 + level) / 2))
     interval = stats.bootstrap(
         (np.asarray(values, dtype=float),),
         np.mean,
-        confidence_level=level,
+        confidence_level=float(expanded),
         n_resamples=NUM_RESAMPLES,
         method="BCa",
         rng=np.random.default_rng(0),
@@ -85,30 +127,85 @@ def difference(a: Sequence[float], b: Sequence[float]) -> Estimate | None:
 def p_above(values: Sequence[float], margin: float) -> float:
     """One-sided p-value of the hypothesis that `values` lie at or below `margin`, in the mean.
 
-    A t-test where all values are finite, and its limit where they are all alike. Where one is infinite, an exact sign
-    test: the chance that so many of the values other than `margin` fall above it, were each side equally likely.
+    A t-test, which keeps its level where the values are symmetric about the margin, as differences between two arms are
+    that do not differ. It is not justified, and an exact test takes its place, where the values have no spread (2^-n,
+    the chance of as many equal signs) and where one is infinite (`sign_test`). Values that are all 0 count as certain:
+    two networks that score the same to the last bit in every seed are one.
 
     Returns:
         p in [0, 1]; 1 with fewer than two values.
     """
     if len(values) < 2:
         return 1.0
-    from scipy import stats
-
     shifted = [value - margin for value in values]
     if not all(map(math.isfinite, shifted)):
-        signs = [value > 0 for value in shifted if value != 0]
-        return float(stats.binom.sf(sum(signs) - 1, len(signs), 0.5)) if signs else 1.0
-    mean, deviation = math.fsum(shifted) / len(shifted), spread(shifted)
+        return sign_test(shifted)
+    n, mean, deviation = len(shifted), math.fsum(shifted) / len(shifted), spread(shifted)
     if deviation == 0:
-        # Rounding aside, the values sit on one point: beyond the margin without doubt, or not at all.
-        return 0.0 if mean > 1e-9 * max(1.0, abs(margin)) else 1.0
-    return float(stats.t.sf(mean / deviation * math.sqrt(len(shifted)), len(shifted) - 1))
+        # Rounding aside, the values sit on one point: on the margin, or on one side of it.
+        certain = 0.0 if max(map(abs, values)) <= 1e-12 else 0.5**n
+        return certain if mean > 1e-9 * max(1.0, abs(margin)) else 1.0
+    from scipy import special
+
+    return float(special.stdtr(n - 1, -mean / deviation * math.sqrt(n)))
 
 
 def p_below(values: Sequence[float], margin: float) -> float:
     """One-sided p-value of the hypothesis that `values` lie at or above `margin`; see `p_above`."""
     return p_above([-value for value in values], -margin)
+
+
+def sign_test(values: Sequence[float]) -> float:
+    """The chance that so many of the values other than 0 are above it, were each side equally likely."""
+    from scipy import stats
+
+    signs = [value > 0 for value in values if value != 0]
+    return float(stats.binom.sf(sum(signs) - 1, len(signs), 0.5)) if signs else 1.0
+
+
+def p_above_exact(values: Sequence[float], margin: float) -> float:
+    """The hypothesis of `p_above`, by permutation: the share of changes of sign with as high a sum (Fisher 1935).
+
+    It asks for nothing but symmetry, and cannot fall below 2^-n. With more than 12 values 4,095 changes are drawn,
+    and the observed signs are counted among them. With an infinite value, `sign_test`.
+    """
+    if len(values) < 2:
+        return 1.0
+    shifted = [value - margin for value in values]
+    if not all(map(math.isfinite, shifted)):
+        return sign_test(shifted)
+    import numpy as np
+
+    sums = sign_changes(len(shifted)) @ np.array(shifted)
+    return float((sums >= sums[0] - 1e-9 * np.abs(shifted).sum()).mean())
+
+
+def sign_changes(n: int):
+    """Signs (m, n), the first row all plus: all 2^n of them, or 4,096 from 13 values on."""
+    import numpy as np
+
+    if n <= MOST_EXACT:
+        return np.array(list(itertools.product((1.0, -1.0), repeat=n)))
+    signs = np.random.default_rng(0).choice([1.0, -1.0], size=(2**MOST_EXACT, n))
+    signs[0] = 1.0
+    return signs
+
+
+def improvement(values: Sequence[float], level: float = 1 - ALPHA) -> tuple[float, float, float] | None:
+    """Probability that a paired difference is above 0, ties counted half, with its Wilson interval.
+
+    Returns:
+        (share, low, high), each in [0, 1]; None without values.
+    """
+    if not values:
+        return None
+    from scipy import special
+
+    n, share = len(values), (sum(v > 0 for v in values) + sum(v >= 0 for v in values)) / (2 * len(values))
+    z = float(special.ndtri((1 + level) / 2))
+    middle = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return share, max(0.0, middle - half), min(1.0, middle + half)
 
 
 def holm(ps: Sequence[float]) -> list[float]:
@@ -121,10 +218,10 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 def seeds_needed(values: Sequence[float], margins: Sequence[float], alpha: float = ALPHA) -> int | None:
-    """Further pairs until one-sided tests against all of `margins` reject with power 0.8, if things go on as observed.
+    """Further pairs until one-sided tests against all of `margins` reject with power 0.8, as far as can be told so far.
 
     Args:
-        values: paired differences so far, at least two.
+        values: paired differences so far, at least two, which left the matter undecided.
         margins: one value for a test away from it on the side of the mean; two for the mean to lie between them.
         alpha: level of each test.
 
@@ -136,26 +233,62 @@ def seeds_needed(values: Sequence[float], margins: Sequence[float], alpha: float
     import numpy as np
 
     n = np.arange(len(values) + 1, len(values) + MOST_SEEDS + 1)
-    power_of = t_power(values) if all(map(math.isfinite, values)) else sign_power(values)
+    power_of = t_power(values, len(margins) == 1) if all(map(math.isfinite, values)) else sign_power(values)
     power = sum(power_of(margin, n, alpha) for margin in margins) - (len(margins) - 1)
     enough = np.flatnonzero(power >= POWER)
     return int(enough[0]) + 1 if len(enough) else None
 
 
-def t_power(values: Sequence[float]) -> Callable:
-    """Power of the one-sided t-test away from a margin, at the observed mean and spread, for each of many sizes n."""
-    import numpy as np
-    from scipy import stats
+def t_power(values: Sequence[float], undecided: bool) -> Callable:
+    """Power of the one-sided t-test away from a margin, at the effect that `values` suggest, for each of many sizes n.
 
-    mean, deviation = math.fsum(values) / len(values), spread(values)
+    Args:
+        values: finite differences.
+        undecided: whether the effect is estimated knowing that a test of it, at the level asked for, decided nothing.
+    """
+    import numpy as np
+    from scipy import special
+
+    size, mean, deviation = len(values), math.fsum(values) / len(values), spread(values)
 
     def power(margin, n, alpha):
         if deviation == 0:
-            return np.full(len(n), float(not math.isclose(mean, margin, rel_tol=1e-9, abs_tol=1e-9)))
-        effect = abs(mean - margin) / deviation
-        return stats.nct.sf(stats.t.isf(alpha, n - 1), n - 1, effect * np.sqrt(n))
+            apart = not math.isclose(mean, margin, rel_tol=1e-9, abs_tol=1e-9)
+            return (apart & (0.5**n < alpha)).astype(float)
+        t = abs(mean - margin) / deviation * math.sqrt(size)
+        effect = median_effect(t, size - 1, alpha if undecided else None) / math.sqrt(size)
+        return (1 - special.nctdtr(n - 1, effect * np.sqrt(n), -special.stdtrit(n - 1, alpha))) * (effect > 0)
 
     return power
+
+
+def median_effect(t: float, freedom: int, alpha: float | None) -> float:
+    """The noncentrality, at least 0, under which a statistic falls below `t`, at least 0, half of the time.
+
+    Experiments that are undecided are those in which the effect came out small, and to take it as it came would ask for
+    twice the seeds and more. So where `alpha` is given, only statistics that are not significant at it count (t-tests
+    to either side); estimates are then above and below the truth equally often among undecided experiments, and so is
+    the number of seeds, which falls with the effect.
+    """
+    from scipy import special
+
+    edge = math.inf if alpha is None else -float(special.stdtrit(freedom, alpha))
+    if t >= edge:  # decided by itself, and held back by the other claims only
+        edge = math.inf
+
+    def below(effect: float) -> float:
+        if math.isinf(edge):
+            return special.nctdtr(freedom, effect, t)
+        low, this, high = (special.nctdtr(freedom, effect, x) for x in (-edge, t, edge))
+        return (this - low) / max(high - low, 1e-300)
+
+    if t <= 0:
+        return 0.0
+    least, most = 0.0, (t if math.isinf(edge) else edge) + 6
+    for _ in range(20):
+        middle = (least + most) / 2
+        least, most = (middle, most) if below(middle) > 0.5 else (least, middle)
+    return most
 
 
 def sign_power(values: Sequence[float]) -> Callable:

@@ -5,6 +5,7 @@ import io
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from lab.records.results import write_atomically, write_json
 from lab.studies.comparison import Comparison
@@ -14,7 +15,7 @@ from lab.studies.statistics import Estimate
 
 WIDTH = 120
 
-NUMBERS = ("n", "diverged", "failed", "mean", "difference", "images/s", "parameters")
+NUMBERS = ("n", "diverged", "failed", "mean", "IQM", "difference", "images/s", "parameters")
 
 
 def columns(comparison: Comparison) -> dict[str, list[str]]:
@@ -40,6 +41,8 @@ def columns(comparison: Comparison) -> dict[str, list[str]]:
         table["95 % of difference"] = [
             "" if arm.is_reference else interval_text(arm.difference, places_apart, sign=True) for arm in arms
         ]
+    if any(len(arm.runs) > 3 for arm in arms):  # of up to three scores it is the mean
+        table["IQM"] = [fixed(arm.score.iqm if arm.score else None, places) for arm in arms]
     table["images/s"] = [fixed(arm.images_per_second, 0) for arm in arms]
     table["parameters"] = [f"{arm.num_params:,}" if arm.num_params is not None else "-" for arm in arms]
     return table
@@ -66,7 +69,7 @@ def fit(table: dict[str, list[str]]) -> dict[str, list[str]]:
     """The table made narrow enough, at the cost of what is missed least."""
     labels = [name for name in table if name not in NUMBERS and not name.startswith("95 %")]
     # Each column that goes, and then how short labels may be cut.
-    for column, shortest in (("parameters", WIDTH), ("images/s", 24), ("95 % of difference", 8)):
+    for column, shortest in (("IQM", WIDTH), ("parameters", WIDTH), ("images/s", 24), ("95 % of difference", 8)):
         if line_width(table) > WIDTH:
             table = {name: cells for name, cells in table.items() if name != column}
         most = max(len(cell) for name in labels for cell in table[name])
@@ -110,18 +113,24 @@ def p_text(p: float) -> str:
 
 
 def write_csv(comparison: Comparison, path: Path) -> None:
-    """Writes a row an arm, with full keys, unrounded numbers and the score of every seed, atomically."""
+    """Writes `csv_text`, atomically."""
+    write_atomically(path, csv_text(comparison).encode())
+
+
+def csv_text(comparison: Comparison) -> str:
+    """A row an arm, with full keys, unrounded numbers and the score of every seed."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     header = ["metric", *comparison.keys, "n", "num_diverged", "num_failed"]
-    header += ["mean", "mean_low", "mean_high", "difference", "difference_low", "difference_high"]
+    header += ["mean", "mean_low", "mean_high", "iqm", "difference", "difference_low", "difference_high"]
     writer.writerow([*header, "is_reference", "images_per_second", "num_params", "seeds", "scores"])
     for arm in comparison.arms:
-        row = [comparison.metric, *(show(arm.keys[key]) for key in comparison.keys)]
-        row += [len(arm.runs), arm.num_diverged, arm.num_failed, *edges(arm.score), *edges(arm.difference)]
+        row: list[Any] = [comparison.metric, *(show(arm.keys[key]) for key in comparison.keys)]
+        row += [len(arm.runs), arm.num_diverged, arm.num_failed, *edges(arm.score), arm.score and arm.score.iqm]
+        row += edges(arm.difference)
         row += [arm.is_reference, arm.images_per_second, arm.num_params]
         writer.writerow([*row, " ".join(str(run.seed) for run in arm.runs), " ".join(f"{v:.10g}" for v in arm.values)])
-    write_atomically(path, text.getvalue().encode())
+    return text.getvalue()
 
 
 def edges(estimate: Estimate | None) -> Sequence[float | None]:
@@ -133,4 +142,10 @@ def edges(estimate: Estimate | None) -> Sequence[float | None]:
 
 def write_verdicts(comparison: Comparison, path: Path) -> None:
     """Writes `verdict.json`, atomically; an infinite effect becomes null."""
-    write_json(path, {"metric": comparison.metric, "claims": [verdict.as_json() for verdict in comparison.verdicts]})
+    write_json(path, verdict_data(comparison))
+
+
+def verdict_data(comparison: Comparison) -> dict[str, Any]:
+    """The content of `verdict.json`."""
+    claims = [verdict.as_json() for verdict in comparison.verdicts]
+    return {"metric": comparison.metric, "looks": comparison.looks, "claims": claims}

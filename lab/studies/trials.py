@@ -1,14 +1,38 @@
 """One claim put to the runs of one setting: paired differences, p-values, and the seeds that would decide it."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil
 
 from lab.records.results import Run
-from lab.studies.arms import pairs
+from lab.studies.arms import matched
 from lab.studies.claims import Claim
-from lab.studies.selectors import matches
-from lab.studies.statistics import differences, estimate, p_above, p_below, seeds_needed
+from lab.studies.selectors import Flat, label, matches
+from lab.studies.statistics import Estimate, differences, estimate, p_above, seeds_needed
+
+Test = Callable[[Sequence[float], float], float]
+"""One-sided: values and margin to the p-value of the hypothesis that the values lie at or below the margin."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One contrast of a claim: a - b, or the interaction (a - b) - (c - d)."""
+
+    sides: list[Flat]
+    """The selectors of a and b, or of a, b, c and d."""
+
+    cells: list[list[Run]]
+    """The runs of each side."""
+
+    differences: list[float]
+    effect: Estimate | None
+    """None without pairs."""
+
+    @property
+    def name(self) -> str:
+        """`init=he_normal - init=xavier_normal`."""
+        names = [label(side) for side in self.sides]
+        return " - ".join(names) if len(names) == 2 else "({} - {}) - ({} - {})".format(*names)
 
 
 @dataclass(frozen=True)
@@ -17,57 +41,102 @@ class Trial:
 
     claim: Claim
     metric: str
-    differences: list[float]
+    steps: list[Step]
+    """The contrasts: each step of a chain, one for every other claim."""
+    weakest: Step
+    """The step with the smallest effect, the one that there is for any claim but `ordered`; one without pairs first."""
     num_seeds: int
+    """Seeds in the pairs of the weakest step."""
     num_runs: int
     num_diverged: int
     p_support: float
     p_refute: float
 
+    @property
+    def differences(self) -> list[float]:
+        """Of the weakest step."""
+        return self.weakest.differences
+
 
 def hold_trial(claim: Claim, metric: str, scored: Sequence[tuple[Run, float]], swept: Sequence[str]) -> Trial:
-    """Pairs the two sides of `claim` among runs and their scores, and tests the claim."""
-    left, right = (
-        [(run, score) for run, score in scored if matches(run.config, claim.where) and matches(run.config, side)]
-        for side in (claim.left, claim.right)
-    )
+    """Pairs the sides of `claim` among runs and their scores, and tests the claim."""
+    inside = [(run, score) for run, score in scored if matches(run.config, claim.where)]
     own = claim.own_keys(scored[0][0].config)
-    paired = pairs(left, right, [key for key in swept if key not in own])
-    found = differences([a for _, a, _ in paired], [b for _, _, b in paired])
-    p_support, p_refute = p_values(claim, found)
+    keys = [key for key in swept if key not in own]
+    steps, seeds, used = [], [], {}
+    for sides in claim.contrasts():
+        cells = [[(run, score) for run, score in inside if matches(run.config, side)] for side in sides]
+        used |= {id(run): run for cell in cells for run, _ in cell}
+        rows = matched(cells, keys)
+        columns = list(zip(*(values for _, values in rows), strict=True)) or [[]] * len(cells)
+        found = differences(columns[0], columns[1])
+        if len(cells) == 4:
+            found = differences(found, differences(columns[2], columns[3]))
+        steps.append(Step(list(sides), [[run for run, _ in cell] for cell in cells], found, estimate(found)))
+        seeds.append(len({seed for seed, _ in rows}))
+    worst = min(range(len(steps)), key=lambda index: effect_size(steps[index]))
+    p_support, p_refute = p_values(claim, [step.differences for step in steps])
     return Trial(
         claim=claim,
         metric=metric,
-        differences=found,
-        num_seeds=len({seed for seed, _, _ in paired}),
-        num_runs=len(left) + len(right),
-        num_diverged=sum(run.status == "diverged" for run, _ in left + right),
+        steps=steps,
+        weakest=steps[worst],
+        num_seeds=seeds[worst],
+        num_runs=len(used),
+        num_diverged=sum(run.status == "diverged" for run in used.values()),
         p_support=p_support,
         p_refute=p_refute,
     )
 
 
-def p_values(claim: Claim, found: Sequence[float]) -> tuple[float, float]:
-    """p for and p against `claim`, unadjusted; see the rule in `lab.studies.verdicts`."""
-    margin = claim.margin
-    if claim.kind == "higher":
-        return p_above(found, margin), p_below(found, margin)
+def effect_size(step: Step) -> float:
+    return step.effect.value if step.effect else -math.inf
+
+
+def p_values(claim: Claim, steps: Sequence[Sequence[float]], above: Test = p_above) -> tuple[float, float]:
+    """p for and p against `claim`, unadjusted; see the rule in `lab.studies.verdicts`.
+
+    Args:
+        claim: what is claimed.
+        steps: the differences of each of its contrasts.
+        above: the one-sided test.
+    """
+
+    def below(values: Sequence[float], margin: float) -> float:
+        return above([-value for value in values], -margin)
+
+    margin, found = claim.margin, steps[0]
     if claim.kind == "lower":
-        return p_below(found, -margin), p_above(found, -margin)
-    beyond = min(p_above(found, margin), p_below(found, -margin))
-    return max(p_above(found, -margin), p_below(found, margin)), min(1.0, 2 * beyond)
+        return below(found, -margin), above(found, -margin)
+    if claim.kind == "same":
+        beyond = min(above(found, margin), below(found, -margin))
+        return max(above(found, -margin), below(found, margin)), min(1.0, 2 * beyond)
+    # A chain holds where all its steps do (intersection-union), and is broken where one is, of as many as there are.
+    p_refute = min(1.0, len(steps) * min(below(values, margin) for values in steps))
+    return max(above(values, margin) for values in steps), p_refute
 
 
 def seeds_to_decide(trial: Trial, alpha: float) -> int | None:
-    """Further seeds that would decide a claim, whichever way the effect points; None for too many to tell."""
+    """Further seeds that would decide a claim, whichever way the effect points; None for too many to tell.
+
+    Of a chain, as many as its slowest step needs, or as the first to break it would.
+    """
     claim, found = trial.claim, trial.differences
-    effect = estimate(found)
-    if effect is None:
+    if trial.weakest.effect is None:
         return None
-    if claim.kind != "same":
-        pairs_needed = seeds_needed(found, [claim.margin if claim.kind == "higher" else -claim.margin], alpha)
-    elif abs(effect.value) < claim.margin:
+    effect = trial.weakest.effect.value
+    if claim.kind == "ordered":
+        broken = effect < claim.margin
+        decisive = [trial.weakest] if broken else trial.steps
+        each = [
+            seeds_needed(step.differences, [claim.margin], alpha / len(trial.steps) if broken else alpha)
+            for step in decisive
+        ]
+        pairs_needed = None if None in each else max(number for number in each if number is not None)
+    elif claim.kind != "same":
+        pairs_needed = seeds_needed(found, [-claim.margin if claim.kind == "lower" else claim.margin], alpha)
+    elif abs(effect) < claim.margin:
         pairs_needed = seeds_needed(found, [-claim.margin, claim.margin], alpha)
     else:
-        pairs_needed = seeds_needed(found, [claim.margin if effect.value > 0 else -claim.margin], alpha / 2)
-    return pairs_needed and ceil(pairs_needed * trial.num_seeds / len(found))
+        pairs_needed = seeds_needed(found, [claim.margin if effect > 0 else -claim.margin], alpha / 2)
+    return pairs_needed and math.ceil(pairs_needed * trial.num_seeds / len(found))

@@ -2,11 +2,14 @@
 
 The rule, stated before any run: scores are paired by seed and by every swept key that the claim leaves open. `higher
 ... by` is *supported* when "the mean difference is at most `by`" is rejected, and *refuted* when "it is at least `by`"
-is; `lower` mirrors it. `same ... within` is supported when both "at most -within" and "at least within" are rejected
-(two one-sided tests, Schuirmann 1987), and refuted when the difference lies beyond an edge (p doubled: there are two).
-A p-value counts below 0.05 after Holm's adjustment over all claims of the experiment, for support and for refutation
-each. Anything else, and fewer than two pairs, is *undecided*. Runs that a setting nobody swept sets apart (the data
-set, say) are judged apart, as experiments of their own.
+is; `lower` mirrors it, and `interaction` puts it to the difference of two differences. `same ... within` is supported
+when both "at most -within" and "at least within" are rejected (two one-sided tests, Schuirmann 1987), and refuted when
+the difference lies beyond an edge (p doubled: there are two). `ordered` is supported when every step of the chain is
+(the largest p: intersection-union, Berger 1982), and refuted when a step is (the smallest p, times their number).
+A p-value counts below 0.04 after Holm's adjustment over all claims of the experiment, for support and for refutation
+each; what is left of 5 % is for the looks after seeds were added (`lab.studies.looks`). Anything else, and fewer than
+two pairs, is *undecided*. Runs that a setting nobody swept sets apart (the data set, say) are judged apart, as
+experiments of their own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,10 +19,12 @@ from typing import Any
 from lab.records.results import Run
 from lab.studies.arms import setting_keys, swept_keys, telling_keys, values_of
 from lab.studies.claims import named_keys, parse_claims
+from lab.studies.flips import Flips, find_flips
+from lab.studies.looks import level
 from lab.studies.metrics import scores, study_metric
 from lab.studies.sentences import explain
-from lab.studies.statistics import ALPHA, estimate, holm
-from lab.studies.trials import Trial, hold_trial, seeds_to_decide
+from lab.studies.statistics import holm, improvement, p_above_exact
+from lab.studies.trials import Step, Trial, hold_trial, p_values, seeds_to_decide
 
 
 @dataclass(frozen=True)
@@ -28,16 +33,17 @@ class Verdict:
 
     say: str
     kind: str
-    """`higher`, `lower` or `same`."""
+    """`higher`, `lower`, `same`, `ordered` or `interaction`."""
 
     verdict: str
     """`supported`, `refuted` or `undecided`."""
 
     effect: float | None
-    """Left side minus right side, in the metric's unit: the mean, or the median where a value is infinite."""
+    """Left side minus right side, in the metric's unit: the mean, or the median where a value is infinite. Of a chain
+    its smallest step, of an interaction the difference between the two effects."""
 
     interval: tuple[float, float] | None
-    """95 % BCa bootstrap interval of the mean effect."""
+    """95 % interval of the mean effect (`lab.studies.statistics.mean_interval`)."""
 
     p: float
     """Holm-adjusted p-value of the test that decided: against the claim if refuted, for it otherwise."""
@@ -48,6 +54,27 @@ class Verdict:
     seeds_needed: int | None
     """Further seeds that would decide it with power 0.8; 0 where it is decided, None where 1,000 would not, or where
     two pairs are not there to tell."""
+
+    level: float
+    """What `p` had to be below at this look."""
+
+    looks: list[int]
+    """Seeds there were at each look so far, this one included."""
+
+    p_exact: float
+    """p of the same hypothesis by changes of sign (`p_above_exact`), which asks for symmetry alone; not adjusted."""
+
+    iqm: float | None
+    """Interquartile mean of the effect."""
+
+    improvement: tuple[float, float, float] | None
+    """Probability that a pair's difference is above 0, ties counted half, with its 95 % interval."""
+
+    steps: list[dict[str, Any]]
+    """Of a chain, each step: `say`, `effect`, `interval`, `n`; empty for other claims."""
+
+    flips: Flips | None
+    """Which test pictures the two sides tell differently; None where no pair kept its predictions."""
 
     setting: dict[str, Any]
     """What sets these runs apart from others in the folder; empty where nothing does."""
@@ -64,16 +91,17 @@ class Verdict:
 
     def as_json(self) -> dict[str, Any]:
         """The verdict as `verdict.json` has it."""
-        fields = dict(vars(self))
+        fields = {**vars(self), "flips": self.flips and self.flips.as_json()}
         return {**fields, "within" if self.kind == "same" else "by": fields.pop("margin")}
 
 
-def judge(study: Mapping[str, Any], runs: Sequence[Run]) -> list[Verdict]:
+def judge(study: Mapping[str, Any], runs: Sequence[Run], looks: Sequence[int] = ()) -> list[Verdict]:
     """The verdicts on all claims of `study`, claim by claim, and for each claim setting by setting.
 
     Args:
         study: `claims`, and `metric` for those that name none.
         runs: finished or diverged runs, with complete configurations.
+        looks: seeds there were when these runs were looked at, this look included; one look if empty.
 
     Raises:
         UserError: a claim cannot be read, or a metric or key is unknown.
@@ -84,6 +112,7 @@ def judge(study: Mapping[str, Any], runs: Sequence[Run]) -> list[Verdict]:
     metrics = [claim.metric or study_metric(study, runs) for claim in claims]
     score_of = {metric: scores(runs, metric) for metric in set(metrics)}
     swept = swept_keys(runs)
+    looks = list(looks) or [len({run.seed for run in runs})]
     by_claim: list[list[Verdict]] = [[] for _ in claims]
     for setting, members in settings(runs, [*swept, *named_keys(claims, runs[0].config)]):
         trials = []
@@ -92,7 +121,7 @@ def judge(study: Mapping[str, Any], runs: Sequence[Run]) -> list[Verdict]:
             trials.append(hold_trial(claim, metric, scored, swept))
         support, refute = holm([trial.p_support for trial in trials]), holm([trial.p_refute for trial in trials])
         for verdicts, trial, p_support, p_refute in zip(by_claim, trials, support, refute, strict=True):
-            verdicts.append(conclude(trial, p_support, p_refute, setting, ALPHA / len(claims)))
+            verdicts.append(conclude(trial, p_support, p_refute, setting, looks, len(claims)))
     # A setting that says nothing about a claim is worth a line only where all are silent.
     return [verdict for verdicts in by_claim for verdict in [v for v in verdicts if v.n] or verdicts[:1]]
 
@@ -108,27 +137,51 @@ def settings(runs: Sequence[Run], compared: Sequence[str]) -> list[tuple[dict[st
     return [({key: configs[group[0]][key] for key in telling}, group) for group in groups.values()]
 
 
-def conclude(trial: Trial, p_support: float, p_refute: float, setting: dict[str, Any], alpha: float) -> Verdict:
+def conclude(
+    trial: Trial, p_support: float, p_refute: float, setting: dict[str, Any], looks: list[int], num_claims: int
+) -> Verdict:
     """The verdict on a trial from p-values that Holm has adjusted.
 
     Args:
-        alpha: Holm's strictest level, at which the seeds still needed are enough whatever becomes of the other claims.
+        num_claims: what Holm's strictest level is divided by, at which the seeds still needed are enough whatever
+            becomes of the other claims.
     """
-    claim, effect = trial.claim, estimate(trial.differences)
-    word = "supported" if p_support < ALPHA else "refuted" if p_refute < ALPHA else "undecided"
-    needed = seeds_to_decide(trial, alpha) if word == "undecided" else 0
+    claim, effect, threshold = trial.claim, trial.weakest.effect, level(looks)
+    word = "supported" if p_support < threshold else "refuted" if p_refute < threshold else "undecided"
+    needed = seeds_to_decide(trial, threshold / num_claims) if word == "undecided" else 0
+    exact = p_values(claim, [step.differences for step in trial.steps], p_above_exact)
+    flips = find_flips(*trial.weakest.cells) if len(trial.weakest.cells) == 2 and "accuracy" in trial.metric else None
+    p = p_refute if word == "refuted" else p_support
     return Verdict(
         say=claim.say,
         kind=claim.kind,
         verdict=word,
         effect=effect.value if effect else None,
         interval=effect.interval if effect else None,
-        p=p_refute if word == "refuted" else p_support,
+        p=p,
         n=len(trial.differences),
         seeds_needed=needed,
+        level=threshold,
+        looks=looks,
+        p_exact=exact[word == "refuted"],
+        iqm=effect.iqm if effect else None,
+        improvement=improvement(trial.differences),
+        steps=[step_facts(step) for step in trial.steps] if claim.kind == "ordered" else [],
+        flips=flips,
         setting=setting,
         metric=trial.metric,
         margin=claim.margin,
         num_diverged=trial.num_diverged,
-        explain=explain(trial, effect, word, needed),
+        explain=explain(trial, word, needed, min(p_support, p_refute), looks, threshold, flips),
     )
+
+
+def step_facts(step: Step) -> dict[str, Any]:
+    """What `verdict.json` says of one step of a chain."""
+    effect = step.effect
+    return {
+        "say": step.name,
+        "effect": effect.value if effect else None,
+        "interval": effect.interval if effect else None,
+        "n": len(step.differences),
+    }

@@ -1,0 +1,165 @@
+"""Do the verdicts keep what they say? The lab's own statistics on synthetic results whose truth is known.
+
+python benchmarks/calibration.py [--repeats 400]
+"""
+
+import argparse
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from scipy import stats
+
+from lab.config import RunConfig, flatten
+from lab.records.results import Run
+from lab.studies.looks import counted_looks, level
+from lab.studies.statistics import ALPHA, mean_interval, p_above, p_below, seeds_needed
+from lab.studies.verdicts import judge
+
+SCORES: dict[str, Callable[..., np.ndarray]] = {
+    # Scores of one arm with mean 0 and, but for t3, standard deviation 1.
+    "normal": lambda rng, size: rng.normal(size=size),
+    "exponential (skewness 2)": lambda rng, size: rng.exponential(size=size) - 1,
+    "lognormal (skewness 6)": lambda rng, size: (np.exp(rng.normal(size=size)) - math.exp(0.5)) / 2.161,
+    "heavy-tailed (t, 3 df)": lambda rng, size: rng.standard_t(3, size=size),
+    "coarse (steps of 1 sd)": lambda rng, size: np.round(rng.normal(size=size)),
+}
+
+SIZES = (3, 5, 10, 20)
+LOOKS = (5, 10, 15, 20)
+PREDICTIONS = 1000
+"""Undecided claims of which further seeds are predicted; the predictions scatter so widely that fewer say little."""
+
+DEFAULTS = flatten(RunConfig())
+CLAIMS = [
+    {"say": "higher", "higher": {"model.act": "a0"}, "than": {"model.act": "a1"}},
+    {"say": "lower", "lower": {"model.act": "a2"}, "than": {"model.act": "a3"}},
+    {"say": "ordered", "ordered": [{"model.act": "a0"}, {"model.act": "a2"}, {"model.act": "a3"}]},
+    {"say": "another", "higher": {"model.act": "a1"}, "than": {"model.act": "a3"}},
+]
+
+
+def runs_of(scores: np.ndarray) -> list[Run]:
+    """Runs as records have them, without files: a row an arm, a column a seed."""
+    runs = []
+    for arm, row in enumerate(scores):
+        keys = {"model.act": f"a{arm}"}
+        for seed, value in enumerate(row):
+            result = {"metrics": {"score": {"last": float(value)}}}
+            config = {**DEFAULTS, **keys, "seed": seed}
+            runs.append(Run(Path("nowhere"), config, f"{arm}", keys, seed, "finished", result))
+    return runs
+
+
+def false_verdicts(draw: Callable[..., np.ndarray], n: int, repeats: int, rng: np.random.Generator) -> float:
+    """Share of experiments of four claims over four arms that are all alike, in which any claim is supported."""
+    found = 0
+    for _ in range(repeats):
+        scores = draw(rng, (4, n)) + draw(rng, (1, n))  # what a seed does to all arms alike
+        verdicts = judge({"metric": "score", "claims": CLAIMS}, runs_of(scores))
+        found += any(verdict.verdict == "supported" for verdict in verdicts)
+    return found / repeats
+
+
+def false_after_looks(draw: Callable[..., np.ndarray], repeats: int, rng: np.random.Generator) -> tuple[float, float]:
+    """Share of false support after looks at 5, 10, 15 and 20 seeds: with the lab's levels, and at 0.05 each time."""
+    levels = [level(counted_looks(LOOKS[:k], n)) for k, n in enumerate(LOOKS)]
+    found = np.zeros(2)
+    for _ in range(repeats):
+        a, b = draw(rng, (2, LOOKS[-1]))
+        ps = [p_above((a - b)[:n].tolist(), 0.0) for n in LOOKS]
+        found += [any(p < bound for p, bound in zip(ps, levels, strict=True)), min(ps) < ALPHA]
+    return tuple(found / repeats)
+
+
+def coverage(draw: Callable[..., np.ndarray], n: int, repeats: int, rng: np.random.Generator, paired: bool) -> float:
+    """Share of 95 % intervals that hold the true mean 0, of the difference of two alike arms or of one arm's scores."""
+    found = 0
+    for _ in range(repeats):
+        values = draw(rng, n) - draw(rng, n) if paired else draw(rng, n)
+        low, high = mean_interval(values.tolist()) or (math.nan, math.nan)
+        found += low - 1e-12 <= 0 <= high + 1e-12
+    return found / repeats
+
+
+def predictions(draw: Callable[..., np.ndarray], n: int, repeats: int, rng: np.random.Generator) -> tuple[int, float]:
+    """Further seeds that are needed, and the median of those said to be needed where `n` seeds left it undecided.
+
+    The effect is one that normal scores need 30 seeds for.
+    """
+    spread = math.sqrt(2) * (math.sqrt(3) if draw is SCORES["heavy-tailed (t, 3 df)"] else 1)
+    effect = spread * effect_for(30)
+    truth, found = first_size(draw, effect, rng) - n, []
+    while len(found) < repeats:
+        values = (draw(rng, n) - draw(rng, n) + effect).tolist()
+        if min(p_above(values, 0.0), p_below(values, 0.0)) >= ALPHA:
+            further = seeds_needed(values, [0.0])
+            found.append(math.inf if further is None else further)
+    return truth, float(np.median(found))
+
+
+def effect_for(total: int) -> float:
+    """The effect, in standard deviations of the difference, that a t-test at 0.05 finds with power 0.8 in `total`."""
+    grid = np.linspace(0.1, 3, 3000)
+    power = stats.nct.sf(stats.t.isf(ALPHA, total - 1), total - 1, grid * math.sqrt(total))
+    return float(grid[np.flatnonzero(power >= 0.8)[0]])
+
+
+def first_size(draw: Callable[..., np.ndarray], effect: float, rng: np.random.Generator) -> int:
+    """The smallest number of seeds at which the t-test finds `effect` in 80 of 100 experiments, by simulation."""
+    for n in range(4, 60):
+        values = draw(rng, (8000, n)) - draw(rng, (8000, n)) + effect
+        t = values.mean(1) / np.maximum(values.std(1, ddof=1), 1e-12) * math.sqrt(n)
+        if (t > stats.t.isf(ALPHA, n - 1)).mean() >= 0.8:
+            return n
+    raise AssertionError("no size was enough")
+
+
+def false_by_shape(n: int, repeats: int, rng: np.random.Generator) -> float:
+    """Share of false support of one claim, "higher", where the differences are 1 - e, e exponential: mean 0, skewed."""
+    found = [p_above(values, 0.0) < level([n]) for values in (1 - rng.exponential(size=(repeats, n))).tolist()]
+    return sum(found) / repeats
+
+
+def table(title: str, header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table under its title."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
+    return "\n".join([f"\n{title}\n", *lines])
+
+
+def main() -> None:
+    """Runs all simulations and prints their tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=400)
+    repeats = parser.parse_args().repeats
+    begun, rng = time.perf_counter(), np.random.default_rng(0)
+    sizes = [f"{n} seeds" for n in SIZES]
+    percent = "{:.1%}".format
+    rows = [[name, *(percent(false_verdicts(draw, n, repeats, rng)) for n in SIZES)] for name, draw in SCORES.items()]
+    print(table(f"False support in {repeats} experiments of four claims:", ["scores", *sizes], rows), flush=True)
+    rows = [[name, *map(percent, false_after_looks(draw, 10 * repeats, rng))] for name, draw in SCORES.items()]
+    header = ["scores", "the lab's levels", "0.05 at every look"]
+    print(table(f"False support after four looks, {10 * repeats} claims:", header, rows), flush=True)
+    for paired, what in ((True, "paired differences"), (False, "one arm's scores")):
+        rows = [
+            [name, *(percent(coverage(draw, n, 2 * repeats, rng, paired)) for n in SIZES)]
+            for name, draw in SCORES.items()
+        ]
+        print(table(f"Coverage of 95 % intervals, {what}, {2 * repeats} each:", [what, *sizes], rows), flush=True)
+    shape = np.random.default_rng(2)
+    rows = [["1 - exponential", *(percent(false_by_shape(n, 10 * repeats, shape)) for n in SIZES)]]
+    title = f"False support where the differences are skewed themselves, {10 * repeats} claims:"
+    print(table(title, ["differences", *sizes], rows), flush=True)
+    rows, rng = [], np.random.default_rng(1)
+    for name, draw in SCORES.items():
+        found = [predictions(draw, n, PREDICTIONS, rng) for n in SIZES]
+        rows.append([name, *(f"{said:.0f} of {truth}" for truth, said in found)])
+    title = f"Further seeds, said (median of {PREDICTIONS} undecided claims) of needed:"
+    print(table(title, ["scores", *sizes], rows), flush=True)
+    print(f"\n{time.perf_counter() - begun:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""The calibration of `benchmarks/calibration.py`, small: enough to see a statistic that does not keep its level."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+FILE = Path(__file__).parent.parent / "benchmarks" / "calibration.py"
+
+
+@pytest.fixture(scope="module")
+def calibration() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("calibration", FILE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n", [3, 10])
+@pytest.mark.parametrize("name", ["normal", "heavy-tailed (t, 3 df)", "coarse (steps of 1 sd)"])
+def test_nothing_is_supported_where_nothing_differs(calibration: ModuleType, name: str, n: int) -> None:
+    found = calibration.false_verdicts(calibration.SCORES[name], n, 150, np.random.default_rng(0))
+    assert found <= 0.05 + 3 * (0.05 * 0.95 / 150) ** 0.5
+
+
+@pytest.mark.parametrize("name", ["normal", "exponential (skewness 2)", "heavy-tailed (t, 3 df)"])
+def test_intervals_of_ten_differences_cover(calibration: ModuleType, name: str) -> None:
+    found = calibration.coverage(calibration.SCORES[name], 10, 300, np.random.default_rng(0), True)
+    assert 0.91 < found < 0.99
+
+
+def test_looks_do_not_add_up(calibration: ModuleType) -> None:
+    corrected, naive = calibration.false_after_looks(calibration.SCORES["normal"], 3000, np.random.default_rng(0))
+    assert corrected < 0.06
+    assert naive > 0.1

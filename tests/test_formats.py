@@ -1,0 +1,90 @@
+"""A comparison as Markdown, CSV and JSON, of some of the runs, and as a data frame."""
+
+import csv
+import json
+from typing import Any
+
+import pytest
+from fake_runs import write_run
+
+import lab.studies
+from lab.cli import main
+from lab.config import UserError
+from lab.studies.publish import select
+
+
+@pytest.fixture
+def runs(tmp_path):
+    found = []
+    for depth in (3, 30):
+        for init, top in (("he_normal", 0.9), ("xavier_normal", 0.5)):
+            for seed in range(4):
+                arm = {"model.depth": depth, "model.init": init}
+                value = top + 0.01 * (seed * depth % 5)
+                rows = [{"step": 10 * n, "val/accuracy": value * n / 2} for n in (1, 2)]
+                found.append(write_run(tmp_path / "one", arm, seed, {"val/accuracy": value}, rows))
+                (found[-1].path / "config.yaml").write_text("study: {}\n")
+    failed = write_run(tmp_path / "two", {"model.depth": 3, "model.init": "zeros"}, 0, {}, status="failed")
+    (failed.path / "config.yaml").write_text("study: {}\n")
+    return found
+
+
+def test_markdown_csv_and_json_are_all_that_is_printed(runs, tmp_path, capsys):
+    folder = str(tmp_path / "one")
+    assert main(["compare", folder, "--format", "md"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].startswith("| depth | init | n | mean | 95 % interval | difference |")
+    assert lines[3].startswith("| --- | --- | ---: | ---: | --- | ---: |")
+    assert len(lines) == 8
+    assert main(["compare", folder, "--format", "csv"]) == 0
+    rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
+    assert [row["model.init"] for row in rows] == ["he_normal", "xavier_normal"] * 2
+    assert float(rows[0]["iqm"]) == pytest.approx(0.92)
+    assert main(["compare", folder, "--format", "json"]) == 0
+    printed = capsys.readouterr()
+    data = json.loads(printed.out)
+    assert [arm["n"] for arm in data["arms"]] == [4, 4, 4, 4]
+    assert data["arms"][1]["difference"]["value"] == pytest.approx(-0.4)
+    assert "report: " in printed.err
+    assert main(["compare", folder, "--format", "yaml"]) == 2
+    assert "--format=yaml is unknown; there are: text, md, csv, json" in capsys.readouterr().err
+
+
+def test_where_leaves_the_files_alone(runs, tmp_path, capsys):
+    folder = str(tmp_path / "one")
+    assert main(["compare", folder, str(tmp_path / "two"), "--where", "model.depth=30", "--by", "model.init"]) == 0
+    text = capsys.readouterr().out
+    assert "xavier_normal" in text
+    assert "zeros" not in text
+    assert not (tmp_path / "one" / "report.html").exists()
+    page = tmp_path / "some" / "page.html"
+    assert main(["compare", folder, "--where", "model.depth=30", "--html", str(page)]) == 0
+    assert page.is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["model.depth"], "--where model.depth: write KEY=VALUE, as model.depth=30"),
+        (["model.dept=3"], r"'model.dept' is unknown \(did you mean 'model.depth'\?\)"),
+        (["model.depth=4"], "--where depth=4: no run is like this; model.depth takes: 3, 30"),
+    ],
+)
+def test_wrong_selections_are_refused(runs, words, message):
+    with pytest.raises(UserError, match=message):
+        select(runs, words)
+
+
+def test_runs_are_a_data_frame(runs, tmp_path):
+    pytest.importorskip("pandas")
+    frame: Any = lab.studies.load(tmp_path / "one", str(tmp_path / "two"), metrics=["best(val/accuracy)"])
+    assert len(frame) == 17
+    assert frame.groupby("model.init")["val/accuracy"].mean().to_dict() == pytest.approx(
+        {"he_normal": 0.915, "xavier_normal": 0.515, "zeros": float("nan")}, nan_ok=True, abs=0.01
+    )
+    assert (frame["best(val/accuracy)"].dropna() == frame["val/accuracy"].dropna()).all()
+    steps = lab.studies.load(tmp_path / "one", history=True)
+    assert len(steps) == 32
+    assert list(steps.columns[-2:]) == ["step", "val/accuracy"]
+    with pytest.raises(UserError, match="is not a folder"):
+        lab.studies.load(tmp_path / "three")
