@@ -13,9 +13,9 @@ import torch
 import yaml
 from torch import nn
 
-from lab.config import RunConfig, UserError, arm_hash, check_range, choose, derive_seed
+from lab.config import RunConfig, UserError, arm_hash, check_range, derive_seed
 from lab.data.batches import Dataset, Order, load
-from lab.machine import num_cores, on_first_stop_signal
+from lab.machine import local_rank, num_cores, on_first_stop_signal
 from lab.nets.init import initialise
 from lab.nets.recipe import build, obeys_init
 from lab.progress import Progress, Silent
@@ -26,19 +26,25 @@ from lab.records.writer import MetricsWriter, summarise
 from lab.start import start
 from lab.training.checkpoint import load_checkpoint, pack
 from lab.training.clipping import make_clip
-from lab.training.fit import Member, evaluate, fit
+from lab.training.fit import Member, Row, evaluate, fit
+from lab.training.graph import make_graph, obstacles
 from lab.training.losses import loss_name, make_losses
 from lab.training.metrics import make_metrics
 from lab.training.optimizers import make_optimizer
+from lab.training.parallel import check_share, current_ranks, share_norms
 from lab.training.penalties import make_bound, make_penalty
 from lab.training.plateau import make_plateau
+from lab.training.precision import make_precision
 from lab.training.schedules import interval_steps, make_schedule
 from lab.training.stopping import make_stopping
 
-PRECISIONS: dict[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16}
+CPU = torch.device("cpu")
 
 EVAL_BATCH = 1000
-"""Pictures an evaluation step; the result does not depend on it."""
+"""Most pictures an evaluation step; the result depends on it by rounding alone."""
+
+EVAL_VALUES = 256 * 3 * 32 * 32
+"""Most values of its pictures: 256 pictures of CIFAR. Activations of 1,000 would be the most that a run ever holds."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +61,7 @@ class Parts:
 
 
 def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
-    """Trains one run to its end, resuming it where it was interrupted, and writes its folder.
+    """Trains one run to its end, resuming it where it was interrupted, and writes its folder (rank 0 does).
 
     An exception while it trains becomes a result of status `failed`; the folder then holds the message. SIGINT and
     SIGTERM end it with a checkpoint and status `interrupted`.
@@ -74,12 +80,15 @@ def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bo
     config, folder = job.config, job.folder
     progress = progress or Silent()
     parts = assemble(config)
+    ranks = parts.member.ranks
     try:
-        start_folder(job)
+        if ranks.rank == 0:
+            start_folder(job)
     except OSError as error:
         raise UserError(f"out={config.out}: cannot write {folder} ({error.strerror or error})") from error
     result = job.record()
     result["environment"] = environment(device_name(parts.member.device), torch.get_num_threads())
+    result["environment"] |= {"processes": ranks.size} if ranks.size > 1 else {}
     result["num_params"] = sum(p.numel() for p in parts.model.parameters())
     result |= {"started_from": parts.started_from} if parts.started_from else {}
     try:
@@ -90,6 +99,8 @@ def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bo
     finally:
         progress.close()
     result = finite(result)
+    if ranks.rank:
+        return result
     try:
         write_json(folder / "result.json", result)
     except OSError as error:  # a full disk: the folder then says nothing, so the next start does the run again
@@ -100,16 +111,18 @@ def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bo
 def _train(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[], bool]) -> dict[str, Any]:
     """The part of a run that can fail: resume, fit, test. Returns what it adds to the result."""
     config, folder, member = job.config, job.folder, parts.member
-    checkpoint = folder / "checkpoint.pt"
-    state = load_checkpoint(checkpoint, member.device)
-    torch.manual_seed(derive_seed(config.seed, "dropout"))
+    checkpoint, ranks = folder / "checkpoint.pt", member.ranks
+    state = ranks.from_first(lambda: load_checkpoint(checkpoint, CPU if ranks.size > 1 else member.device))
+    torch.manual_seed(derive_seed(config.seed, "dropout", *[ranks.rank] * (ranks.rank > 0)))
     if state is not None:
         member.load_state(state)
-    writer = MetricsWriter(folder, member.step, job.arm, arm_hash(config))
+    writer = MetricsWriter(folder, member.step, job.arm, arm_hash(config)) if ranks.rank == 0 else None
     title = f"{config.name}/{folder.parent.name}/{folder.name}"
     progress.start(title, member.steps, member.step)
 
-    def report(row: dict[str, Any]) -> None:
+    def report(row: Row) -> None:
+        if writer is None:
+            return
         watched = dict(parts.model.named_parameters()) if config.train.watch else {}
         writer.write(row, {f"weights/{key}": value.detach().cpu().numpy() for key, value in watched.items()})
         progress.log(row)
@@ -118,17 +131,21 @@ def _train(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[],
         progress.step()
         return should_stop()
 
-    member.report = report
-    member.save = lambda state: write_atomically(checkpoint, pack(state))
+    def save(state: dict[str, Any]) -> None:
+        if ranks.rank == 0:
+            write_atomically(checkpoint, pack(state))
+
+    member.report, member.save = report, save
     try:
         fit([member], config.train.checkpoint_every, tick)
         if member.status in OVER:
             member.save(member.state())
     finally:
-        writer.close(succeeded=member.status in OVER)
+        if writer is not None:
+            writer.close(succeeded=member.status in OVER)
     metrics = summarise(read_metrics(folder))
     if member.status in OVER:
-        test = parts.data.test.batches(EVAL_BATCH, config.train.eval_limit)
+        test = parts.data.test.batches(eval_batch(parts.data.shape), config.train.eval_limit)
         scores = parts.score(test)
         metrics |= {f"test/{k}": {"last": v, "best": v, "best_step": member.step} for k, v in scores.items()}
     num_images = member.step * config.train.batch_size
@@ -150,11 +167,12 @@ def assemble(config: RunConfig) -> Parts:
         UserError: anything in the configuration is wrong.
     """
     check_range("seed", config.seed, config.seed >= 0, "0 or more")
-    train = config.train
+    train, ranks = config.train, current_ranks()
     device = resolve_device(train.device)
-    autocast = choose("train.precision", train.precision, PRECISIONS)
+    autocast, scaling = make_precision(train.precision, device)
     data = load(config.data, config.seed, device)
     order = Order(data.train, train.batch_size, config.seed, data.augment)
+    check_share(train.batch_size, ranks.size)
     steps, log_every = durations(config, order.steps_per_epoch)
     net, seed = config.model, derive_seed(config.seed, "init")
     with torch.random.fork_rng(devices=[]):  # layers draw weights when they are made; `initialise` has the last word
@@ -163,6 +181,7 @@ def assemble(config: RunConfig) -> Parts:
         if obeys_init(net.name):
             images = order.batch(0)[0].cpu()  # of the first step, for `lsuv`
             initialise(model, net.init, net.init_gain, net.act, seed, net.init_fan, images)
+    model = share_norms(model, ranks, device)
     memory_format = torch.channels_last if train.channels_last and len(data.shape) == 3 else torch.contiguous_format
     model = model.to(device=device).to(memory_format=memory_format)  # pyright: ignore[reportCallIssue]
     loss_in_use = loss_name(train, bool(data.classes))
@@ -170,26 +189,29 @@ def assemble(config: RunConfig) -> Parts:
     optimizer = make_optimizer(model, config.optimizer)
     loss, plain_loss = make_losses(train, bool(data.classes))
     metrics, eval_metrics = make_metrics(len(data.classes), data.unit)
-    runner: Any = torch.compile(model) if train.compile else model
+    if train.compile:
+        model.compile()  # in place: torch.compile(model) would be another module, whose weights have other names
+    found = obstacles(device, optimizer, train.compile, started.freeze is not None, scaling is not None, ranks.size)
+    own_parts = any(":" in str(value) for value in (*vars(net).values(), train.loss))
 
     def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        images, labels = order.batch(step)
+        images, labels = ranks.share(*order.batch(step))
         return images.contiguous(memory_format=memory_format), labels
 
     def score(batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> dict[str, float]:
-        return evaluate(runner, batches, plain_loss, eval_metrics, autocast)
+        return evaluate(model, batches, plain_loss, eval_metrics, autocast, ranks)
 
     reported = {"train": metrics.names, "val": eval_metrics.names}
     tags = [f"{split}/{name}" for split, names in reported.items() for name in ("loss", *names)]
     member = Member(
-        model=runner,
+        model=model,
         optimizer=optimizer,
         schedule=make_schedule(**vars(config.schedule)),
         lr=config.optimizer.lr,
         loss=loss,
         metrics=metrics,
         batch=batch,
-        evaluate=lambda: score(data.val.batches(EVAL_BATCH, train.eval_limit)),
+        evaluate=lambda: score(data.val.batches(eval_batch(data.shape), train.eval_limit)),
         report=lambda row: None,
         save=lambda state: None,
         steps=steps,
@@ -205,8 +227,16 @@ def assemble(config: RunConfig) -> Parts:
         stopping=make_stopping(train, tags),
         max_seconds=math.inf if train.max_seconds is None else train.max_seconds,
         freeze=started.freeze,
+        scaling=scaling,
+        graph=make_graph(train.graph, device, found, own_parts),
+        ranks=ranks,
     )
     return Parts(data, model, member, score, started.record)
+
+
+def eval_batch(shape: tuple[int, ...]) -> int:
+    """Pictures of `shape` an evaluation step."""
+    return max(1, min(EVAL_BATCH, EVAL_VALUES // math.prod(shape)))
 
 
 def durations(config: RunConfig, steps_per_epoch: int) -> tuple[int, int]:
@@ -246,9 +276,9 @@ def device_name(device: torch.device) -> str:
 
 
 def set_threads(threads: int) -> None:
-    """Sets torch's CPU threads; 0 means all cores that this process may use."""
+    """Sets torch's CPU threads; 0 means all cores that this process may use, or its share of them under torchrun."""
     check_range("train.threads", threads, threads >= 0, "0 (automatic) or more")
-    torch.set_num_threads(threads or num_cores())
+    torch.set_num_threads(threads or max(1, num_cores() // local_rank()[1]))
 
 
 def start_folder(job: Job) -> None:
