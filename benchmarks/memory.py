@@ -2,9 +2,9 @@
 
     python benchmarks/memory.py [--root data/cifar10-jpeg] [--depth 21] [--batch 128] [--steps 5]
 
-Each run is a process of its own: a residual net on class folders of pictures (`data=folder`), with reports, validation,
-checkpoint and test. Measured is its peak resident memory (ru_maxrss) less what it was after a run on a few tiny pictures, when all is
-imported and the libraries are set up. It is divided by the sum of
+Each run is a process of its own: a residual net on class folders of pictures (`data=folder`), with reports,
+validation, checkpoint and test. Measured is its peak resident memory (ru_maxrss) less what it was after a run on a few
+tiny pictures, when all is imported and the libraries are set up. It is divided by the sum of
 
 - data: pictures and labels of training and test set, as stored in memory (bytes);
 - model: weights, statistics, gradients and optimizer state;
@@ -52,9 +52,8 @@ def main() -> None:
 def show(start: str, found: dict[str, float]) -> None:
     needed = found["data"] + found["model"] + found["activations"]
     parts = ", ".join(f"{name} {found[name] / MIB:.0f}" for name in ("data", "model", "activations"))
-    print(
-        f"{start}: peak {found['peak'] / MIB:.0f} MiB, needed {needed / MIB:.0f} ({parts}): {found['peak'] / needed:.2f}"
-    )
+    mib, ratio = found["peak"] / MIB, found["peak"] / needed
+    print(f"{start}: peak {mib:.0f} MiB, needed {needed / MIB:.0f} ({parts}): ratio {ratio:.2f}", flush=True)
 
 
 def measure(root: Path, depth: int, batch: int, steps: int) -> dict[str, float]:

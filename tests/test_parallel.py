@@ -151,25 +151,29 @@ def group_of_one(tmp_path: Path) -> Iterator[None]:
 @pytest.mark.parametrize("shape", [(6, 3, 4, 5), (7, 3)])
 @pytest.mark.usefixtures("group_of_one")
 def test_the_shared_norm_agrees_with_torch(shape: tuple[int, ...]) -> None:
-    theirs: nn.Module = nn.Sequential((nn.BatchNorm2d if len(shape) == 4 else nn.BatchNorm1d)(3).double())
-    ours: nn.Module = nn.Sequential((nn.BatchNorm2d if len(shape) == 4 else nn.BatchNorm1d)(3).double())
-    with torch.no_grad():
-        for net in (theirs, ours):
-            net[0].weight.copy_(torch.tensor([1.0, -2.0, 0.5]))  # pyright: ignore[reportIndexIssue]
-    ours = share_norms(ours, Ranks(0, 2), CPU)
+    def made() -> nn.Module:
+        norm = (nn.BatchNorm2d if len(shape) == 4 else nn.BatchNorm1d)(3).double()
+        nn.init.uniform_(norm.weight, -2, 2, generator=torch.Generator().manual_seed(1))
+        return nn.Sequential(norm)
+
+    theirs, ours = made(), share_norms(made(), Ranks(0, 2), CPU)
     (norm,) = ours.children()
     assert isinstance(norm, SharedBatchNorm)
     norm.num_ranks = 1
     assert list(ours.state_dict()) == list(theirs.state_dict())
-    ends = []
-    for net in (ours, theirs):
+
+    def ends(net: nn.Module) -> list[torch.Tensor | None]:
+        """Outputs, gradients and statistics after three batches, and what evaluation makes of them."""
         generator = torch.Generator().manual_seed(0)
+        found: list[torch.Tensor | None] = []
         for _ in range(3):
             x = (3 * torch.randn(shape, generator=generator, dtype=torch.float64) + 1).requires_grad_()
             y = net.train()(x)
             y.pow(3).sum().backward()
-        ends.append([y, x.grad, *(p.grad for p in net.parameters()), *net.buffers(), net.eval()(x)])
-    for mine, reference in zip(*ends, strict=True):
+            found += [y, x.grad, net.eval()(x)]
+        return [*found, *(parameter.grad for parameter in net.parameters()), *net.buffers()]
+
+    for mine, reference in zip(ends(ours), ends(theirs), strict=True):
         torch.testing.assert_close(mine, reference, rtol=1e-10, atol=1e-10)
 
 

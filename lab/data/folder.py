@@ -73,17 +73,18 @@ def _decode_once(folder: Path, entries: list[os.DirEntry[str]]) -> Tensor:
 def _decode(paths: list[str]) -> Tensor:
     # Threads, not processes: Pillow's decoders release the interpreter's lock, and nothing needs to be copied back.
     with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None) as pool:
-        images = np.empty((0, 1, 0, 0), np.uint8)
+        images, first = np.empty((0, 1, 0, 0), np.uint8), ""
         # Each goes to its place as it is ready: a list of all of them, and its copy, would be three times the data.
         for place, picture in enumerate(pool.map(_decode_one, paths)):
+            h, w = picture.shape[:2]
             if place == 0:
-                images = np.empty((len(paths), 1 if picture.ndim == 2 else 3, *picture.shape[:2]), np.uint8)
-            (h, w), (first_h, first_w) = picture.shape[:2], images.shape[2:]
-            if (h, w) != (first_h, first_w):
+                first = f"{w}x{h}"
+                images = np.empty((len(paths), 1 if picture.ndim == 2 else 3, h, w), np.uint8)
+            if f"{w}x{h}" != first:
                 pool.shutdown(cancel_futures=True)
                 raise UserError(
-                    f"data=folder: pictures differ in size: {paths[place]} is {w}x{h}, {paths[0]} is "
-                    f"{first_w}x{first_h}; bring all to one size"
+                    f"data=folder: pictures differ in size: {paths[place]} is {w}x{h}, {paths[0]} is {first}; "
+                    f"bring all to one size"
                 )
             if picture.ndim == 3 and images.shape[1] == 1:  # the first one in colour
                 images = np.repeat(images, 3, axis=1)

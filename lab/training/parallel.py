@@ -202,7 +202,8 @@ def share_norms(model: nn.Module, ranks: Ranks, device: torch.device) -> nn.Modu
     if device.type == "cuda":
         return nn.SyncBatchNorm.convert_sync_batchnorm(model)
     for name, norm in list(model.named_modules()):
-        if type(norm) in (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d) and name and norm.momentum is not None:
+        of_torch = isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d)
+        if of_torch and name and norm.momentum is not None:
             shared = SharedBatchNorm(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
             shared.weight, shared.bias = norm.weight, norm.bias
             for key, value in norm.named_buffers():
