@@ -25,6 +25,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lab.config import NOT_IDENTITY, RunConfig, UserError, config_dir, flatten, nearest
+from lab.machine import is_first_process, local_rank, num_processes
 from lab.records.looks import read_looks
 from lab.records.places import Job, arm_folders, run_folder
 
@@ -87,6 +88,11 @@ def one_job(verb: str, typed: list[str]) -> Job:
 
 def _start(jobs: list[Job]) -> int:
     if len(jobs) > 1 or jobs[0].config.study.claims:
+        if num_processes() > 1:
+            raise UserError(
+                f"torchrun started {num_processes()} processes for one run, and this is a sweep of {len(jobs)} runs; "
+                "without torchrun they train side by side (jobs=N)"
+            )
         from lab.sweep import sweep
 
         return sweep(jobs)
@@ -98,18 +104,24 @@ def _run_alone(job: Job) -> int:
     from lab.records.places import settled
     from lab.records.results import outcome, read_result
 
+    first = is_first_process()
     if job.is_over():
         result = read_result(job.folder) or {}
-        print(f"{job.folder} is {result['status']} already; force=true starts over")
+        if first:
+            print(f"{job.folder} is {result['status']} already; force=true starts over")
     else:
         from lab.progress import Console
         from lab.run import run, set_threads
+        from lab.training.parallel import joined
 
         set_threads(job.config.train.threads)
-        result = run(job, Console())
+        with joined(num_processes(), *local_rank(), job.config.train.device):
+            result = run(job, Console() if first else None)
     if result["status"] == "failed":
         print(f"failed: {result['error']}", file=sys.stderr)
         return 1
+    if not first:
+        return 130 if result["status"] == "interrupted" else 0
     last = {tag: one["last"] for tag, one in result["metrics"].items()}
     shown = [f"{tag} {value:.4f}" for tag, value in last.items() if value is not None and not tag.startswith("train/")]
     speed = f"{result['steps']} steps, {result['images_per_second']:,.0f} images/s"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lab.config import UserError, nearest
+from lab.machine import is_first_process
 
 USAGE = """lab VERB ...
 
@@ -46,7 +47,8 @@ def main(argv: list[str] | None = None) -> int:
         sys.path.insert(0, os.getcwd())
         return VERBS[verb](rest)
     except UserError as error:
-        print(f"lab: {error}", file=sys.stderr)
+        # Under torchrun all say so: it ends the others at the first exit code, perhaps before rank 0 has spoken.
+        print(f"lab{'' if is_first_process() else ' (another process)'}: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)

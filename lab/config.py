@@ -235,7 +235,8 @@ class TrainConfig:
     """Length of the run in optimizer steps, at least 0; overrides `train.epochs`. 0 measures the net as it starts."""
 
     batch_size: int = 64
-    """Pictures a step. The rest of an epoch that does not fill a batch is left out; every epoch draws a new order."""
+    """Pictures a step, of all processes together. The rest of an epoch that does not fill a batch is left out; every
+    epoch draws a new order."""
 
     max_seconds: float | None = None
     """Seconds of training after which the run ends, wherever it is; no such end if unset. Above 0. A run that ends by
@@ -285,14 +286,21 @@ class TrainConfig:
     """CPU threads of a run; 0: all cores for a run by itself, one in a sweep that runs several side by side."""
 
     precision: str = "fp32"
-    """Arithmetic of the forward pass: `fp32`, or `bf16` (autocast; weights stay fp32)."""
+    """Arithmetic of the forward pass: `fp32`, `bf16`, or on a GPU `fp16`, with dynamic loss scaling (autocast; weights
+    stay fp32; `train/skipped` tells the share of steps whose gradients were not finite, which are left out)."""
 
     channels_last: bool = False
     """Memory format of pictures and convolutions: channels last is often faster, and rounds differently (dropout
     draws another mask)."""
 
     compile: bool = False
-    """Whether to run the net through `torch.compile`: pays on a GPU, and on long runs."""
+    """Whether to run the net through `torch.compile`: pays on a GPU, and on long runs. The compilation, at the first
+    step and the first evaluation, counts as training time."""
+
+    graph: str = "off"
+    """Whether to record the step as a CUDA graph and replay it, without waiting for Python: `on`, `off`, or `auto`, on
+    where it can be: on one GPU, with sgd, momentum, nag, adam or adamw, without fp16, compilation, thawing or parts of
+    one's own. The rate is rounded to fp32 there. Not run on a GPU yet, and therefore off unless asked for."""
 
     clip: str = "norm"
     """How the gradient is clipped (`lab list clips`): `norm` acts where `train.clip_norm` is above 0, `value` cuts at

@@ -11,6 +11,27 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def num_processes() -> int:
+    """Processes that `torchrun` started to train one run together; 1 without it."""
+    return int(os.environ["WORLD_SIZE"]) if os.environ.keys() >= _TORCHRUN else 1
+
+
+def local_rank() -> tuple[int, int]:
+    """This process's place among those of one run on this machine, from 0, and their number."""
+    if num_processes() == 1:
+        return 0, 1
+    return int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that writes and prints."""
+    return num_processes() == 1 or os.environ["RANK"] == "0"
+
+
+_TORCHRUN = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+"""What `torchrun` tells each process, all of it: a cluster may set some for other ends."""
+
+
 @contextmanager
 def on_first_stop_signal(act: Callable[[], None], at_once: Callable[[], None] | None = None) -> Iterator[None]:
     """Calls `act` at the first SIGINT or SIGTERM; a second one acts as if this were not here. Main thread only.

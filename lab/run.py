@@ -16,9 +16,9 @@ import torch
 import yaml
 from torch import nn
 
-from lab.config import RunConfig, UserError, arm_hash, check_range, choose, derive_seed
+from lab.config import RunConfig, UserError, arm_hash, check_range, derive_seed
 from lab.data.batches import Dataset, Order, Split, load
-from lab.machine import num_cores, on_first_stop_signal
+from lab.machine import local_rank, num_cores, on_first_stop_signal
 from lab.nets.init import initialise
 from lab.nets.recipe import build, obeys_init
 from lab.progress import Progress, Silent
@@ -30,21 +30,27 @@ from lab.start import start
 from lab.training.checkpoint import load_checkpoint, pack, previous, read_checkpoint
 from lab.training.clipping import make_clip
 from lab.training.divergence import is_well, locate
-from lab.training.fit import Member, evaluate, fit
+from lab.training.fit import Member, Row, evaluate, fit
+from lab.training.graph import make_graph, obstacles
 from lab.training.losses import loss_name, make_losses
 from lab.training.metrics import Metrics, make_metrics
 from lab.training.optimizers import make_optimizer
+from lab.training.parallel import check_share, current_ranks, share_norms
 from lab.training.penalties import make_bound, make_penalty
 from lab.training.plateau import make_plateau
+from lab.training.precision import make_precision
 from lab.training.schedules import interval_steps, make_schedule
 from lab.training.stopping import make_stopping
 from lab.watch import Watch, check_watch
 
-PRECISIONS: dict[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16}
+CPU = torch.device("cpu")
 
 EVAL_BATCH = 250
-"""Pictures an evaluation step. The result does not depend on it, but for rounding; 1000 took up to three times as long,
-as activations of more than 32 MB are mapped and cleared anew at every use."""
+"""Most pictures an evaluation step; the result depends on it by rounding alone. 1000 took up to three times as long, as
+activations of more than 32 MB are mapped and cleared anew at every use."""
+
+EVAL_VALUES = 256 * 3 * 32 * 32
+"""Most values of its pictures, so that an evaluation is not the most that a run ever holds."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,8 @@ class Parts:
 
 
 def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
-    """Trains one run to its end, resuming it where it was interrupted, and writes its folder; one that is over stays.
+    """Trains one run to its end, resuming it where it was interrupted, and writes its folder (rank 0 does); one that is
+    over stays.
 
     An exception while it trains becomes a result of status `failed`; the folder then holds the message. SIGINT and
     SIGTERM end it with a checkpoint and status `interrupted`.
@@ -82,10 +89,11 @@ def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bo
     parts = assemble(job.config)
     with ExitStack() as stack:
         try:
-            job = stack.enter_context(claimed(job))
-            if job.is_over() and (result := read_result(job.folder)):  # another process was faster
-                return result
-            start_folder(job)
+            if parts.member.ranks.rank == 0:
+                job = stack.enter_context(claimed(job))
+                if parts.member.ranks.size == 1 and job.is_over() and (result := read_result(job.folder)):
+                    return result  # another process was faster
+                start_folder(job)
         except OSError as error:
             what = f"cannot write {job.folder} ({error.strerror or error})"
             raise UserError(f"out={job.config.out}: {what}") from error
@@ -94,9 +102,10 @@ def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bo
 
 def _run(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[], bool]) -> dict[str, Any]:
     """The run in a folder that is its own."""
-    folder = job.folder
+    folder, ranks = job.folder, parts.member.ranks
     result = job.record()
     result["environment"] = environment(device_name(parts.member.device), torch.get_num_threads())
+    result["environment"] |= {"processes": ranks.size} if ranks.size > 1 else {}
     result["num_params"] = sum(p.numel() for p in parts.model.parameters())
     result |= {"started_from": parts.started_from} if parts.started_from else {}
     try:
@@ -107,6 +116,8 @@ def _run(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[], b
     finally:
         progress.close()
     result = finite(result)
+    if ranks.rank:
+        return result
     try:
         write_json(folder / "result.json", result)
     except OSError as error:  # a full disk: the folder then says nothing, so the next start does the run again
@@ -120,49 +131,61 @@ def _run(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[], b
 def _train(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[], bool]) -> dict[str, Any]:
     """The part of a run that can fail: resume, fit, test. Returns what it adds to the result."""
     config, folder, member = job.config, job.folder, parts.member
-    checkpoint = folder / "checkpoint.pt"
-    state = load_checkpoint(checkpoint, member.device)
-    torch.manual_seed(derive_seed(config.seed, "dropout"))
+    checkpoint, ranks = folder / "checkpoint.pt", member.ranks
+    state = ranks.from_first(lambda: load_checkpoint(checkpoint, CPU if ranks.size > 1 else member.device))
+    torch.manual_seed(derive_seed(config.seed, "dropout", *[ranks.rank] * (ranks.rank > 0)))
     if state is not None:
         member.load_state(state)
-    writer = MetricsWriter(folder, member.step, job.arm, arm_hash(config), config.train.watch)
-    watch = Watch(config.train, parts.model, parts.data, member.batch, writer)
+    # Only rank 0 writes; and what looks at the net by itself would wait for the other ranks for ever.
+    writer = (
+        MetricsWriter(folder, member.step, job.arm, arm_hash(config), config.train.watch) if ranks.rank == 0 else None
+    )
+    alone = ranks.size == 1
+    watch = Watch(config.train, parts.model, parts.data, member.batch, writer) if writer and alone else None
     title = f"{config.name}/{folder.parent.name}/{folder.name}"
     progress.start(title, member.steps, member.step)
 
-    def report(row: dict[str, Any]) -> None:
-        watch.report(row["step"])
+    def report(row: Row) -> None:
+        if writer is None:
+            return
+        if watch:
+            watch.report(row["step"])
         writer.write(row)
         progress.log(row)
 
     def tick() -> bool:
-        watch.tick(member.step)
+        if watch:
+            watch.tick(member.step)
         progress.step()
         return should_stop()
 
     def save(state: dict[str, Any]) -> None:
-        if bool(state["totals"].isfinite().all()):  # else the run diverges at its next report: the last good one stays
+        # Where the sums are not finite the run diverges at its next report: the last good checkpoint stays.
+        if writer is not None and bool(state["totals"].isfinite().all()):
             writer.sync()
             write_atomically(checkpoint, pack(state), previous(checkpoint))
 
     member.report, member.save = report, save
     found: dict[str, Any] = {}
     try:
-        watch.start()
+        if watch:
+            watch.start()
         fit([member], config.train.checkpoint_every, tick)
-        if member.status == "diverged":
+        if member.status == "diverged" and alone:
             found["diverged_at"] = _diverged_at(config, checkpoint, member.step, should_stop)
         if member.status in OVER:
             member.save(member.state())
-            watch.end(member.step, config.train.eval_limit)
+            if watch:
+                watch.end(member.step, config.train.eval_limit)
     finally:
-        writer.close(succeeded=member.status in OVER)
+        if writer is not None:
+            writer.close(succeeded=member.status in OVER)
     metrics = summarise(read_metrics(folder))
     if member.status in OVER:
-        test = parts.data.test.batches(EVAL_BATCH, config.train.eval_limit)
+        test = parts.data.test.batches(eval_batch(parts.data.shape), config.train.eval_limit)
         seen: list[torch.Tensor] = []
         scores = parts.score(test, seen)
-        if parts.data.classes and seen:
+        if parts.data.classes and seen and alone:  # a rank sees its share
             write_atomically(folder / "predictions.npz", pack_predictions(parts.data.test, torch.cat(seen)))
         metrics |= {f"test/{k}": {"last": v, "best": v, "best_step": member.step} for k, v in scores.items()}
     num_images = member.step * config.train.batch_size
@@ -181,7 +204,7 @@ def _train(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[],
 def _diverged_at(config: RunConfig, checkpoint: Path, until: int, should_stop: Callable[[], bool]) -> dict[str, Any]:
     """Step and layer at which a run diverged: done over again, from the last checkpoint in which all was well."""
     try:
-        member = assemble(replace(config, train=replace(config.train, compile=False))).member
+        member = assemble(replace(config, train=replace(config.train, compile=False, graph="off"))).member
         torch.manual_seed(derive_seed(config.seed, "dropout"))
         for file in (checkpoint, previous(checkpoint)):
             if file.exists() and is_well(state := read_checkpoint(file, member.device)):
@@ -200,12 +223,13 @@ def assemble(config: RunConfig) -> Parts:
         UserError: anything in the configuration is wrong.
     """
     check_range("seed", config.seed, config.seed >= 0, "0 or more")
-    train = config.train
+    train, ranks = config.train, current_ranks()
     check_watch(train)
     device = resolve_device(train.device)
-    autocast = choose("train.precision", train.precision, PRECISIONS)
+    autocast, scaling = make_precision(train.precision, device)
     data = load(config.data, config.seed, device)
     order = Order(data.train, train.batch_size, config.seed, data.augment)
+    check_share(train.batch_size, ranks.size)
     steps, log_every = durations(config, order.steps_per_epoch)
     net, seed = config.model, derive_seed(config.seed, "init")
     with torch.random.fork_rng(devices=[]):  # layers draw weights when they are made; `initialise` has the last word
@@ -214,6 +238,7 @@ def assemble(config: RunConfig) -> Parts:
         if obeys_init(net.name):
             images = order.batch(0)[0].cpu()  # of the first step, for `lsuv`
             initialise(model, net.init, net.init_gain, net.act, seed, net.init_fan, images)
+    model = share_norms(model, ranks, device)
     memory_format = torch.channels_last if train.channels_last and len(data.shape) == 3 else torch.contiguous_format
     model = model.to(device=device).to(memory_format=memory_format)  # pyright: ignore[reportCallIssue]
     loss_in_use = loss_name(train, bool(data.classes))
@@ -221,29 +246,32 @@ def assemble(config: RunConfig) -> Parts:
     optimizer = make_optimizer(model, config.optimizer)
     loss, plain_loss = make_losses(train, bool(data.classes))
     metrics, eval_metrics = make_metrics(len(data.classes), data.unit)
-    runner: Any = torch.compile(model) if train.compile else model
+    if train.compile:
+        model.compile()  # in place: torch.compile(model) would be another module, whose weights have other names
+    found = obstacles(device, optimizer, train.compile, started.freeze is not None, scaling is not None, ranks.size)
+    own_parts = any(":" in str(value) for value in (*vars(net).values(), train.loss))
 
     def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        images, labels = order.batch(step)
+        images, labels = ranks.share(*order.batch(step))
         return images.contiguous(memory_format=memory_format), labels
 
     def score(
         batches: Iterable[tuple[torch.Tensor, torch.Tensor]], seen: list[torch.Tensor] | None = None
     ) -> dict[str, float]:
         measured = eval_metrics if seen is None else seeing(eval_metrics, seen)
-        return evaluate(runner, batches, plain_loss, measured, autocast)
+        return evaluate(model, batches, plain_loss, measured, autocast, ranks)
 
     reported = {"train": metrics.names, "val": eval_metrics.names}
     tags = [f"{split}/{name}" for split, names in reported.items() for name in ("loss", *names)]
     member = Member(
-        model=runner,
+        model=model,
         optimizer=optimizer,
         schedule=make_schedule(**vars(config.schedule)),
         lr=config.optimizer.lr,
         loss=loss,
         metrics=metrics,
         batch=batch,
-        evaluate=lambda: score(data.val.batches(EVAL_BATCH, train.eval_limit)),
+        evaluate=lambda: score(data.val.batches(eval_batch(data.shape), train.eval_limit)),
         report=lambda row: None,
         save=lambda state: None,
         steps=steps,
@@ -259,6 +287,9 @@ def assemble(config: RunConfig) -> Parts:
         stopping=make_stopping(train, tags),
         max_seconds=math.inf if train.max_seconds is None else train.max_seconds,
         freeze=started.freeze,
+        scaling=scaling,
+        graph=make_graph(train.graph, device, found, own_parts),
+        ranks=ranks,
     )
     return Parts(data, model, member, score, started.record)
 
@@ -286,6 +317,11 @@ def pack_predictions(test: Split, predicted: torch.Tensor) -> bytes:
     file = io.BytesIO()
     np.savez_compressed(file, **small)
     return file.getvalue()
+
+
+def eval_batch(shape: tuple[int, ...]) -> int:
+    """Pictures of `shape` an evaluation step."""
+    return max(1, min(EVAL_BATCH, EVAL_VALUES // math.prod(shape)))
 
 
 def durations(config: RunConfig, steps_per_epoch: int) -> tuple[int, int]:
@@ -325,9 +361,9 @@ def device_name(device: torch.device) -> str:
 
 
 def set_threads(threads: int) -> None:
-    """Sets torch's CPU threads; 0 means all cores that this process may use."""
+    """Sets torch's CPU threads; 0 means all cores that this process may use, or its share of them under torchrun."""
     check_range("train.threads", threads, threads >= 0, "0 (automatic) or more")
-    torch.set_num_threads(threads or num_cores())
+    torch.set_num_threads(threads or max(1, num_cores() // local_rank()[1]))
 
 
 def start_folder(job: Job) -> None:

@@ -43,10 +43,13 @@ def test_the_choices_are_those_of_the_code() -> None:
     from lab.data.sources import DOWNLOADS
     from lab.nets.init import initialise
     from lab.nets.recipe import build
-    from lab.run import PRECISIONS, resolve_device
+    from lab.run import resolve_device
+    from lab.training.graph import GRAPHS
+    from lab.training.precision import PRECISIONS
 
     assert downloads() == list(DOWNLOADS)
     assert set(CHOICES["train.precision"]) == set(PRECISIONS)
+    assert set(CHOICES["train.graph"]) == set(GRAPHS)
     for gain in CHOICES["model.init_gain"]:
         for fan in CHOICES["model.init_fan"]:
             initialise(build(ModelConfig(), (1, 8, 8), 10), "he_normal", gain, "relu", 0, fan)

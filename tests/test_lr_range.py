@@ -70,7 +70,7 @@ def test_the_blow_up_of_a_quadratic_is_near_two_over_its_curvature(curvature: fl
 
 
 def test_rates_rise_exponentially_from_low_to_high() -> None:
-    member = toy(nn.Linear(2, 2), torch.ones(4, 2), torch.tensor([0, 1, 0, 1]))
+    member = toy(nn.Linear(2, 2), torch.ones(4, 2), torch.zeros(4, dtype=torch.int64))
     found = range_test(member, 1e-6, 1e-3, 31)
     assert found.outcome == "reached the end"
     assert found.rates == pytest.approx([1e-6 * 10 ** (i / 10) for i in range(31)])

@@ -169,7 +169,7 @@ def test_a_value_out_of_range_is_named(make_job: MakeJob, key: str, value: float
     ("key", "value", "message"),
     [
         ("train.device", "gpu", r"train\.device=gpu is not on this machine; there are: auto, cpu"),
-        ("train.precision", "fp16", r"train\.precision=fp16 is unknown .*there are: fp32, bf16"),
+        ("train.precision", "fp8", r"train\.precision=fp8 is unknown .*there are: fp32, bf16, fp16"),
     ],
 )
 def test_an_unknown_device_or_precision_is_named(make_job: MakeJob, key: str, value: str, message: str) -> None:

@@ -28,7 +28,7 @@ def crop(images: Tensor, generator: torch.Generator, config: DataConfig) -> Tens
     sources = []
     for side in (h, w):
         reach = min(max(1, round(config.crop_frac * side)), side - 1)
-        shift = _beside(images, torch.randint(-reach, reach + 1, (b, 1), generator=generator))
+        shift = beside(images, torch.randint(-reach, reach + 1, (b, 1), generator=generator))
         at = (torch.arange(side, device=images.device) + shift).abs()  # (b, side): -1 is 1 again
         sources.append(torch.where(at < side, at, 2 * (side - 1) - at))
     rows, columns = sources
@@ -38,7 +38,7 @@ def crop(images: Tensor, generator: torch.Generator, config: DataConfig) -> Tens
 
 def flip(images: Tensor, generator: torch.Generator, config: DataConfig) -> Tensor:
     """Left and right exchanged, with probability 1/2."""
-    chosen = _beside(images, torch.rand(len(images), generator=generator) < 0.5)
+    chosen = beside(images, torch.rand(len(images), generator=generator) < 0.5)
     return torch.where(chosen.view(-1, 1, 1, 1), images.flip(3), images)
 
 
@@ -48,7 +48,7 @@ def cutout(images: Tensor, generator: torch.Generator, config: DataConfig) -> Te
     side = max(1, round(config.cutout_frac * min(h, w)))
     inside = []
     for length in (h, w):  # the square may reach over the border, so that less is cut out
-        start = _beside(images, torch.randint(length, (b, 1), generator=generator)) - side // 2
+        start = beside(images, torch.randint(length, (b, 1), generator=generator)) - side // 2
         at = torch.arange(length, device=images.device)
         inside.append((at >= start) & (at < start + side))  # (b, length)
     rows, columns = inside
@@ -84,6 +84,8 @@ def make_augment(config: DataConfig, shape: tuple[int, ...], seed: int) -> Augme
     return augment
 
 
-def _beside(images: Tensor, values: Tensor) -> Tensor:
-    """What was drawn on the CPU, so that it is the same on every device, beside the pictures; nothing waits for it."""
-    return values.to(images.device, non_blocking=True)
+def beside(there: Tensor, values: Tensor) -> Tensor:
+    """What was drawn on the CPU, so that it is the same on every device, where `there` is; nothing waits for it."""
+    if there.device.type == "cuda":
+        values = values.pin_memory()  # from other memory the copy itself waits for what the device is at
+    return values.to(there.device, non_blocking=True)

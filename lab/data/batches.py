@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lab.config import DataConfig, UserError, check_range, choose, derive_seed
-from lab.data.augment import Augment, make_augment
+from lab.data.augment import Augment, beside, make_augment
 from lab.data.scales import SCALES
 from lab.data.sources import SOURCES, Source
 from lab.data.variants import check_labels, imbalanced, keep_classes, resized, standardised, with_noise
@@ -94,7 +94,7 @@ class Order:
         if epoch != self._epoch:
             generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
             permutation = torch.randperm(len(self.split), generator=generator)  # on the CPU: same order on every device
-            self._epoch, self._permutation = epoch, permutation.to(self.split.index.device)
+            self._epoch, self._permutation = epoch, beside(self.split.index, permutation)
         start = position * self.batch_size
         images, labels = self.split.take(self._permutation[start : start + self.batch_size])
         return images if self.augment is None else self.augment(images, step), labels

@@ -76,19 +76,23 @@ def _decode_once(folder: Path, entries: list[os.DirEntry[str]]) -> Tensor:
 def _decode(paths: list[str]) -> Tensor:
     # Threads, not processes: Pillow's decoders release the interpreter's lock, and nothing needs to be copied back.
     with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None) as pool:
-        pictures = list(pool.map(_decode_one, paths, chunksize=256))
-    first = pictures[0].shape[:2]
-    for path, picture in zip(paths, pictures, strict=True):
-        if picture.shape[:2] != first:
-            (h, w), (first_h, first_w) = picture.shape[:2], first
-            raise UserError(
-                f"data=folder: pictures differ in size: {path} is {w}x{h}, {paths[0]} is {first_w}x{first_h}; "
-                f"bring all to one size"
-            )
-    if any(picture.ndim == 3 for picture in pictures):
-        pictures = [p if p.ndim == 3 else np.repeat(p[:, :, None], 3, axis=2) for p in pictures]
-        return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).contiguous()  # (n, 3, h, w)
-    return torch.from_numpy(np.stack(pictures)).unsqueeze(1)  # (n, 1, h, w)
+        images, first = np.empty((0, 1, 0, 0), np.uint8), ""
+        # Each goes to its place as it is ready: a list of all of them, and its copy, would be three times the data.
+        for place, picture in enumerate(pool.map(_decode_one, paths)):
+            h, w = picture.shape[:2]
+            if place == 0:
+                first = f"{w}x{h}"
+                images = np.empty((len(paths), 1 if picture.ndim == 2 else 3, h, w), np.uint8)
+            if f"{w}x{h}" != first:
+                pool.shutdown(cancel_futures=True)
+                raise UserError(
+                    f"data=folder: pictures differ in size: {paths[place]} is {w}x{h}, {paths[0]} is {first}; "
+                    f"bring all to one size"
+                )
+            if picture.ndim == 3 and images.shape[1] == 1:  # the first one in colour
+                images = np.repeat(images, 3, axis=1)
+            images[place] = picture.transpose(2, 0, 1) if picture.ndim == 3 else picture  # (c, h, w)
+    return torch.from_numpy(images)  # (n, c, h, w)
 
 
 def _decode_one(path: str) -> np.ndarray:

@@ -26,7 +26,8 @@ class StochasticPool(nn.Module):
         squares = x[:, :, : 2 * h, : 2 * w].unflatten(3, (w, 2)).unflatten(2, (h, 2))  # (n, c, h, 2, w, 2)
         squares = squares.transpose(3, 4).flatten(4)  # (n, c, h, w, 4)
         weights = squares.detach().relu()
-        weights = torch.where(weights.sum(-1, keepdim=True) > 0, weights, 1.0)
+        # Not torch.where(..., 1.0), which carries the 1 to the device and waits for that.
+        weights = weights.masked_fill(~(weights.sum(-1, keepdim=True) > 0), 1.0)
         if not self.training:
             return (squares * weights).sum(-1) / weights.sum(-1)
         # The largest of weight / exponential noise is unit i with probability p_i: a draw without a loop.

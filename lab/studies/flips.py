@@ -96,7 +96,7 @@ def read_predictions(folder: Path) -> dict[str, Any] | None:
     import numpy as np
 
     try:
-        with np.load(folder / "predictions.npz") as file:
+        with np.load(folder / "predictions.npz", allow_pickle=False) as file:
             return {key: file[key] for key in ("index", "label", "predicted")}
     except (OSError, KeyError, ValueError, zipfile.BadZipFile):
         return None

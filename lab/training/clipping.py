@@ -39,7 +39,7 @@ def sign(parameters: Parameters, clip_norm: float, clip_value: float) -> Tensor:
     for parameter in parameters:
         if parameter.grad is not None:
             parameter.grad.sign_()
-    return torch.tensor(True)
+    return torch.ones((), dtype=torch.bool, device=parameters[0].device)  # from the CPU, the step would wait for it
 
 
 CLIPS: dict[str, Callable[[Parameters, float, float], Tensor]] = {

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,10 +12,13 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lab.training.clipping import Clip
+from lab.training.graph import StepGraph, plain_state, set_rate
 from lab.training.losses import Loss
 from lab.training.metrics import Metrics
+from lab.training.parallel import ALONE, Ranks
 from lab.training.penalties import weight_figures
 from lab.training.plateau import Plateau
+from lab.training.precision import LossScaling
 from lab.training.schedules import Schedule
 from lab.training.stopping import Stopping
 
@@ -60,6 +64,10 @@ class Member:
     max_seconds: float = math.inf
     freeze: Callable[[int], None] | None = None
     """Sets, from the step, what it trains and what is held still; everything is trained if None."""
+    scaling: LossScaling | None = None
+    graph: StepGraph | None = None
+    ranks: Ranks = ALONE
+    """The processes that train it together: `batch` gives this one's share, `num_images` counts all of them."""
 
     step: int = 0
     train_seconds: float = 0.0
@@ -80,10 +88,12 @@ class Member:
         self.step_totals = torch.zeros(3, dtype=dtype, device=self.device)
 
     def state(self) -> dict[str, Any]:
-        """All that a resumed run needs to go on to the same numbers."""
+        """All that a resumed run needs to go on to the same numbers; the same on every rank but for the sums."""
+        self.ranks.move_to_first(self.totals)
+        rngs = self.ranks.gather(rng_state(self.device))
         return {
             "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": plain_state(self.optimizer),
             "step": self.step,
             "train_seconds": self.train_seconds,
             "num_images": self.num_images,
@@ -93,7 +103,9 @@ class Member:
             "step_totals": self.step_totals,
             "plateau": self.plateau and self.plateau.state(),
             "stopping": self.stopping and self.stopping.state(),
-            "rng": rng_state(self.device),
+            "scaling": self.scaling and self.scaling.state(),
+            "rng": rngs[0],
+            "other_rngs": rngs[1:],
         }
 
     def load_state(self, state: dict[str, Any]) -> None:
@@ -103,13 +115,19 @@ class Member:
         self.step, self.train_seconds, self.num_images = state["step"], state["train_seconds"], state["num_images"]
         self.status = "running" if state["status"] == "interrupted" else state["status"]
         self.stopped_by = state["stopped_by"]
-        self.totals.copy_(state["totals"])
+        self.totals.copy_(state["totals"] * (self.ranks.rank == 0))
         self.step_totals.copy_(state["step_totals"])
         if self.plateau:
             self.plateau.load_state(state["plateau"])
         if self.stopping:
             self.stopping.load_state(state["stopping"])
-        set_rng_state(state["rng"], self.device)
+        if self.scaling:
+            self.scaling.load_state(state["scaling"])
+        if self.graph:
+            self.graph.forget()
+        rngs = [state["rng"], *state.get("other_rngs", [])]
+        if self.ranks.rank < len(rngs):  # else it goes on with more processes than before
+            set_rng_state(rngs[self.ranks.rank], self.device)
 
 
 def fit(members: list[Member], checkpoint_every: float, should_stop: Callable[[], bool]) -> None:
@@ -132,14 +150,16 @@ def fit(members: list[Member], checkpoint_every: float, should_stop: Callable[[]
                 train_step(member)
             if member.step >= member.steps:
                 member.stopped_by = "steps"
-            elif member.train_seconds + (time.monotonic() - clock) / len(running) >= member.max_seconds:
-                member.stopped_by = "seconds"
+            elif member.max_seconds < math.inf:
+                seconds = member.train_seconds + (time.monotonic() - clock) / len(running)
+                if any(member.ranks.agree(seconds >= member.max_seconds)):
+                    member.stopped_by = "seconds"
             if member.stopped_by or member.step % member.log_every == 0:
                 charge(running, clock)
                 log(member)
                 clock = time.monotonic()
-        stop = should_stop()
-        if stop or time.monotonic() - saved >= checkpoint_every:
+        stop, due = members[0].ranks.agree(should_stop(), time.monotonic() - saved >= checkpoint_every)
+        if stop or due:
             charge(running, clock)
             for member in running:
                 if stop and member.status == "running":
@@ -163,9 +183,18 @@ def train_step(member: Member) -> None:
     rate = member.lr * member.schedule(scheduled / member.steps)
     if member.plateau:
         rate *= member.plateau.multiplier
-    for group in member.optimizer.param_groups:
-        group["lr"] = rate
+    set_rate(member.optimizer, rate)
     images, labels = member.batch(member.step)  # (b, c, h, w), (b,)
+    if member.graph is None:
+        update(member, images, labels)
+    else:
+        member.graph(partial(update, member), member.optimizer, images, labels)
+    member.step += 1
+    member.num_images += len(labels) * member.ranks.size
+
+
+def update(member: Member, images: Tensor, labels: Tensor) -> None:
+    """What a step does on the device; a CUDA graph may record it, so it reads and sets nothing that changes."""
     with torch.autocast(member.device.type, member.autocast, enabled=member.autocast is not None):
         outputs = member.model(images)  # (b, k)
         outputs, auxiliary = outputs if isinstance(outputs, tuple) else (outputs, ())
@@ -175,19 +204,24 @@ def train_step(member: Member) -> None:
             total = total + weight * member.loss(side_outputs, labels, "mean")
     penalty = member.penalty() if member.penalty else None
     member.optimizer.zero_grad(set_to_none=True)
-    (total if penalty is None else total + penalty).backward()
+    total = total if penalty is None else total + penalty
+    (total if member.scaling is None else member.scaling.scale(total)).backward()
+    member.ranks.average(member.model.parameters())
+    if member.scaling:
+        member.scaling.unscale(member.optimizer)
     clipped = member.clip(list(member.model.parameters())) if member.clip else None
-    member.optimizer.step()
+    if member.scaling:
+        member.scaling.step(member.optimizer)
+    else:
+        member.optimizer.step()
     if member.bound:
         member.bound()
-    member.step += 1
     with torch.no_grad():
         member.totals += torch.cat([(loss.detach() * len(labels)).view(1), member.metrics.sums(outputs, labels)])
         if clipped is not None or penalty is not None:
             zero = loss.new_zeros(())
             counts = [zero + 1, zero if clipped is None else clipped, zero if penalty is None else penalty]
             member.step_totals += torch.stack([count.to(member.step_totals) for count in counts])
-    member.num_images += len(labels)
 
 
 def log(member: Member) -> None:
@@ -228,11 +262,12 @@ def log(member: Member) -> None:
 
 def training_means(member: Member) -> Row:
     """What the training batches since the last report came to."""
-    loss_sum, *sums = member.totals.tolist()
+    loss_sum, *sums = member.ranks.total(member.totals).tolist()
     values = member.metrics.values(sums, member.num_images)
     row = {"train/loss": loss_sum / member.num_images}
     row |= {f"train/{name}": value for name, value in zip(member.metrics.names, values, strict=True)}
-    row["train/lr"] = member.optimizer.param_groups[0]["lr"]
+    row["train/lr"] = float(member.optimizer.param_groups[0]["lr"])
+    row |= {"train/skipped": member.scaling.take_skipped()} if member.scaling else {}
     if member.clip or member.penalty:
         num_steps, clipped, penalty = member.step_totals.tolist()
         row |= {"train/clipped": clipped / num_steps} if member.clip else {}
@@ -254,17 +289,25 @@ def evaluate(
     loss: Loss,
     metrics: Metrics,
     autocast: torch.dtype | None = None,
+    ranks: Ranks = ALONE,
 ) -> dict[str, float]:
-    """Mean loss and the metrics of `model`, in evaluation mode, over `batches` of pictures and labels."""
+    """Mean loss and the metrics of `model`, in evaluation mode, over `batches` of pictures and labels.
+
+    Each of `ranks` reads its share of them and returns the same.
+    """
     model.eval()
     totals, count = [], 0
     for images, labels in batches:
+        count += len(labels)
+        images, labels = ranks.share(images, labels)
+        if not len(labels):  # fewer pictures than ranks
+            totals.append(torch.zeros(1 + metrics.num_sums, dtype=torch.float64, device=images.device))
+            continue
         with torch.autocast(images.device.type, autocast, enabled=autocast is not None):
             outputs = model(images)  # (b, k)
             loss_sum = loss(outputs, labels, "sum")
         totals.append(torch.cat([loss_sum.view(1), metrics.sums(outputs, labels)]))
-        count += len(labels)
-    loss_sum, *sums = torch.stack(totals).sum(0).tolist()
+    loss_sum, *sums = ranks.total(torch.stack(totals).sum(0)).tolist()
     return {"loss": loss_sum / count, **dict(zip(metrics.names, metrics.values(sums, count), strict=True))}
 
 

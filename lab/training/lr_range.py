@@ -93,8 +93,8 @@ def range_test(member: Member, low: float, high: float, steps: int) -> RangeTest
     check_range("--high", high, low < high < math.inf, f"above --low={low:g}")
     check_range("--steps", steps, steps >= 10, "at least 10")
     before, training = copy.deepcopy(member.state()), member.model.training
-    given = member.lr, member.schedule, member.steps
-    member.lr, member.steps, member.step = 1.0, steps, 0
+    given = member.lr, member.schedule, member.steps, member.graph
+    member.lr, member.steps, member.step, member.graph = 1.0, steps, 0, None  # every loss is read: no need to hurry
     member.schedule = lambda progress: low * (high / low) ** (progress * steps / (steps - 1))
     member.model.train()
     weight = 1 - 2 / (max(1, round(SPAN * steps)) + 1)  # the mean age of a loss is that in a window of so many steps
@@ -117,7 +117,7 @@ def range_test(member: Member, low: float, high: float, steps: int) -> RangeTest
                 outcome = "blew up"
                 break
     finally:
-        member.lr, member.schedule, member.steps = given
+        member.lr, member.schedule, member.steps, member.graph = given
         member.load_state(before)
         member.model.train(training)
     return RangeTest(rates, losses, smoothed, steps, outcome)

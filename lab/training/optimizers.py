@@ -88,23 +88,24 @@ class MuonAdamW(Optimizer):
 
 def sgd(groups: Groups, lr: float, momentum: float) -> Optimizer:
     """w - lr g, without momentum."""
-    return torch.optim.SGD(groups, lr)
+    return torch.optim.SGD(groups, lr, fused=True)
 
 
 def momentum_sgd(groups: Groups, lr: float, momentum: float) -> Optimizer:
     """v = momentum v + g; w - lr v (Polyak 1964; heavy ball)."""
-    return torch.optim.SGD(groups, lr, momentum)
+    return torch.optim.SGD(groups, lr, momentum, fused=True)
 
 
 def nag(groups: Groups, lr: float, momentum: float) -> Optimizer:
     """Nesterov's accelerated gradient, in the form of Sutskever et al. 2013."""
     check_range("optimizer.momentum", momentum, momentum > 0, "above 0 for nag")
-    return torch.optim.SGD(groups, lr, momentum, nesterov=True)
+    return torch.optim.SGD(groups, lr, momentum, nesterov=True, fused=True)
 
 
 def adagrad(groups: Groups, lr: float, momentum: float) -> Optimizer:
     """w - lr g / sqrt(sum of all g^2 so far) (Duchi et al. 2011)."""
-    return torch.optim.Adagrad(groups, lr)
+    on_cpu = all(weight.device.type == "cpu" for group in groups for weight in group["params"])
+    return torch.optim.Adagrad(groups, lr, fused=on_cpu)  # torch has it fused for CPUs alone
 
 
 def adadelta(groups: Groups, lr: float, momentum: float) -> Optimizer:

@@ -1,0 +1,213 @@
+"""One run over several processes: each takes its share of every batch, and all take the same step.
+
+The processes are started by `torchrun`, which tells each its rank; they talk over gloo on CPUs and NCCL on GPUs.
+Nothing here does anything in a run by itself.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from lab.config import UserError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """The processes that train one run. Every method but `share` must be called by all of them, in the same order."""
+
+    rank: int = 0
+    """This process, from 0; rank 0 is the one that writes."""
+    size: int = 1
+
+    def share(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """This rank's rows of a batch: the rank-th of `size` pieces in order, as long as each other up to one row."""
+        if self.size == 1:
+            return images, labels
+        rows = slice(self.rank * len(labels) // self.size, (self.rank + 1) * len(labels) // self.size)
+        return images[rows], labels[rows]
+
+    def average(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Replaces each gradient by its mean over the ranks, which is that of the whole batch's mean loss.
+
+        All gradients travel in one message when the backward pass is over. Parameters without one (held still) are
+        left out; they must be the same on all ranks.
+        """
+        if self.size == 1:
+            return
+        grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        flat = torch.cat([grad.flatten() for grad in grads])
+        dist.all_reduce(flat)
+        flat /= self.size
+        for grad, part in zip(grads, flat.split([grad.numel() for grad in grads]), strict=True):
+            grad.copy_(part.view(grad.shape))
+
+    def total(self, sums: Tensor) -> Tensor:
+        """The sum of `sums` over the ranks, float64, on each of them; by itself `sums` as they are."""
+        if self.size == 1:
+            return sums
+        total = sums.to(torch.float64, copy=True)
+        dist.all_reduce(total)
+        return total
+
+    def move_to_first(self, sums: Tensor) -> None:
+        """Adds up `sums` in place on rank 0 and leaves zeros on the others, so that the total stays what it was."""
+        if self.size > 1:
+            sums.copy_(self.total(sums) * (self.rank == 0))
+
+    def agree(self, *flags: bool) -> tuple[bool, ...]:
+        """Each flag, true where it is true on any rank: clocks and signals do not reach all at the same step."""
+        if self.size == 1:
+            return flags
+        counts = torch.tensor(flags, dtype=torch.int32)  # on the CPU, so that no device is waited for
+        dist.all_reduce(counts)
+        return tuple(count > 0 for count in counts.tolist())
+
+    def gather(self, value: T) -> list[T]:
+        """`value` of every rank, in order."""
+        if self.size == 1:
+            return [value]
+        found: list[Any] = [None] * self.size
+        dist.all_gather_object(found, value)
+        return found
+
+    def from_first(self, make: Callable[[], T]) -> T:
+        """What `make` returns on rank 0, where alone it is called."""
+        if self.size == 1:
+            return make()
+        found: list[Any] = [make() if self.rank == 0 else None]
+        dist.broadcast_object_list(found)
+        return found[0]
+
+
+ALONE = Ranks()
+"""A run by itself."""
+
+
+def current_ranks() -> Ranks:
+    """The ranks that `joined` made; `ALONE` outside it."""
+    if dist.is_available() and dist.is_initialized():
+        return Ranks(dist.get_rank(), dist.get_world_size())
+    return ALONE
+
+
+@contextmanager
+def joined(size: int, local_rank: int, local_size: int, device: str) -> Iterator[None]:
+    """Joins the processes of `torchrun` for the time of a run; does nothing where `size` is 1.
+
+    Args:
+        size: how many there are.
+        local_rank: this one's place among those on this machine, which is the GPU that it takes.
+        local_size: how many there are on this machine.
+        device: `train.device`.
+
+    Raises:
+        UserError: a device that processes cannot have one each of, or fewer GPUs than processes.
+    """
+    if size == 1:
+        yield
+        return
+    if device not in ("auto", "cpu", "cuda"):
+        raise UserError(f"train.device={device} cannot be shared by {size} processes; allowed: auto, cpu, cuda")
+    on_gpu = device != "cpu" and torch.cuda.is_available()
+    if on_gpu:
+        if local_size > torch.cuda.device_count():
+            raise UserError(
+                f"torchrun started {local_size} processes on a machine with {torch.cuda.device_count()} GPUs; "
+                f"allowed: one process a GPU, or train.device=cpu"
+            )
+        torch.cuda.set_device(local_rank)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def check_share(batch_size: int, size: int) -> None:
+    """Raises `UserError` unless `size` processes can take equal shares of a batch."""
+    if batch_size % size:
+        raise UserError(
+            f"train.batch_size={batch_size} does not divide among {size} processes; it is the batch of all of them "
+            f"together: take a multiple of {size}"
+        )
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all ranks; its gradient is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        total = grads[0].clone()
+        dist.all_reduce(total)
+        return total
+
+
+class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
+    """Batch norm over the batches of all ranks together, on a CPU, where torch's SyncBatchNorm does not work.
+
+    Batches of one length on every rank; biased variance for the batch, unbiased for the running one, as torch has it.
+    """
+
+    num_ranks = 1
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Any (b, c, ...)."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(input)
+        x, dims = input, [0, *range(2, input.ndim)]
+        shape = [1, -1, *[1] * (x.ndim - 2)]
+        count = self.num_ranks * x.numel() // x.shape[1]
+        mean = _sum(x.sum(dims)) / count  # (c,)
+        centred = x - mean.view(shape)
+        variance = _sum(centred.square().sum(dims)) / count  # (c,)
+        if self.track_running_stats and self.running_mean is not None and self.running_var is not None:
+            assert self.num_batches_tracked is not None
+            assert self.momentum is not None
+            with torch.no_grad():
+                self.num_batches_tracked += 1
+                self.running_mean.lerp_(mean, self.momentum)
+                self.running_var.lerp_(variance * count / max(1, count - 1), self.momentum)
+        x = centred * (variance + self.eps).rsqrt().view(shape)
+        return x * self.weight.view(shape) + self.bias.view(shape) if self.affine else x
+
+
+def _sum(x: Tensor) -> Tensor:
+    total = _Sum.apply(x)
+    assert isinstance(total, Tensor)
+    return total
+
+
+def share_norms(model: nn.Module, ranks: Ranks, device: torch.device) -> nn.Module:
+    """`model` with every batch norm over the batch of all ranks, under the same names; itself in a run by itself.
+
+    torch's SyncBatchNorm on a GPU, `SharedBatchNorm` elsewhere.
+    """
+    if ranks.size == 1:
+        return model
+    if device.type == "cuda":
+        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    for name, norm in list(model.named_modules()):
+        of_torch = isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d)
+        if of_torch and name and norm.momentum is not None:
+            shared = SharedBatchNorm(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
+            shared.weight, shared.bias = norm.weight, norm.bias
+            for key, value in norm.named_buffers():
+                setattr(shared, key, value)
+            shared.num_ranks = ranks.size
+            model.set_submodule(name, shared.train(norm.training))
+    return model

@@ -1,0 +1,79 @@
+"""Arithmetic of the forward pass by name, and the scaling of the loss that fp16 needs."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from lab.config import UserError, choose
+
+PRECISIONS: dict[str, torch.dtype | None] = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""What autocast computes in; None: nothing is cast."""
+
+
+class LossScaling:
+    """Dynamic loss scaling (Micikevicius et al. 2018; torch's GradScaler), with a count of the steps it left out.
+
+    fp16 holds no gradient below 6e-8: the loss is multiplied by a scale, starting at 65,536, and the gradients are
+    divided by it before they are clipped and used. A step whose gradients are not finite is left out and halves the
+    scale; 2,000 good ones in a row double it.
+    """
+
+    def __init__(self, device: torch.device):
+        self.scaler = torch.amp.GradScaler(device.type)
+        self.counts = torch.zeros(2, device=device)
+        """Steps since the last report, and those left out of them."""
+
+    def scale(self, loss: Tensor) -> Tensor:
+        """The loss to go backward from."""
+        return self.scaler.scale(loss)
+
+    def unscale(self, optimizer: Optimizer) -> None:
+        """Divides the gradients of `optimizer` by the scale."""
+        self.scaler.unscale_(optimizer)
+
+    def step(self, optimizer: Optimizer) -> None:
+        """A step of `optimizer` after `unscale`, unless a gradient is not finite; then adapts the scale.
+
+        Nothing waits for the device where the optimizer is a fused one, which looks by itself.
+        """
+        # GradScaler tells nobody in public whether it skips without waiting for the device.
+        found = self.scaler._found_inf_per_device(optimizer).values()
+        with torch.no_grad():
+            skipped = torch.stack([one.to(self.counts.device).view(()) for one in found]).amax()
+            self.counts += torch.stack([torch.ones_like(skipped), skipped])
+        self.scaler.step(optimizer)
+        self.scaler.update()
+
+    def take_skipped(self) -> float:
+        """The share of steps left out since the last call; this waits for the device."""
+        steps, skipped = self.counts.tolist()
+        self.counts.zero_()
+        return skipped / steps
+
+    def state(self) -> dict[str, Any]:
+        """What a resumed run needs to know."""
+        return {"scaler": self.scaler.state_dict(), "counts": self.counts}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Takes up where `state` left off."""
+        self.scaler.load_state_dict(state["scaler"])
+        self.counts.copy_(state["counts"])
+
+
+def make_precision(name: str, device: torch.device) -> tuple[torch.dtype | None, LossScaling | None]:
+    """What autocast computes in, and the scaling of the loss; None where there is none.
+
+    Raises:
+        UserError: an unknown name, or fp16 without a GPU.
+    """
+    dtype = choose("train.precision", name, PRECISIONS)
+    if dtype is not torch.float16:
+        return dtype, None
+    if device.type != "cuda":
+        raise UserError(
+            f"train.precision=fp16 needs a GPU (CUDA), not {device.type}, where it takes many times as long as fp32; "
+            f"allowed here: fp32, bf16"
+        )
+    return dtype, LossScaling(device)

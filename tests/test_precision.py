@@ -1,0 +1,123 @@
+"""Loss scaling: it leaves out what overflows, counts it, comes back from a checkpoint, and changes nothing else."""
+
+import itertools
+import math
+
+import pytest
+import torch
+from conftest import MakeJob
+from torch import nn
+
+from lab.config import UserError
+from lab.records.results import read_metrics
+from lab.run import assemble, run
+from lab.training.checkpoint import load_checkpoint
+from lab.training.fit import Member, fit
+from lab.training.precision import LossScaling, make_precision
+
+CPU = torch.device("cpu")
+
+
+def test_fp16_without_a_gpu_is_named() -> None:
+    with pytest.raises(UserError, match=r"train\.precision=fp16 needs a GPU .*, not cpu.*allowed here: fp32, bf16"):
+        make_precision("fp16", CPU)
+
+
+def test_fp16_on_a_gpu_scales_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lab.training.precision.LossScaling", lambda device: f"scaling on {device}")
+    cuda = torch.device("cuda")
+    assert make_precision("fp16", cuda) == (torch.float16, "scaling on cuda")
+    assert make_precision("bf16", cuda) == (torch.bfloat16, None)
+    assert make_precision("fp32", cuda) == (None, None)
+
+
+def scaled_member(make_job: MakeJob, changes: dict | None = None, autocast: torch.dtype | None = None) -> Member:
+    """A member on the CPU as fp16 on a GPU makes it."""
+    member = assemble(make_job(changes=changes).config).member
+    member.scaling, member.autocast = LossScaling(CPU), autocast
+    return member
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "momentum", "rmsprop", "muon"])
+def test_scaling_alone_changes_only_the_rounding(make_job: MakeJob, optimizer: str) -> None:
+    changes = {"optimizer.name": optimizer, "train.clip_norm": 0.5, "model.act": "tanh"}
+    members = [assemble(make_job(changes=changes).config).member, scaled_member(make_job, changes)]
+    ends = []
+    for member in members:
+        fit([member], 60.0, lambda: False)
+        ends.append(nn.utils.parameters_to_vector(member.model.parameters()))
+    torch.testing.assert_close(*ends, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])  # one that looks by itself, and one that is asked
+def test_a_step_that_overflows_is_left_out_and_counted(make_job: MakeJob, optimizer: str) -> None:
+    member = scaled_member(make_job, {"optimizer.name": optimizer, "train.steps": 4, "train.eval_every": 100.0})
+    rows, steps = [], []
+    member.report = rows.append
+    loss = member.loss
+
+    def overflow_at_step_2(outputs: torch.Tensor, labels: torch.Tensor, reduction: str) -> torch.Tensor:
+        value = loss(outputs, labels, reduction)
+        steps.append(nn.utils.parameters_to_vector(member.model.parameters()).detach().clone())
+        return value * 1e36 if member.step == 2 else value  # finite by itself, and infinite when it is scaled
+
+    member.loss = overflow_at_step_2
+    fit([member], 60.0, lambda: False)
+    moved = [not torch.equal(before, after) for before, after in itertools.pairwise(steps)]
+    assert moved == [True, True, False]
+    assert member.status == "finished"
+    assert rows[-1]["train/skipped"] == 1 / 4
+    assert member.scaling is not None
+    assert member.scaling.state()["scaler"]["scale"] == 65536 / 2
+
+
+def test_fp16_trains_alike_but_not_the_same(make_job: MakeJob) -> None:
+    exact, coarse = assemble(make_job().config).member, scaled_member(make_job, autocast=torch.float16)
+    losses = []
+    for member in (exact, coarse):
+        rows = []
+        member.report = rows.append
+        fit([member], 60.0, lambda: False)
+        losses.append(rows[-1]["train/loss"])
+        assert all(parameter.dtype == torch.float32 for parameter in member.model.parameters())
+    assert losses[0] != losses[1]
+    assert losses[0] == pytest.approx(losses[1], rel=0.05)
+
+
+def test_the_scale_comes_back_from_a_checkpoint(make_job: MakeJob) -> None:
+    member = scaled_member(make_job)
+    assert member.scaling is not None
+    fit([member], 60.0, lambda: member.step == 7)
+    member.scaling.scaler.update(1024.0)
+    other = scaled_member(make_job)
+    other.load_state(member.state())
+    assert other.scaling is not None
+    assert other.scaling.state()["scaler"] == member.scaling.state()["scaler"]
+    assert other.scaling.state()["scaler"]["scale"] == 1024
+    assert torch.equal(other.scaling.counts, member.scaling.counts)
+    assert member.scaling.counts.tolist() == [1, 0]  # since the report at step 6
+
+
+# Compiled nets
+
+COMPILED = {"model.depth": 2, "train.steps": 8, "train.eval_every": 100.0, "train.eval_limit": 10}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's compiler uses what torch deprecates
+def test_runs_with_and_without_compilation_exchange_checkpoints(make_job: MakeJob) -> None:
+    plain, compiled = make_job("plain", COMPILED), make_job("compiled", {**COMPILED, "train.compile": True})
+    run(plain)
+    result = run(compiled)
+    assert result["status"] == "finished", result
+    first, second = (load_checkpoint(job.folder / "checkpoint.pt", CPU) for job in (plain, compiled))
+    assert first is not None
+    assert second is not None
+    assert first["model"].keys() == second["model"].keys()
+    for key, value in first["model"].items():
+        torch.testing.assert_close(value, second["model"][key], rtol=1e-3, atol=1e-4)
+    resumed = assemble(compiled.config).member
+    resumed.load_state(first)
+    assert resumed.step == 8
+    loss = read_metrics(plain.folder)[-1]["train/loss"]
+    assert math.isclose(read_metrics(compiled.folder)[-1]["train/loss"], loss, rel_tol=1e-3)
