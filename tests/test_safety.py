@@ -22,7 +22,7 @@ FILES = {path.relative_to(LAB).as_posix(): path for path in sorted(LAB.rglob("*.
 MODULES = {"pickle", "cPickle", "dill", "joblib", "marshal", "shelve", "cloudpickle", "runpy", "code"}
 CALLS = {"eval", "exec", "compile", "__import__"}
 UNSAFE = {("yaml", name) for name in ("load", "load_all", "full_load", "unsafe_load", "full_load_all")}
-UNSAFE |= {("numpy", "load"), ("np", "load"), ("os", "system"), ("os", "popen"), ("torch.jit", "load")}
+UNSAFE |= {("os", "system"), ("os", "popen"), ("torch.jit", "load")}
 
 
 def faults(source: str) -> list[str]:
@@ -41,6 +41,9 @@ def faults(source: str) -> list[str]:
             flags = {word.arg: ast.unparse(word.value) for word in node.keywords}
             found += [f"{owner}.{name}"] * ((owner, name) in UNSAFE)
             found += ["torch.load"] * ((owner, name) == ("torch", "load") and flags.get("weights_only") != "True")
+            found += ["np.load"] * (
+                name == "load" and owner in ("np", "numpy") and flags.get("allow_pickle") != "False"
+            )
             found += ["shell=True"] * (flags.get("shell") == "True")
     return found
 
