@@ -59,10 +59,11 @@ def sweep(jobs: list[Job]) -> int:
         print(f"{len(jobs) - len(missing)} finished already, {len(missing)} to do", flush=True)
     for key in stopped_early(jobs):
         print(f"note: {key} ends arms at different steps, so they are compared after unequal training", file=sys.stderr)
-    if missing and train(missing):
+    stopped, errors = train(missing) if missing else (False, {})
+    if stopped:
         print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
         return INTERRUPTED
-    return compare_jobs([settled(job) for job in jobs], root)
+    return compare_jobs([settled(job) for job in jobs], root, errors)
 
 
 def stopped_early(jobs: list[Job]) -> list[str]:
@@ -75,14 +76,20 @@ def stopped_early(jobs: list[Job]) -> list[str]:
     return found
 
 
-def compare_jobs(jobs: list[Job], root: Path) -> int:
-    """Prints and writes the comparison of `jobs`; 1 if any of them failed, with a table of those last."""
+def compare_jobs(jobs: list[Job], root: Path, errors: dict[Path, str]) -> int:
+    """Prints and writes the comparison of `jobs`; 1 if any of them failed, with a table of those last.
+
+    Args:
+        jobs: all of the sweep.
+        root: the folder of the experiment.
+        errors: what went wrong, by a run's folder, where not even that could be written.
+    """
     from lab.studies.publish import publish
 
     found = {job.folder: read_run(job.folder) for job in jobs}
     runs = [run for run in found.values() if run is not None]
     failed = {
-        folder: "it could not write its result" if run is None else run.result.get("error", "no message")
+        folder: errors.get(folder, "it left no result") if run is None else run.result.get("error", "no message")
         for folder, run in found.items()
         if run is None or run.status == "failed"
     }
@@ -97,14 +104,15 @@ def compare_jobs(jobs: list[Job], root: Path) -> int:
     return 1 if failed else 0
 
 
-def train(jobs: list[Job]) -> bool:
+def train(jobs: list[Job]) -> tuple[bool, dict[Path, str]]:
     """Trains `jobs` in processes side by side; a run that fails, or whose process dies, does not stop the others.
 
     Every slot is a pool of one process, so that a process that dies takes one run with it and is replaced. Runs that
     another command is at are left to it, and waited for at the end.
 
     Returns:
-        Whether SIGINT or SIGTERM ended it early, with a checkpoint for every run that was under way.
+        Whether SIGINT or SIGTERM ended it early, with a checkpoint for every run that was under way; and what went
+        wrong, by the folders of the runs that failed.
     """
     forks = "forkserver" in multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if forks else "spawn")
@@ -121,21 +129,26 @@ def train(jobs: list[Job]) -> bool:
     try:
         slots[0].submit(check, [job.config for job in jobs]).result()
         with stop_on_signals(stop):
-            _drain(jobs, slots, open_slot, stop)
+            errors = _drain(jobs, slots, open_slot, stop)
     except BaseException:
         stop.value = 1  # whatever went wrong here, the runs under way keep what they have
         raise
     finally:
         for slot in slots:
             slot.shutdown(cancel_futures=True)
-    return bool(stop.value)
+    return bool(stop.value), errors
 
 
-def _drain(jobs: list[Job], slots: list[ProcessPoolExecutor], open_slot: Any, stop: Any) -> None:
-    """Keeps every slot busy until the queue is empty or `stop` is set, and reports each run as it ends."""
+def _drain(jobs: list[Job], slots: list[ProcessPoolExecutor], open_slot: Any, stop: Any) -> dict[Path, str]:
+    """Keeps every slot busy until the queue is empty or `stop` is set, and reports each run as it ends.
+
+    Returns:
+        The errors of runs that failed, by folder.
+    """
     queue = deque(sorted(jobs, key=lambda job: job.config.seed))  # all arms early, rather than all seeds of one
     free, running = deque(range(len(slots))), dict[Future[dict[str, Any]], tuple[int, Job]]()
     elsewhere: list[Job] = []
+    errors: dict[Path, str] = {}
     told = False
     board = Board(len(jobs), jobs[0].config.study.metric)
     while running or ((queue or elsewhere) and not stop.value):
@@ -163,7 +176,10 @@ def _drain(jobs: list[Job], slots: list[ProcessPoolExecutor], open_slot: Any, st
                 elsewhere.append(job)
             else:
                 board.show(settled(job), result)
+                if "error" in result:
+                    errors[settled(job).folder] = result["error"]
     board.close()
+    return errors
 
 
 def _look_again(elsewhere: list[Job], queue: deque[Job], board: "Board") -> list[Job]:
