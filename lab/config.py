@@ -459,7 +459,7 @@ def choose(kind: str, name: str, table: Mapping[str, Any]) -> Any:
     if name in table:
         return table[name]
     if ":" not in name:
-        raise UserError(f"{kind}={name} is unknown{nearest(name, table)}; there are: {', '.join(table)}")
+        check_name(kind, name, table)
     module, _, attribute = name.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
@@ -467,6 +467,13 @@ def choose(kind: str, name: str, table: Mapping[str, Any]) -> Any:
         raise UserError(f"{kind}={name}: cannot import '{module}' ({error})") from error
     except AttributeError as error:
         raise UserError(f"{kind}={name}: module '{module}' has no '{attribute}'") from error
+
+
+def check_name(key: str, name: str, names: Iterable[str]) -> None:
+    """Raises `UserError` naming key, name, the nearest and all `names` unless `name` is one of them."""
+    there = list(names)
+    if name not in there:
+        raise UserError(f"{key}={name} is unknown{nearest(name, there)}; there are: {', '.join(there)}")
 
 
 def check_range(key: str, value: float, ok: bool, allowed: str) -> None:

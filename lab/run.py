@@ -208,7 +208,6 @@ def _diverged_at(config: RunConfig, checkpoint: Path, until: int, should_stop: C
         torch.manual_seed(derive_seed(config.seed, "dropout"))
         for file in (checkpoint, previous(checkpoint)):
             if file.exists() and is_well(state := read_checkpoint(file, member.device)):
-                state["model"] = {key.removeprefix("_orig_mod."): value for key, value in state["model"].items()}
                 member.load_state(state)
                 break
         return locate(member, until, should_stop)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lab.config import DamagedFileError, StartConfig, UserError, check_range, choose, derive_seed, flatten, nearest
+from lab.config import DamagedFileError, StartConfig, UserError, check_name, check_range, choose, derive_seed, flatten
 from lab.data.batches import Dataset
 from lab.nets.prune import NOISES, prune_blocks, prune_weights
 from lab.nets.transfer import LOADS, Freeze, check_head, is_head, misfits, restructure
@@ -66,10 +66,8 @@ def start(
     Raises:
         UserError: the source is missing, unfinished or does not fit, or a value is out of range.
     """
-    for key, there in (("load", LOADS), ("prune", PRUNES)):
-        given = getattr(config, key)
-        if given not in there:
-            raise UserError(f"start.{key}={given} is unknown{nearest(given, there)}; there are: {', '.join(there)}")
+    check_name("start.load", config.load, LOADS)
+    check_name("start.prune", config.prune, PRUNES)
     loads = config.run != "" and config.load != "none"
     record: dict[str, Any] = {}
     dropped: list[str] = []

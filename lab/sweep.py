@@ -175,9 +175,10 @@ def _drain(jobs: list[Job], slots: list[ProcessPoolExecutor], open_slot: Any, st
             if result["status"] == ELSEWHERE:
                 elsewhere.append(job)
             else:
-                board.show(settled(job), result)
+                job = settled(job)
+                board.show(job, result)
                 if "error" in result:
-                    errors[settled(job).folder] = result["error"]
+                    errors[job.folder] = result["error"]
     board.close()
     return errors
 

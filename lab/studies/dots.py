@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lab.studies.comparison import Comparison
 from lab.studies.metrics import parse_mark
-from lab.studies.plots import NARROW, STYLE, WIDE, axis_label, panel_key, series_styles, split
+from lab.studies.plots import NARROW, STYLE, WIDE, arm_colors, axis_label
 from lab.studies.statistics import Estimate
 
 if TYPE_CHECKING:
@@ -33,9 +33,8 @@ def seed_rows(comparison: Comparison) -> list[Row]:
     arms = [arm for arm in comparison.arms if arm.values]
     if not arms:
         return []
-    _, series = split(arms, panel_key(comparison, arms))
-    styles = series_styles(series, arms)
-    return [Row(arm.label, arm.values, arm.score, styles[series[arm.label]]["color"]) for arm in arms]
+    colors = arm_colors(comparison, arms)
+    return [Row(arm.label, arm.values, arm.score, colors[arm.label]) for arm in arms]
 
 
 def draw_seeds(comparison: Comparison, narrow: bool = False) -> "Figure | None":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lab.studies.arms import differing_keys, pairs
 from lab.studies.comparison import Arm, Comparison
 from lab.studies.dots import Row, draw_rows
-from lab.studies.plots import axis_label, panel_key, series_styles, split
+from lab.studies.plots import arm_colors, axis_label
 from lab.studies.statistics import Estimate, differences
 
 if TYPE_CHECKING:
@@ -19,10 +19,9 @@ def difference_rows(comparison: Comparison) -> list[Row]:
     arms = [arm for arm in comparison.arms if arm.values]
     if not arms:
         return []
-    _, series = split(arms, panel_key(comparison, arms))
-    styles = series_styles(series, arms)
+    colors = arm_colors(comparison, arms)
     return [
-        Row(arm.label, paired_differences(arm, comparison), arm.difference, styles[series[arm.label]]["color"])
+        Row(arm.label, paired_differences(arm, comparison), arm.difference, colors[arm.label])
         for arm in arms
         if arm.difference is not None
     ]

@@ -100,6 +100,13 @@ def series_styles(series: dict[str, str], arms: Sequence[Arm]) -> dict[str, dict
     return styles | {name: {"color": OTHERS, "linestyle": "-"} for name in names[len(shown) :]}
 
 
+def arm_colors(comparison: Comparison, arms: Sequence[Arm]) -> dict[str, str]:
+    """The colour of each of `arms` by its label, the same in every figure of the comparison."""
+    _, series = split(arms, panel_key(comparison, arms))
+    styles = series_styles(series, arms)
+    return {arm.label: styles[series[arm.label]]["color"] for arm in arms}
+
+
 def add_legend(figure: "Figure", styles: dict[str, dict[str, Any]]) -> None:
     """A legend above the panels, where it hides nothing."""
     from matplotlib.lines import Line2D

@@ -8,6 +8,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lab.config import OptimizerConfig, check_range, choose
+from lab.training.penalties import decayed
 
 Groups = list[dict[str, Any]]
 
@@ -42,7 +43,8 @@ class Lion(Optimizer):
             beta1, beta2 = group["betas"]
             for weight in group["params"]:
                 if weight.grad is not None:
-                    mean = self.state[weight].setdefault("mean", torch.zeros_like(weight))
+                    state = self.state[weight]
+                    mean = state["mean"] if state else state.setdefault("mean", torch.zeros_like(weight))
                     sign = mean.lerp(weight.grad, 1 - beta1).sign_()
                     weight.mul_(1 - group["lr"] * group["weight_decay"]).sub_(sign, alpha=group["lr"])
                     mean.lerp_(weight.grad, 1 - beta2)
@@ -183,11 +185,11 @@ def make_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
     check_range("optimizer.momentum", config.momentum, 0 <= config.momentum < 1, "at least 0 and below 1")
     make = choose("optimizer.name", config.name, OPTIMIZERS)
     parameters = list(model.parameters())
-    decayed = [p for p in parameters if p.ndim >= 2]
+    weights = decayed(model)
     plain = [p for p in parameters if p.ndim < 2]
-    assert len(decayed) + len(plain) == len(parameters)
+    assert len(weights) + len(plain) == len(parameters)
     groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": weights, "weight_decay": config.weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
     return make([group for group in groups if group["params"]], config.lr, config.momentum)

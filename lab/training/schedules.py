@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lab.config import ScheduleConfig, UserError, check_range, choose, nearest
+from lab.config import ScheduleConfig, check_name, check_range, choose
 
 Schedule = Callable[[float], float]
 
@@ -142,10 +142,7 @@ def interval_steps(interval: str, steps_per_epoch: int) -> int:
     Raises:
         UserError: `interval` is neither `steps` nor `epochs`.
     """
-    if interval not in INTERVALS:
-        raise UserError(
-            f"schedule.interval={interval} is unknown{nearest(interval, INTERVALS)}; there are: {', '.join(INTERVALS)}"
-        )
+    check_name("schedule.interval", interval, INTERVALS)
     return steps_per_epoch if interval == "epochs" else 1
 
 
