@@ -1,6 +1,7 @@
 """One run over two processes: the curve of one process, one writer, and nothing lost at a stop."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -39,7 +40,7 @@ def start(folder: Path, launcher: list[str], *words: str) -> subprocess.Popen[st
 def finish(folder: Path, launcher: list[str], *words: str) -> str:
     process = start(folder, launcher, *words)
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
+    assert process.returncode == 0, out + err
     return out
 
 
@@ -139,6 +140,25 @@ def test_a_sweep_under_torchrun_is_named(
     assert main(["train", "seed=0,1", f"out={tmp_path}"]) == 2
     assert "torchrun started 2 processes for one run, and this is a sweep of 2 runs" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc")
+def test_no_thread_of_gloo_outlives_the_run() -> None:
+    """One that does may abort the process while Python shuts down."""
+    code = """
+import os
+from lab.training.parallel import joined
+import torch
+before = len(os.listdir("/proc/self/task"))
+with joined(2, 0, 1, "cpu"):
+    during = len(os.listdir("/proc/self/task"))
+    torch.distributed.all_reduce(torch.ones(3))
+    torch.optim.SGD([torch.zeros(1, requires_grad=True)])  # imports torch.compile's module
+print(during > before, len(os.listdir("/proc/self/task")) - before)
+"""
+    alone = {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "localhost", "MASTER_PORT": "0", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **alone}, capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "0"], done.stderr
 
 
 @pytest.fixture

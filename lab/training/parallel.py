@@ -4,6 +4,7 @@ The processes are started by `torchrun`, which tells each its rank; they talk ov
 Nothing here does anything in a run by itself.
 """
 
+import importlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -123,6 +124,10 @@ def joined(size: int, local_rank: int, local_size: int, device: str) -> Iterator
                 f"allowed: one process a GPU, or train.device=cpu"
             )
         torch.cuda.set_device(local_rank)
+    # Its functions take the group of the moment of their import as a default. Imported later (torch.compile's module,
+    # which every optimizer imports, does it), they would keep the group alive after its end, and a thread of gloo that
+    # lets go of a tensor while Python shuts down aborts the process.
+    importlib.import_module("torch.distributed.nn.functional")
     dist.init_process_group("cpu:gloo,cuda:nccl" if on_gpu else "gloo")
     try:
         yield
