@@ -6,10 +6,11 @@ The loops train in one process, in turn, round after round; what counts is the r
 is as fast as its neighbours let it be. `--set` changes the lab's run alone.
 
 - lab: `fit` with its reports: one a round, after validation on a ninth of the round's pictures, written to its files;
-- bare: a hand-written step over scaled tensors in memory, no report, no validation: the limit;
+- bare: a hand-written step over scaled tensors in memory, no report, no validation, in the memory format that the lab
+  takes: the limit;
 - tutorial: the loop of github.com/pytorch/examples, mnist/main.py: a DataLoader that turns each picture into a tensor;
 - lightning: the same data set and net in Lightning with its defaults but the progress bar; left out where it is not
-  installed (`pip install lightning`). Neither tutorial nor lightning validates here.
+  installed (`pip install lightning`). Neither tutorial nor lightning validates here, nor puts channels last.
 
 Nets: two convolutions on MNIST, 30 plain layers on digits, a residual net of 20 layers on CIFAR-10 pictures (class
 folders, `--root`/cifar10-jpeg).
@@ -24,7 +25,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,9 @@ from torch import Tensor, nn
 from lab.config import RunConfig
 from lab.data.batches import Dataset, load
 from lab.records.writer import MetricsWriter
-from lab.run import assemble
+from lab.run import assemble, resolve_device
 from lab.training.fit import fit, synchronise
+from lab.training.precision import choose_format
 from lab.vision import torchvision
 
 Loop = Callable[[int], float]
@@ -84,7 +86,8 @@ def main() -> None:
         speeds = measure(config, configure(case, args.root, args.set), case.steps, args.rounds)
         medians = {name: statistics.median(values) for name, values in speeds.items()}
         for name, median in medians.items():
-            print(f"{net:9} {name:9}  {median:8,.0f} images/s  lab is {medians['lab'] / median:.2f} times as fast")
+            ratio = medians["lab"] / median
+            print(f"{net:9} {name:9}  {median:8,.0f} images/s  lab is {ratio:.2f} times as fast", flush=True)
 
 
 def configure(case: Case, root: str, settings: list[str] | None = None) -> RunConfig:
@@ -141,7 +144,8 @@ def lab_loop(config: RunConfig) -> Loop:
 
 def net_and_optimizer(config: RunConfig) -> tuple[nn.Module, torch.optim.Optimizer, torch.device]:
     """The same net as the lab's, and the optimizer that anybody would write beside it."""
-    parts = assemble(config)
+    train = replace(config.train, channels_last=config.train.channels_last or False)
+    parts = assemble(replace(config, train=train))
     return parts.model, torch.optim.Adam(parts.model.parameters(), config.optimizer.lr), parts.member.device
 
 
@@ -153,9 +157,13 @@ def step(model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, lab
 
 def bare_loop(config: RunConfig) -> Loop:
     """Scaled pictures in memory and a step; nothing else."""
+    device = resolve_device(config.train.device)
+    layout = choose_format(config.train.channels_last, device, None)
     model, optimizer, device = net_and_optimizer(config)
+    model.to(memory_format=layout)  # pyright: ignore[reportCallIssue]
     most = config.train.batch_size * (config.train.steps or 1)
     images, labels = next(load(config.data, 0, device).train.batches(max(20_000, most)))
+    images = images.contiguous(memory_format=layout)
 
     def loop(steps: int) -> float:
         model.train()

@@ -110,6 +110,7 @@ def _run_alone(job: Job) -> int:
         if first:
             print(f"{job.folder} is {result['status']} already; force=true starts over")
     else:
+        import lab.preload  # noqa: F401 (first: it imports fast)
         from lab.progress import Console
         from lab.run import run, set_threads
         from lab.training.parallel import joined

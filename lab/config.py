@@ -289,9 +289,9 @@ class TrainConfig:
     """Arithmetic of the forward pass: `fp32`, `bf16`, or on a GPU `fp16`, with dynamic loss scaling (autocast; weights
     stay fp32; `train/skipped` tells the share of steps whose gradients were not finite, which are left out)."""
 
-    channels_last: bool = False
-    """Memory format of pictures and convolutions: channels last is often faster, and rounds differently (dropout
-    draws another mask)."""
+    channels_last: bool | None = None
+    """Whether pictures and convolutions lie in memory with their channels last, which rounds differently (dropout draws
+    another mask). Unset: where that is faster, on a CPU, and on a GPU under bf16 and fp16, without `concat`."""
 
     compile: bool = False
     """Whether to run the net through `torch.compile`: pays on a GPU, and on long runs. The compilation, at the first

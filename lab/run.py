@@ -38,16 +38,16 @@ from lab.training.optimizers import make_optimizer
 from lab.training.parallel import check_share, current_ranks, share_norms
 from lab.training.penalties import make_bound, make_penalty
 from lab.training.plateau import make_plateau
-from lab.training.precision import make_precision
+from lab.training.precision import choose_format, make_precision
 from lab.training.schedules import interval_steps, make_schedule
 from lab.training.stopping import make_stopping
 from lab.watch import Watch, check_watch
 
 CPU = torch.device("cpu")
 
-EVAL_BATCH = 250
-"""Most pictures an evaluation step; the result depends on it by rounding alone. 1000 took up to three times as long, as
-activations of more than 32 MB are mapped and cleared anew at every use."""
+EVAL_BATCH, EVAL_BATCH_GPU = 128, 1000
+"""Most pictures an evaluation step; the result depends on it by rounding alone. On a CPU 1000 took up to three times as
+long, as activations of more than 32 MB are mapped and cleared anew at every use."""
 
 EVAL_VALUES = 256 * 3 * 32 * 32
 """Most values of its pictures, so that an evaluation is not the most that a run ever holds."""
@@ -182,7 +182,7 @@ def _train(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[],
             writer.close(succeeded=member.status in OVER)
     metrics = summarise(read_metrics(folder))
     if member.status in OVER:
-        test = parts.data.test.batches(eval_batch(parts.data.shape), config.train.eval_limit)
+        test = parts.data.test.batches(eval_batch(parts.data.shape, member.device), config.train.eval_limit)
         seen: list[torch.Tensor] = []
         scores = parts.score(test, seen)
         if parts.data.classes and seen and alone:  # a rank sees its share
@@ -238,7 +238,9 @@ def assemble(config: RunConfig) -> Parts:
             images = order.batch(0)[0].cpu()  # of the first step, for `lsuv`
             initialise(model, net.init, net.init_gain, net.act, seed, net.init_fan, images)
     model = share_norms(model, ranks, device)
-    memory_format = torch.channels_last if train.channels_last and len(data.shape) == 3 else torch.contiguous_format
+    memory_format = torch.contiguous_format
+    if len(data.shape) == 3:
+        memory_format = choose_format(train.channels_last, device, autocast, appends=net.skip == "concat")
     model = model.to(device=device).to(memory_format=memory_format)  # pyright: ignore[reportCallIssue]
     loss_in_use = loss_name(train, bool(data.classes))
     started = start(config.start, model, data, config.seed, order.steps_per_epoch, net, loss_in_use)
@@ -270,7 +272,7 @@ def assemble(config: RunConfig) -> Parts:
         loss=loss,
         metrics=metrics,
         batch=batch,
-        evaluate=lambda: score(data.val.batches(eval_batch(data.shape), train.eval_limit)),
+        evaluate=lambda: score(data.val.batches(eval_batch(data.shape, device), train.eval_limit)),
         report=lambda row: None,
         save=lambda state: None,
         steps=steps,
@@ -318,9 +320,10 @@ def pack_predictions(test: Split, predicted: torch.Tensor) -> bytes:
     return file.getvalue()
 
 
-def eval_batch(shape: tuple[int, ...]) -> int:
-    """Pictures of `shape` an evaluation step."""
-    return max(1, min(EVAL_BATCH, EVAL_VALUES // math.prod(shape)))
+def eval_batch(shape: tuple[int, ...], device: torch.device) -> int:
+    """Pictures of `shape` an evaluation step on `device`."""
+    most = EVAL_BATCH if device.type == "cpu" else EVAL_BATCH_GPU
+    return max(1, min(most, EVAL_VALUES // math.prod(shape)))
 
 
 def durations(config: RunConfig, steps_per_epoch: int) -> tuple[int, int]:

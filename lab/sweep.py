@@ -117,7 +117,7 @@ def train(jobs: list[Job]) -> tuple[bool, dict[Path, str]]:
     forks = "forkserver" in multiprocessing.get_all_start_methods()
     context = multiprocessing.get_context("forkserver" if forks else "spawn")
     if forks:
-        context.set_forkserver_preload(["lab.run"])  # torch is imported once, not once a process
+        context.set_forkserver_preload(["lab.preload"])  # torch is imported once, not once a process
     num_slots, threads = share_machine(jobs[0].config)
     stop = context.RawValue("b", 0)  # no lock: a signal may arrive while the flag is read
 

@@ -18,7 +18,7 @@ def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def lab(*words: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+def lab(*words: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
     """The command in a process of its own, as a shell would start it."""
     command = [sys.executable, "-m", "lab", *words]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout)

@@ -330,3 +330,14 @@ def test_grey_and_coloured_parts_are_refused(pictures: Path) -> None:
         paint(pictures.parent / f"test/{name}/1.png", 1, "RGB")
     with pytest.raises(UserError, match=r"\(1, 4, 5\).*\(3, 4, 5\)"):
         folder(pictures.parent)
+
+
+def test_digits_are_those_of_scikit_learn() -> None:
+    from sklearn.datasets import load_digits
+
+    pixels, labels = load_digits(return_X_y=True)
+    source = digits(Path())
+    images = torch.cat([source.images, source.test_images]).flatten(1).long()
+    found = torch.cat([images, torch.cat([source.labels, source.test_labels])[:, None]], 1).tolist()
+    known = np.column_stack([np.round(pixels * 255 / 16), labels]).astype(int).tolist()
+    assert sorted(found) == sorted(known)

@@ -18,6 +18,7 @@ from lab.records.results import read_metrics, write_atomically
 from lab.run import assemble, run
 from lab.training.checkpoint import load_checkpoint, pack
 from lab.training.fit import fit
+from lab.training.precision import choose_format
 
 CPU = torch.device("cpu")
 
@@ -332,3 +333,13 @@ def test_a_run_with_a_damaged_checkpoint_starts_over(make_job: MakeJob) -> None:
     with pytest.warns(UserWarning, match="starting over"):
         run(broken)
     assert_same_end(whole.folder, broken.folder)
+
+
+def test_channels_lie_last_where_that_is_faster() -> None:
+    cpu, gpu, last = torch.device("cpu"), torch.device("cuda"), torch.channels_last
+    assert choose_format(None, cpu, None) is last
+    assert choose_format(None, gpu, torch.bfloat16) is last
+    assert choose_format(True, gpu, None) is last
+    assert choose_format(None, gpu, None) is torch.contiguous_format
+    assert choose_format(None, cpu, None, appends=True) is torch.contiguous_format
+    assert choose_format(False, cpu, None) is torch.contiguous_format
