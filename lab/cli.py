@@ -167,13 +167,18 @@ def data(words: list[str]) -> int:
 
 def board(words: list[str]) -> int:
     """`lab board`: hands over to TensorBoard."""
+    from lab.studies.board import means_query
+
     parser = _parser("board", "TensorBoard over DIR; further words go to it.", "lab board outputs/xavier_vs_he")
     parser.add_argument("folder", metavar="DIR", type=Path)
     args, rest = parser.parse_known_args(words)
     if not args.folder.is_dir():
         raise UserError(f"{args.folder} is not a folder; 'lab train' writes its runs under outputs/<name>")
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(args.folder), *rest]
-    sys.stdout.flush()
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--port", default="6006")
+    port = parser.parse_known_args(rest)[0].port
+    print(f"means of the arms, a colour each: http://localhost:{port}/{means_query()}", flush=True)
     os.execv(sys.executable, command)
 
 

@@ -1,7 +1,8 @@
 """What TensorBoard shows of one run besides its curves: pictures, histograms and the graph. None of it trains.
 
 Everything here happens between two steps, on copies or in evaluation mode, and under a fork of the global generators:
-a run that is watched has the numbers of one that is not.
+a run that is watched has the numbers of one that is not. All tags begin with `watch`, since TensorBoard sorts by the
+alphabet, and `train` and `val` come first.
 """
 
 import copy
@@ -46,7 +47,7 @@ class Watch:
         if self.shows_pictures:
             shown = images[: self.config.pictures].detach().float().cpu().numpy()
             names = self.names(labels[: self.config.pictures].flatten().tolist())
-            self.writer.picture("batch", *grid_png(shown, names), 0)
+            self.writer.picture("watch_batch", *grid_png(shown, names), 0)
         if self.config.watch:
             self.writer.graph(graph_def(self.model, images[:1]))
 
@@ -63,13 +64,13 @@ class Watch:
     def histograms(self, step: int) -> None:
         """Weights, the gradients of the last step as the optimizer saw them, and activations of its pictures."""
         for name, parameter in self.model.named_parameters():
-            self.writer.histogram(f"weights/{name}", parameter.detach().float().cpu().numpy(), step)
+            self.writer.histogram(f"watch_weights/{name}", parameter.detach().float().cpu().numpy(), step)
             if parameter.grad is not None and bool(parameter.grad.isfinite().all()):
-                self.writer.histogram(f"gradients/{name}", parameter.grad.float().cpu().numpy(), step)
+                self.writer.histogram(f"watch_gradients/{name}", parameter.grad.float().cpu().numpy(), step)
         images = self.batch(max(0, step - 1))[0][:MOST_ACTIVATIONS]
         for name, values in activations(self.model, images).items():
             if bool(values.isfinite().all()):
-                self.writer.histogram(f"activations/{name}", values.float().cpu().numpy(), step)
+                self.writer.histogram(f"watch_activations/{name}", values.float().cpu().numpy(), step)
 
     def end(self, step: int, limit: int | None) -> None:
         """The validation pictures with the greatest loss among those that are mistaken, with what they are taken for.
@@ -88,7 +89,7 @@ class Watch:
             images, labels = self.data.val.take(order)
             pairs = zip(self.names(labels.tolist()), self.names(guesses[order.cpu()].tolist()), strict=True)
             captions = [f"{true} as {guess}" for true, guess in pairs]
-            self.writer.picture("worst mistakes", *grid_png(images.float().cpu().numpy(), captions), step)
+            self.writer.picture("watch_worst_mistakes", *grid_png(images.float().cpu().numpy(), captions), step)
 
     def names(self, labels: list[int]) -> list[str]:
         classes = self.data.classes

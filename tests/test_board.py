@@ -1,12 +1,18 @@
 """What TensorBoard shows of a sweep: verdicts as text, and charts side by side."""
 
+import os
+
+import numpy as np
 import pytest
 from fake_runs import write_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.custom_scalar import layout_pb2
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # pyright: ignore[reportAttributeAccessIssue]
 from tensorboard.util.tensor_util import make_ndarray
 
-from lab.studies.board import write_board
+from lab.cli import main
+from lab.records.events import EventFile
+from lab.studies.board import means_query, write_board
 from lab.studies.comparison import compare
 
 STUDY = {
@@ -56,7 +62,7 @@ def test_the_text_has_question_and_verdicts(board):
     (verdict,) = comparison.verdicts
     assert "## Is deeper better?" in text
     assert f"- **{verdict.verdict}**: deeper is better. {verdict.explain}" in text
-    table = read_text(folder, "arms").splitlines()
+    table = read_text(folder, "verdicts/arms").splitlines()
     assert table[2].startswith("| depth=4 | 2 | 0.4 |")
     assert table[3].startswith("| depth=8 | 2 | 0.4 |")
 
@@ -65,15 +71,59 @@ def test_one_layout_puts_the_metric_first(board):
     folder, _ = board
     content = make_ndarray(load(folder).Tensors("custom_scalars__config__")[0].tensor_proto).item()
     layout = layout_pb2.Layout.FromString(content)  # pyright: ignore[reportAttributeAccessIssue]
-    assert [category.title for category in layout.category] == ["val/accuracy", "training beside validation"]
-    band, every = layout.category[0].chart
+    titles = ["val/accuracy", "training beside validation, means", "val/accuracy of every run"]
+    assert [category.title for category in layout.category] == titles
+    (band,), (beside,), (every,) = (category.chart for category in layout.category)
     (series,) = band.margin.series
     assert list(every.multiline.tag) == ["^val/accuracy$"]
-    assert [list(chart.multiline.tag) for chart in layout.category[1].chart] == [["^train/loss$", "^val/loss$"]]
-    # The band's three lines are in a run of each arm.
+    means = ["with_interval/train/loss/mean", "with_interval/val/loss/mean"]
+    assert list(beside.multiline.tag) == [f"^{tag}$" for tag in means]
+    # The band's three lines are in a run of each arm, and the means beside them.
     arms = sorted(path for path in folder.iterdir() if path.is_dir())
     assert [arm.name.partition("-")[0] for arm in arms] == ["depth=4", "depth=8"]
     found = load(arms[0])
-    assert sorted(found.Tags()["scalars"]) == sorted([series.value, series.lower, series.upper])
+    assert sorted(found.Tags()["scalars"]) == sorted([series.value, series.lower, series.upper, *means])
     assert [event.value for event in found.Scalars(series.value)] == pytest.approx([0.19, 0.29, 0.39])
     assert [event.value for event in found.Scalars(series.upper)] == pytest.approx([0.24, 0.34, 0.44])
+
+
+def test_hparams_has_the_metric_first_and_knows_every_value(board):
+    folder, _ = board
+    content = load(folder).PluginTagToContent("hparams")["_hparams_/experiment"]
+    found = HParamsPluginData.FromString(content).experiment
+    assert [info.name.tag for info in found.metric_infos] == ["val/accuracy", "val/loss", "train/loss"]
+    (depth,) = found.hparam_infos
+    assert (depth.name, depth.differs) == ("model.depth", True)
+    assert (depth.domain_interval.min_value, depth.domain_interval.max_value) == (4, 8)
+
+
+def test_hparams_columns_have_the_types_of_their_values(tmp_path):
+    rows = [{"lr": 0.1, "bias": True, "norm": "batch", "limit": None}, {"lr": 1, "bias": False, "limit": 500}]
+    with EventFile(tmp_path) as events:
+        events.hparams_columns(rows, ["val/loss"])
+    content = load(tmp_path).PluginTagToContent("hparams")["_hparams_/experiment"]
+    infos = {info.name: info for info in HParamsPluginData.FromString(content).experiment.hparam_infos}
+    assert list(infos) == ["lr", "bias", "norm", "limit"]
+    assert (infos["lr"].domain_interval.min_value, infos["lr"].domain_interval.max_value) == (0.1, 1.0)
+    assert list(infos["bias"].domain_discrete) == [True, False]
+    assert list(infos["norm"].domain_discrete) == ["batch"]
+    assert not infos["norm"].differs
+    assert list(infos["limit"].domain_discrete) == ["None", "500.0"]
+
+
+@pytest.mark.parametrize(
+    ("words", "port"), [([], 6006), (["--port=7007"], 7007), (["--port", "7008", "--bind_all"], 7008)]
+)
+def test_board_says_where_the_means_are(tmp_path, monkeypatch, capsys, words, port):
+    started = []
+    monkeypatch.setattr(os, "execv", lambda _program, command: started.append(command))
+    main(["board", str(tmp_path), *words])
+    assert f"http://localhost:{port}/{means_query()}\n" in capsys.readouterr().out
+    assert started[0][3:] == ["--logdir", str(tmp_path), *words]
+
+
+def test_values_that_almost_overflow_have_a_histogram(tmp_path):
+    with EventFile(tmp_path) as events:  # warnings are errors
+        events.histogram("weights", np.array([-3e38, 0.0, 3e38], dtype=np.float32), 1)
+    buckets = make_ndarray(load(tmp_path).Tensors("weights")[0].tensor_proto)
+    assert buckets[:, 2].sum() == 3

@@ -145,7 +145,7 @@ def test_tensorboard_shows_the_same_numbers(finished: tuple[Job, dict[str, Any]]
     for tag in TAGS:
         assert [event.step for event in found.Scalars(tag)] == [row["step"] for row in rows]
         assert [event.value for event in found.Scalars(tag)] == pytest.approx([row[tag] for row in rows])
-    assert "weights/stage1.block1.conv.weight" in found.Tags()["tensors"]
+    assert "watch_weights/stage1.block1.conv.weight" in found.Tags()["tensors"]
 
 
 def test_hparams_tab_has_a_row_for_the_run(finished: tuple[Job, dict[str, Any]]) -> None:

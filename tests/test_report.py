@@ -17,7 +17,7 @@ from lab.studies.cost import target
 from lab.studies.curves import read_curves
 from lab.studies.forest import difference_rows
 from lab.studies.means import mean_series, write_mean_runs
-from lab.studies.plots import COLORS
+from lab.studies.plots import COLORS, wrap
 from lab.studies.report import headline, write_report
 from lab.studies.table import render
 from lab.studies.texts import cost_rows, strip
@@ -127,7 +127,7 @@ def test_the_report_is_whole_offline_and_escaped(runs, tmp_path):
     path = write_report(comparison, tmp_path)
     page = path.read_text()
     figures = {"forest", "curves", "curves_seconds", "seeds", "effects", "interactions", "cost"}
-    files = {f"{name}.{kind}" for name in figures for kind in ("svg", "png")}
+    files = {name + end for name in figures for end in (".svg", ".png", "_column.svg")}
     assert {file.name for file in tmp_path.iterdir()} == {"report.html", "table.csv", "verdict.json", *files}
     assert not re.search(r"https?://|<script|<link|@import", page)
     assert "Is &lt;He&gt; better &amp; sooner?" in page
@@ -243,11 +243,33 @@ def test_the_answer_names_the_claims_where_they_fit(runs):
     assert headline(compare(runs, study)) == "Of 6 claims, 5 supported and 1 undecided (undecided: Xavier wins)."
 
 
+def test_an_answer_that_all_claims_share_is_said_once(runs):
+    (claim,) = STUDY["claims"]
+    other = {**claim, "say": "He wins again"}
+    text = "Both claims are supported: He <b>wins</b> at 30 layers, and He wins again."
+    assert headline(compare(runs, {**STUDY, "claims": [claim, other]})) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("init=he_normal", ["init=he_normal"]),
+        ("block=conv-act-pool skip=none", ["block=conv-act-pool", "skip=none"]),
+        ("act: tanh - relu, init: zero - one", ["act: tanh - relu,", "init: zero - one"]),
+        ("conv-norm-act-conv-norm-act-pool", ["conv-norm-act-conv-", "norm-act-pool"]),
+        ("averyveryverylongword", ["averyveryverylongword"]),
+        ("", [""]),
+    ],
+)
+def test_long_names_are_wrapped_where_they_can_be_read(text, lines):
+    assert wrap(text, 20).split("\n") == lines
+
+
 def test_figures_are_text_and_repeatable(runs, tmp_path):
     comparison = compare(runs, STUDY)
     for folder in ("first", "second"):
         write_report(comparison, tmp_path / folder, html=tmp_path / f"{folder}.html")
-    for name in ("curves.svg", "seeds.svg", "curves.png"):
+    for name in ("curves.svg", "seeds.svg", "seeds_column.svg", "curves.png"):
         assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
     svg = (tmp_path / "first" / "curves.svg").read_text()
     xml.dom.minidom.parseString(svg)
@@ -304,3 +326,10 @@ def test_mean_runs_replace_those_of_before(runs, tmp_path):
     folders = {path.parent.relative_to(tmp_path / "_mean") for path in tmp_path.rglob("events.out.tfevents.*")}
     names = {run.path.parent.name for run in runs}
     assert {str(folder) for folder in folders} == {name + part for name in names for part in ("", "/low", "/high")}
+
+
+def test_a_diverged_run_says_where_it_began(tmp_path):
+    at = {"step": 3, "layer": "classifier", "what": "activation"}
+    run = write_run(tmp_path, {"model.depth": 4}, 0, {"val/accuracy": None}, status="diverged", diverged_at=at)
+    page = write_report(compare([run], {}), tmp_path).read_text()
+    assert "; not finite first: activation of classifier at step 3" in page

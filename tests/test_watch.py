@@ -46,10 +46,10 @@ def test_watching_changes_no_number(make_job: MakeJob) -> None:
     assert arm_hash(plain.config) == arm_hash(watched.config)
     assert show(plain).Tags()["images"] == []
     found = show(watched)
-    assert found.Tags()["images"] == ["batch", "worst mistakes"]
+    assert found.Tags()["images"] == ["watch_batch", "watch_worst_mistakes"]
     kinds = {tag.partition("/")[0] for tag in found.Tags()["tensors"]}
-    assert kinds == {"weights", "gradients", "activations"}
-    assert [event.step for event in found.Tensors("gradients/classifier.weight")] == [1, 4]
+    assert kinds == {"watch_weights", "watch_gradients", "watch_activations"}
+    assert [event.step for event in found.Tensors("watch_gradients/classifier.weight")] == [1, 4]
     assert found.Tags()["graph"]
     names = {node.name for node in GraphDef.FromString(found._graph).node}  # pyright: ignore[reportAttributeAccessIssue]
     assert any("stage1" in name and "conv" in name for name in names)
@@ -59,7 +59,7 @@ def test_without_steps_every_logged_point_is_watched(make_job: MakeJob) -> None:
     job = make_job(changes={"train.watch": True, "train.pictures": 0})
     run(job)
     steps = [row["step"] for row in numbers(job)]
-    assert [event.step for event in show(job).Tensors("weights/classifier.weight")] == steps
+    assert [event.step for event in show(job).Tensors("watch_weights/classifier.weight")] == steps
 
 
 def test_the_worst_mistakes_are_those_of_the_highest_loss() -> None:

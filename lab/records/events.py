@@ -42,7 +42,8 @@ class EventFile:
         """The distribution of `values`, any shape, in 30 buckets."""
         from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 
-        self._add(histogram_pb(tag, values.ravel()), step)
+        # In double precision, as the span of single floats may be no single float any more.
+        self._add(histogram_pb(tag, values.ravel().astype(np.float64)), step)
 
     def picture(self, tag: str, png: bytes, size: tuple[int, int], step: int) -> None:
         """A picture, as the bytes of a PNG file of `size` (height, width)."""
@@ -96,13 +97,41 @@ class EventFile:
 
         start = SessionStartInfo(group_name=group, start_time_secs=time.time())
         for key, value in values.items():
-            if isinstance(value, bool):
-                start.hparams[key].bool_value = value
-            elif isinstance(value, int | float):
-                start.hparams[key].number_value = value
+            plain = hparam(value)
+            if isinstance(plain, bool):
+                start.hparams[key].bool_value = plain
+            elif isinstance(plain, float):
+                start.hparams[key].number_value = plain
             else:
-                start.hparams[key].string_value = str(value)
+                start.hparams[key].string_value = plain
         self._hparams_summary("_hparams_/session_start_info", HParamsPluginData(session_start_info=start))
+
+    def hparams_columns(self, rows: list[dict[str, Any]], metrics: list[str]) -> None:
+        """The columns of the HParams tab, in order; without it the metrics come by the alphabet, five of them ticked.
+
+        A log folder has one such order: over several experiments TensorBoard takes the first that it finds.
+
+        Args:
+            rows: what `hparams` was given for the runs.
+            metrics: the tags of scalars.
+        """
+        from tensorboard.plugins.hparams import api_pb2
+        from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+        found = api_pb2.Experiment(metric_infos=[{"name": {"tag": tag}} for tag in metrics])
+        for key in dict.fromkeys(key for row in rows for key in row):
+            values = list(dict.fromkeys(hparam(row[key]) for row in rows if key in row))
+            info = found.hparam_infos.add(name=key, differs=len(values) > 1)
+            if all(isinstance(value, bool) for value in values):
+                info.type = api_pb2.DATA_TYPE_BOOL
+                info.domain_discrete.extend(values)
+            elif all(isinstance(value, float) for value in values):
+                info.type = api_pb2.DATA_TYPE_FLOAT64
+                info.domain_interval.min_value, info.domain_interval.max_value = min(values), max(values)
+            else:
+                info.type = api_pb2.DATA_TYPE_STRING
+                info.domain_discrete.extend(map(str, values))
+        self._hparams_summary("_hparams_/experiment", HParamsPluginData(experiment=found))
 
     def hparams_end(self, succeeded: bool) -> None:
         """Ends the run's row in the HParams tab."""
@@ -142,6 +171,11 @@ class EventFile:
         from tensorboard.compat.proto.event_pb2 import Event
 
         self.again(Event(wall_time=wall_time or time.time(), step=step, summary=summary))
+
+
+def hparam(value: Any) -> bool | float | str:
+    """A value as the HParams tab knows it."""
+    return value if isinstance(value, bool) else float(value) if isinstance(value, int | float) else str(value)
 
 
 def histograms(folder: Path, step: int) -> Iterator[Any]:

@@ -33,8 +33,8 @@ def grid_png(images: np.ndarray, captions: Sequence[str] = ()) -> tuple[bytes, t
     pixels = np.round(255 * (finite - low) / span).astype(np.uint8).transpose(0, 2, 3, 1)  # (n, h, w, 3)
     scale = max(1, math.ceil(SIDE / min(h, w)))
     cell_w, cell_h = w * scale + 4, h * scale + 4 + CAPTION * bool(captions)
-    columns = min(n, max(1, math.isqrt(2 * n)))
-    rows = math.ceil(n / columns)
+    rows = math.ceil(n / max(1, math.isqrt(2 * n)))
+    columns = math.ceil(n / rows)  # rows of about the same length: 16 are four by four
     sheet = Image.new("RGB", (columns * cell_w, rows * cell_h), (255, 255, 255))
     draw = ImageDraw.Draw(sheet)
     for i, picture in enumerate(pixels):

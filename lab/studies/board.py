@@ -2,6 +2,8 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 from lab.studies.comparison import Comparison
 from lab.studies.means import COORDINATES, curve_tag, mean_series, runs_by_folder
@@ -24,14 +26,23 @@ def write_board(comparison: Comparison, folder: Path) -> None:
     target.mkdir(parents=True)
     with EventFile(target) as events:
         events.text("verdicts", verdicts_text(comparison))
-        events.text("arms", arms_text(comparison))
+        events.text("verdicts/arms", arms_text(comparison))  # as `arms` it would come first
         events.layout(charts(comparison))
-    tag = curve_tag(comparison.metric)
+        events.hparams_columns(hparam_rows(comparison), hparam_metrics(comparison))
+    metric = curve_tag(comparison.metric)
     for name, runs in runs_by_folder(comparison).items():
-        points = mean_series(runs, [tag]).get(tag) if len(runs) > 1 else None
-        if points:
-            lines = {band: [(one[0], one[i]) for one in points] for i, band in enumerate(band_tags(tag), 1)}
+        lines = {}
+        for tag, points in mean_series(runs, [metric, *paired_tags(comparison)]).items() if len(runs) > 1 else ():
+            bands = list(enumerate(band_tags(tag), 1))
+            lines |= {band: [(one[0], one[i]) for one in points] for i, band in bands[: 3 if tag == metric else 1]}
+        if lines:
             write_scalars(target / name, lines)
+
+
+def means_query() -> str:
+    """What follows TensorBoard's address to show the arms' means alone, unsmoothed, each with its edges in a colour."""
+    arm = "regex:([^/]*-[0-9a-f]{8})"  # the folder of an arm, wherever it stands in the name of a run
+    return f"?{urlencode({'runColorGroup': arm, 'runFilter': '(^|/)_mean/', 'smoothing': 0})}#timeseries"
 
 
 def band_tags(tag: str) -> tuple[str, str, str]:
@@ -39,20 +50,50 @@ def band_tags(tag: str) -> tuple[str, str, str]:
     return f"with_interval/{tag}/mean", f"with_interval/{tag}/low", f"with_interval/{tag}/high"
 
 
-def charts(comparison: Comparison) -> dict[str, dict[str, list[str] | tuple[str, str, str]]]:
-    """The Custom Scalars tab: the metric with its band and run by run, then training beside validation."""
-    logged = dict.fromkeys(tag for run in comparison.runs for row in run.history[-1:] for tag in row)
-    tags = [tag for tag in logged if tag not in COORDINATES]
-    metric = curve_tag(comparison.metric)
+def logged_tags(comparison: Comparison) -> list[str]:
+    """The scalars at the end of the runs."""
+    found = dict.fromkeys(tag for run in comparison.runs for row in run.history[-1:] for tag in row)
+    return [tag for tag in found if tag not in COORDINATES]
+
+
+def paired_tags(comparison: Comparison) -> list[str]:
+    """Those that there are in training and in validation: `train/loss`, `val/loss`, ..."""
+    tags = logged_tags(comparison)
     names = [tag.removeprefix("val/") for tag in tags if tag.startswith("val/") and f"train/{tag[4:]}" in tags]
+    return [f"{part}/{name}" for name in names for part in ("train", "val")]
+
+
+def hparam_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """What the HParams tab knows of each run, the keys in which the arms differ first."""
+    rows: list[dict[str, Any]] = [run.result.get("arm", {}) for run in comparison.runs]
+    return [{key: row[key] for key in sorted(row, key=lambda key: key not in comparison.keys)} for row in rows]
+
+
+def hparam_metrics(comparison: Comparison) -> list[str]:
+    """The scalars for the HParams tab, which ticks five: the metric, validation beside training, the rest."""
+    tags, metric = logged_tags(comparison), curve_tag(comparison.metric)
+    wanted = [metric, *reversed(paired_tags(comparison)), *(tag for tag in tags if tag.startswith("val/")), *tags]
+    return [tag for tag in dict.fromkeys(wanted) if tag in tags]
+
+
+def charts(comparison: Comparison) -> dict[str, dict[str, list[str] | tuple[str, str, str]]]:
+    """The Custom Scalars tab: the metric with its band, training beside validation, then everything run by run.
+
+    The means of arms with several seeds have tags of their own, as a chart cannot choose among runs.
+    """
+    tags, metric, paired = logged_tags(comparison), curve_tag(comparison.metric), paired_tags(comparison)
+    several = any(len(runs) > 1 for runs in runs_by_folder(comparison).values())
     found: dict[str, dict[str, list[str] | tuple[str, str, str]]] = {}
+    if metric in tags and several:
+        found[metric] = {"mean of each arm, 95 % interval": band_tags(metric)}
+    if paired:
+        lines = [band_tags(tag)[0] for tag in paired] if several else paired
+        found["training beside validation" + ", means" * several] = {
+            train.removeprefix("train/"): lines[2 * i : 2 * i + 2] for i, train in enumerate(paired[::2])
+        }
     if metric in tags:
-        found[metric] = {"mean of each arm, 95 % interval": band_tags(metric), "every run": [metric]}
-    if names:
-        found["training beside validation"] = {name: [f"train/{name}", f"val/{name}"] for name in names}
-    rest = [
-        tag for tag in tags if tag not in (metric, *(f"{part}/{name}" for part in ("train", "val") for name in names))
-    ]
+        found[f"{metric} of every run"] = {metric: [metric]}
+    rest = [tag for tag in tags if tag not in (metric, *paired)]
     if rest:
         found["everything else"] = {tag: [tag] for tag in rest}
     return found
@@ -78,7 +119,7 @@ def arms_text(comparison: Comparison) -> str:
     arms = comparison.arms
     places, places_apart = decimals(arm.score for arm in arms), decimals(arm.difference for arm in arms)
     lines = [
-        f"| arm | n | {comparison.metric} | 95 % interval | difference | 95 % interval |",
+        f"| arm | n | {comparison.metric} | 95 % interval | difference | 95 % of difference |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for arm in arms:

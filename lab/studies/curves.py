@@ -118,7 +118,7 @@ def draw_curves(found: Curves, along: str = "step", narrow: bool = False) -> "Fi
     num_columns = 1 if narrow else 2 if len(panels) in (2, 4) else min(len(panels), 3)
     num_rows = math.ceil(len(panels) / num_columns)
     with matplotlib.rc_context(STYLE):
-        width = NARROW if narrow else max(WIDE, 3.6 * num_columns)
+        width = NARROW if narrow else WIDE
         legend_rows = math.ceil(len(styles) / max(1, int(width / (0.6 + 0.08 * max(map(len, styles))))))
         figure = Figure(
             figsize=(width, (2.5 if narrow else 2.9) * num_rows + 0.3 + 0.2 * legend_rows), layout="constrained"

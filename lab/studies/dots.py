@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lab.studies.comparison import Comparison
 from lab.studies.metrics import parse_mark
-from lab.studies.plots import NARROW, STYLE, WIDE, arm_colors, axis_label
+from lab.studies.plots import NARROW, STYLE, WIDE, arm_colors, axis_label, wrap
 from lab.studies.statistics import Estimate
 
 if TYPE_CHECKING:
@@ -74,18 +74,20 @@ def draw_rows(
     if not rows:
         return None
     with matplotlib.rc_context(STYLE):
-        height = 0.56 if narrow else 0.4
+        labels = [wrap(row.label, 46 if narrow else 40) for row in rows]
+        num_lines = 1 + max(label.count("\n") for label in labels)
+        height = 0.42 + 0.14 * num_lines if narrow else max(0.4, 0.16 * num_lines)
         figure = Figure(figsize=(NARROW if narrow else WIDE, height * len(rows) + 0.85), layout="constrained")
         axis = figure.subplots()
         if zero:
             axis.axvline(0, color="#555555", linewidth=1, zorder=1)
-        for index, row in enumerate(rows):
+        for index, (row, text) in enumerate(zip(rows, labels, strict=True)):
             draw_row(axis, index + (0.12 if narrow else 0), row, infinite)
             if narrow:
                 place, blank = axis.get_yaxis_transform(), {"facecolor": "#FFFFFF", "edgecolor": "none", "pad": 0.8}
-                axis.text(0, index - 0.3, row.label, transform=place, va="center", fontsize=8.5, bbox=blank, zorder=5)
+                axis.text(0, index - 0.3, text, transform=place, va="center", fontsize=8.5, bbox=blank, zorder=5)
         axis.set_ylim(len(rows) - 0.4, -0.6)
-        axis.set_yticks(range(len(rows)), [""] * len(rows) if narrow else [row.label for row in rows])
+        axis.set_yticks(range(len(rows)), [""] * len(rows) if narrow else labels)
         axis.tick_params(axis="y", length=0)
         axis.spines["left"].set_visible(False)
         axis.grid(True, axis="x")
@@ -107,4 +109,4 @@ def draw_row(axis: "Axes", height: float, row: Row, infinite: str) -> None:
     num_infinite = len(row.values) - len(finite)
     if num_infinite:
         text, place = f"{num_infinite} of {len(row.values)} {infinite}", axis.get_yaxis_transform()
-        axis.text(1.01, height, text, transform=place, va="center", color=color, fontsize=8.5)
+        axis.text(1.01, height, text, transform=place, va="center", fontsize=8.5)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from lab.studies.dots import Row, draw_rows
 from lab.studies.factorial import Grid
-from lab.studies.plots import COLORS, DASHES, MOST_PANELS, NARROW, OTHERS, STYLE, WIDE, axis_label
+from lab.studies.plots import COLORS, DASHES, MOST_PANELS, NARROW, OTHERS, STYLE, WIDE, axis_label, wrap
 from lab.studies.selectors import canonical, short_keys, show
 from lab.studies.statistics import estimate
 
@@ -43,7 +43,9 @@ def draw_interactions(grid: Grid, metric: str, narrow: bool = False) -> "Figure 
     columns = 1 if narrow else 2
     rows = math.ceil(len(pairs) / columns)
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(NARROW if narrow else WIDE, (2.9 if narrow else 3.1) * rows), layout="constrained")
+        most = max(len(grid.factors[across]) for _, across in pairs)
+        height = (2.6 if narrow else 2.8) + 0.17 * (1 + most)  # beneath the legends
+        figure = Figure(figsize=(NARROW if narrow else WIDE, height * rows), layout="constrained")
         axes = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
         for index, (axis, (along, across)) in enumerate(zip(axes, pairs, strict=False)):
             draw_pair(axis, grid, along, across)
@@ -74,11 +76,13 @@ def draw_pair(axis: "Axes", grid: Grid, along: str, across: str) -> None:
             )
             if center and center.interval:
                 axis.plot([place] * 2, center.interval, "-", color=color, linewidth=1.2, zorder=3)
-    axis.set_xticks(range(len(levels)), [show(level) for level in levels])
+    axis.set_xticks(range(len(levels)), [wrap(show(level), max(8, 40 // len(levels))) for level in levels])
     axis.set_xlim(-0.4, len(levels) - 0.6)
     axis.set_xlabel(short[along])
     axis.grid(True, axis="y")
-    axis.legend(title=short[across], loc="best", fontsize=8.5, title_fontsize=8.5, alignment="left")
+    # Above the panel, as the best place within it may hide points all the same.
+    place = {"loc": "lower left", "bbox_to_anchor": (0, 1), "borderaxespad": 0.2}
+    axis.legend(title=short[across], fontsize=8.5, title_fontsize=8.5, alignment="left", **place)
 
 
 def sort_levels(levels: list) -> list:

@@ -107,6 +107,26 @@ def arm_colors(comparison: Comparison, arms: Sequence[Arm]) -> dict[str, str]:
     return {arm.label: styles[series[arm.label]]["color"] for arm in arms}
 
 
+def wrap(text: str, most: int) -> str:
+    """`text` in lines of at most `most` characters: broken after commas, else at spaces, else after - and _."""
+    lines = [text]
+    for piece in (r"[^,]+,*\s*", r"\S+\s*", r"[^-_]+[-_]*|[-_]+"):
+        lines = [
+            part for line in lines for part in (pack(re.findall(piece, line), most) if len(line) > most else [line])
+        ]
+    return "\n".join(lines)
+
+
+def pack(parts: Sequence[str], most: int) -> list[str]:
+    """`parts` joined into lines of at most `most` characters each, but for parts that are longer."""
+    lines = [""]
+    for part in parts:
+        if lines[-1] and len((lines[-1] + part).rstrip()) > most:
+            lines.append("")
+        lines[-1] += part
+    return [line.rstrip() for line in lines]
+
+
 def add_legend(figure: "Figure", styles: dict[str, dict[str, Any]]) -> None:
     """A legend above the panels, where it hides nothing."""
     from matplotlib.lines import Line2D
@@ -120,7 +140,9 @@ def add_legend(figure: "Figure", styles: dict[str, dict[str, Any]]) -> None:
         lines.append(Line2D([], [], linewidth=2, color=OTHERS))
         names.append(f"{len(styles) - len(shown)} others")
     # About 13 characters an inch at this size; the sample of a line takes the room of 7.
-    num_columns = max(1, int(figure.get_figwidth() * 13 / (max(map(len, names)) + 7)))
+    room = int(figure.get_figwidth() * 13)
+    names = [wrap(name, room - 7) for name in names]
+    num_columns = max(1, int(room / (max(len(line) for name in names for line in name.split("\n")) + 7)))
     figure.legend(lines, names, loc="outside upper left", ncols=min(num_columns, len(names)), handlelength=2.6)
 
 

@@ -42,7 +42,8 @@ CURVE_AXES = {"curves": "steps", "curves_epoch": "epochs", "curves_seconds": "se
 
 
 FIGURES = ("forest", "curves", "curves_epoch", "curves_seconds", "seeds", "effects", "interactions", "cost")
-"""The files of figures, each as SVG and as PNG; one that there is nothing to draw for is left out."""
+"""The files of figures, each as SVG and as PNG, and as `<name>_column.svg` for a phone and for a column of a paper; one
+that there is nothing to draw for is left out."""
 
 
 def write_report(comparison: Comparison, folder: Path, html: Path | None = None) -> Path:
@@ -72,10 +73,15 @@ def write_report(comparison: Comparison, folder: Path, html: Path | None = None)
             write_atomically(path, data)
             if kind == "svg":
                 figures[name] = {"wide": inline_svg(data.decode(), name)}
+        column = folder / f"{name}_column.svg"
         if name in figures:
             narrow = drawers[name](True)
             assert narrow is not None
-            figures[name]["narrow"] = inline_svg(render(narrow, "svg").decode(), f"{name}-narrow")
+            data = render(narrow, "svg")
+            write_atomically(column, data)
+            figures[name]["narrow"] = inline_svg(data.decode(), f"{name}-narrow")
+        else:
+            column.unlink(missing_ok=True)
     write_csv(comparison, folder / "table.csv")
     write_verdicts(comparison, folder / "verdict.json")
     write_atomically(html, render_page(comparison, figures, folder, grid).encode())
@@ -168,6 +174,8 @@ def named(verdicts: Sequence[Verdict]) -> str:
     for word in ("supported", "refuted", "undecided"):
         there = dict.fromkeys(verdict.say.rstrip(".") for verdict in verdicts if verdict.verdict == word)
         says |= {word: list(there)} if there else {}
+    if len(says) == 1 and len(text := ", and ".join(*says.values())) <= MOST_ANSWER:
+        return f": {text}"
     while says:
         text = "; ".join(f"{word}: {', and '.join(group)}" for word, group in says.items())
         if len(text) <= MOST_ANSWER:
@@ -218,7 +226,13 @@ def troubles(comparison: Comparison, folder: Path) -> list[tuple[str, str, str]]
         (
             str(run.path.relative_to(folder) if run.path.is_relative_to(folder) else run.path),
             run.status,
-            run.result.get("error") or f"stopped after {count(run.result.get('steps', 0), 'step')}",
+            run.result.get("error") or f"stopped after {count(run.result.get('steps', 0), 'step')}{first_sign(run)}",
         )
         for run in [*comparison.failed, *diverged]
     ]
+
+
+def first_sign(run: Run) -> str:
+    """Where a run that diverged was not finite first, if it knows."""
+    at = run.result.get("diverged_at") or {}
+    return f"; not finite first: {at['what']} of {at['layer']} at step {at['step']}" if at.get("layer") else ""
