@@ -442,3 +442,18 @@ def test_a_run_at_other_values_is_left_out_even_without_a_record(tmp_path: Path)
     tuning, runs = find_tuning([plain, picked, other])
     assert tuning
     assert runs == [picked, other]
+
+
+def test_experiments_tuned_otherwise_are_not_taken_for_one(tmp_path: Path) -> None:
+    one, two = (write_run(tmp_path / name, {"model.norm": name}, 0, {"val/accuracy": 0.5}) for name in "ab")
+    assert find_tuning([one, two]) == (None, [one, two])
+    for run in (one, two):
+        assert find_tuning([one, two])[0] is None  # as long as one of them was not tuned
+        arm = tuned(run.arm, 0.1, tried(0.1, 0.5), tried(1, 0.4), arm_id=run.arm_id)
+        write_tuning(run.path.parent.parent, both(arm))
+    joined, runs = find_tuning([one, two])
+    assert joined
+    assert [arm.arm_id for arm in joined.arms] == [one.arm_id, two.arm_id]
+    assert runs == [one, two]
+    write_tuning(two.path.parent.parent, both(metric="val/loss"))
+    assert find_tuning([one, two])[0] is None

@@ -15,18 +15,17 @@ def find_tuning(runs: Sequence[Run]) -> tuple[Tuning | None, list[Run]]:
     """The tuning that `runs` had, as their experiments' `tune.json` tells, and those of them that it leaves to compare.
 
     A run is left out where its arm was tuned and it has other values than those picked in the end: it was made before,
-    or while other values were tried. Tunings of several experiments are joined if they are of the same keys and metric;
-    of others the first counts.
+    or while other values were tried. Tunings of several experiments are joined if all are of the same keys by the same
+    metric; else there is None, so that what one of them tuned sets its runs apart from those of the others.
     """
-    roots = dict.fromkeys(run.path.parent.parent for run in runs)
-    found = {root: tuning for root in roots if (tuning := read_tuning(root))}
-    kept = [run for run in runs if is_current(run, found.get(run.path.parent.parent))]
-    if not found:
+    found = {root: read_tuning(root) for root in dict.fromkeys(run.path.parent.parent for run in runs)}
+    kept = [run for run in runs if is_current(run, found[run.path.parent.parent])]
+    tunings = [tuning for tuning in found.values() if tuning]
+    if not tunings or len(tunings) < len(found) or len({(*one.keys, one.metric) for one in tunings}) > 1:
         return None, kept
-    first, *others = found.values()
-    alike = [tuning for tuning in others if (tuning.keys, tuning.metric) == (first.keys, first.metric)]
-    arms = [arm for tuning in (first, *alike) for arm in tuning.arms]
-    return Tuning(first.keys, first.metric, first.seeds, arms, []), kept
+    seeds = sorted({seed for tuning in tunings for seed in tuning.seeds})
+    arms = [arm for tuning in tunings for arm in tuning.arms]
+    return Tuning(tunings[0].keys, tunings[0].metric, seeds, arms, []), kept
 
 
 def is_current(run: Run, tuning: Tuning | None) -> bool:
