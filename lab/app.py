@@ -87,7 +87,8 @@ def one_job(verb: str, typed: list[str]) -> Job:
 
 
 def _start(jobs: list[Job]) -> int:
-    if len(jobs) > 1 or jobs[0].config.study.claims:
+    study = jobs[0].config.study
+    if len(jobs) > 1 or study.claims or study.tune:
         if num_processes() > 1:
             raise UserError(
                 f"torchrun started {num_processes()} processes for one run, and this is a sweep of {len(jobs)} runs; "
@@ -148,6 +149,8 @@ def plan(
         UserError, HydraException, OmegaConfBaseException: an override is wrong.
     """
     typed, asked = take_seeds(typed)
+    # Hydra merges mappings, where it lets new keys in at all; this one is replaced.
+    typed = [one for text in typed for one in (["study.tune=null"] * text.startswith("study.tune=") + [text])]
     overrides = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(typed)
     for override in overrides:
         check_override(override, bool(extra))
@@ -257,7 +260,35 @@ class Composer:
             OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
         found = OmegaConf.to_object(config)
         assert isinstance(found, RunConfig)
+        found.study.tune = typed_grid(found.study.tune)
         return found
+
+
+def typed_grid(grid: Any) -> Any:
+    """`study.tune` with values as the fields of their keys hold them: a rate of 1 is that of 1.0, and the same arm.
+
+    What is no mapping, no list, or of no key stays as it is: `lab.tuning` refuses it.
+
+    Raises:
+        UserError: a value is of the wrong type.
+    """
+    if not isinstance(grid, Mapping):
+        return grid
+    known, typed = flatten(RunConfig()), dict(grid)
+    for key, values in grid.items():
+        if key in known and isinstance(values, list):
+            typed[key] = [typed_value(key, value) for value in values]
+    return typed
+
+
+def typed_value(key: str, value: Any) -> Any:
+    """`value` as the field `key` of the configuration holds it."""
+    config = OmegaConf.structured(RunConfig)
+    try:
+        OmegaConf.update(config, key, value)
+    except OmegaConfBaseException as error:
+        raise UserError(f"study.tune: {key}={value}: {_one_message(error)}") from error
+    return flatten(OmegaConf.to_container(config))[key]
 
 
 def check_override(override: Override, extended: bool) -> None:

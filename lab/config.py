@@ -348,6 +348,14 @@ class StudyConfig:
     within`, `ordered: [a, b, c] by` (each higher than the next) and `interaction: [a, b] between: [c, d] by` (a minus b
     is higher at c than at d); `where` restricts all sides, `metric` is the claim's own."""
 
+    tune: Any = None
+    """Nuisance keys with the values to try, two or more each: `{optimizer.lr: [0.01, 0.03, 0.1]}`; of several keys the
+    full grid. Every arm tries all of them on seeds of their own, and is compared at what is best in validation."""
+
+    tune_seeds: int = 1
+    """Seeds, at least 1, that each of these values is tried with: from 1,000,000 on, which no comparison uses. Whatever
+    chance picks, the comparison is on other seeds; more of them pick a better value."""
+
 
 @dataclass
 class RunConfig:
@@ -412,21 +420,21 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def identity(config: RunConfig) -> dict[str, Any]:
+def identity(config: RunConfig | Mapping[str, Any]) -> dict[str, Any]:
     """The leaves that make this run's arm: what differs from the defaults, seed and bookkeeping aside.
 
     Only differences count, so that a knob added later does not rename the runs there are.
     """
-    default = flatten(RunConfig())
-    flat = {k: v for k, v in flatten(config).items() if k not in NOT_IDENTITY and v != default[k]}
+    default, given = flatten(RunConfig()), flatten(config)
+    flat = {k: v for k, v in given.items() if k not in NOT_IDENTITY and (k not in default or v != default[k])}
     # For `folder` and one's own data the root is the data set, so there it does make another arm.
-    if config.data.name == "folder" or ":" in config.data.name:
-        flat["data.root"] = str(Path(config.data.root).resolve())
+    if (name := given.get("data.name", "")) == "folder" or ":" in name:
+        flat["data.root"] = str(Path(given["data.root"]).resolve())
     return flat
 
 
-def arm_hash(config: RunConfig) -> str:
-    """Eight hexadecimal digits that name the configuration without its seed."""
+def arm_hash(config: RunConfig | Mapping[str, Any]) -> str:
+    """Eight hexadecimal digits that name the configuration, which may be flat, without its seed."""
     text = json.dumps(identity(config), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 

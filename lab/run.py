@@ -16,7 +16,7 @@ import torch
 import yaml
 from torch import nn
 
-from lab.config import RunConfig, UserError, arm_hash, check_range, derive_seed
+from lab.config import RunConfig, UserError, check_range, derive_seed
 from lab.data.batches import Dataset, Order, Split, load
 from lab.machine import local_rank, num_cores, on_first_stop_signal
 from lab.nets.init import initialise
@@ -137,9 +137,7 @@ def _train(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[],
     if state is not None:
         member.load_state(state)
     # Only rank 0 writes; and what looks at the net by itself would wait for the other ranks for ever.
-    writer = (
-        MetricsWriter(folder, member.step, job.arm, arm_hash(config), config.train.watch) if ranks.rank == 0 else None
-    )
+    writer = MetricsWriter(folder, member.step, job.arm, job.group, config.train.watch) if ranks.rank == 0 else None
     alone = ranks.size == 1
     watch = Watch(config.train, parts.model, parts.data, member.batch, writer) if writer and alone else None
     title = f"{config.name}/{folder.parent.name}/{folder.name}"

@@ -20,7 +20,9 @@ from lab.machine import num_cores, on_first_stop_signal
 from lab.records.lock import LockedError, is_locked
 from lab.records.places import OVER, Job, claimed, settled
 from lab.records.results import outcome, read_result, read_run, write_json
+from lab.records.tuning import read_tuning
 from lab.studies.metrics import resolve
+from lab.tuning import check_tuning, tune
 
 INTERRUPTED = 130
 """The exit code of a command that Ctrl-C ended."""
@@ -45,12 +47,37 @@ def sweep(jobs: list[Job]) -> int:
     from lab.studies.claims import check_claims
 
     config = jobs[0].config
-    check_claims(vars(config.study), [flatten(job.config) for job in jobs])
+    tuned = config.study.tune or {}
+    if tuned:
+        check_tuning(jobs)
+    # Arms that will differ in nothing but what is tuned are counterparts.
+    same = {key: values[0] for key, values in tuned.items()}
+    check_claims(vars(config.study), [{**flatten(job.config), **same} for job in jobs])
     root = Path(config.out) / config.name
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"out={config.out}: cannot write {root} ({error.strerror or error})") from error
+    troubles: list[str] = []
+    if tuned:
+        if (found := tune(jobs, root, train)) is None:
+            return interrupted()
+        jobs, troubles = found
+    code = train_and_compare(jobs, root, bool(tuned)) if jobs else 1
+    if troubles:
+        print("\ntuning did not end well:", *troubles, sep="\n  ", file=sys.stderr)
+    return max(code, 1) if troubles else code
+
+
+def train_and_compare(jobs: list[Job], root: Path, tuned: bool) -> int:
+    """The comparison itself: trains what is missing of `jobs`, and publishes all of them; returns the exit code.
+
+    Args:
+        jobs: one or more.
+        root: the folder of the experiment.
+        tuned: whether the values of nuisance keys were picked before.
+    """
+    config = jobs[0].config
     missing = [job for job in jobs if not job.is_over()]
     seeds = sorted({job.config.seed for job in jobs})
     num_arms = len({arm_hash(job.config) for job in jobs})
@@ -61,9 +88,14 @@ def sweep(jobs: list[Job]) -> int:
         print(f"note: {key} ends arms at different steps, so they are compared after unequal training", file=sys.stderr)
     stopped, errors = train(missing) if missing else (False, {})
     if stopped:
-        print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
-        return INTERRUPTED
-    return compare_jobs([settled(job) for job in jobs], root, errors)
+        return interrupted()
+    return compare_jobs([settled(job) for job in jobs], root, errors, tuned)
+
+
+def interrupted() -> int:
+    """Says how to go on; the exit code."""
+    print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
+    return INTERRUPTED
 
 
 def stopped_early(jobs: list[Job]) -> list[str]:
@@ -76,13 +108,14 @@ def stopped_early(jobs: list[Job]) -> list[str]:
     return found
 
 
-def compare_jobs(jobs: list[Job], root: Path, errors: dict[Path, str]) -> int:
+def compare_jobs(jobs: list[Job], root: Path, errors: dict[Path, str], tuned: bool = False) -> int:
     """Prints and writes the comparison of `jobs`; 1 if any of them failed, with a table of those last.
 
     Args:
         jobs: all of the sweep.
         root: the folder of the experiment.
         errors: what went wrong, by a run's folder, where not even that could be written.
+        tuned: whether `tune.json` in `root` is about them.
     """
     from lab.studies.publish import publish
 
@@ -96,7 +129,8 @@ def compare_jobs(jobs: list[Job], root: Path, errors: dict[Path, str]) -> int:
     if len(failed) < len(found):
         print()
         last_seed = max(job.config.seed for job in jobs)
-        publish(runs, vars(jobs[0].config.study), root, last_seed=last_seed)
+        tuning = read_tuning(root) if tuned else None
+        publish(runs, vars(jobs[0].config.study), root, last_seed=last_seed, tuning=tuning)
     if failed:
         print(f"\n{len(failed)} of {len(jobs)} runs failed:", file=sys.stderr)
         for folder, message in failed.items():

@@ -9,7 +9,7 @@ from typing import Any
 
 from lab.config import RunConfig, arm_hash, flatten
 from lab.records.lock import locked
-from lab.records.results import read_result
+from lab.records.results import TRIALS, read_result
 
 OVER = ("finished", "diverged")
 """The statuses of a run that has ended: a second start leaves it alone."""
@@ -30,6 +30,12 @@ class Job:
         """Whether the run has ended, and is not to be started over."""
         result = None if self.config.force else read_result(self.folder)
         return result is not None and result.get("status") in OVER
+
+    @property
+    def group(self) -> str:
+        """The row of TensorBoard's HParams tab that the run belongs to: its arm's, or that of its trials."""
+        digits = arm_hash(self.config)
+        return f"{TRIALS}-{digits}" if Path(self.config.name).name == TRIALS else digits
 
     def record(self) -> dict[str, Any]:
         """What `result.json` says of the run before it has done anything; `failed` until it has."""

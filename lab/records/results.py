@@ -13,6 +13,9 @@ from typing import Any
 
 from lab.config import UserError
 
+TRIALS = "_tune"
+"""Folder in an experiment's own of the runs that its nuisance keys were tuned with: no part of the comparison."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -135,6 +138,8 @@ def read_run(path: Path) -> Run | None:
 def find_runs(folders: Iterable[Path]) -> list[Run]:
     """All runs with a result under `folders`, by path, numbers in it in their own order (depth=3 before depth=22).
 
+    Trials of a tuning are left out, unless a folder is theirs.
+
     Raises:
         UserError: a folder does not exist, or there is no result in any of them.
     """
@@ -143,7 +148,8 @@ def find_runs(folders: Iterable[Path]) -> list[Run]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder} is not a folder; 'lab train' writes its runs under outputs/<name>")
-        runs += [read_run(path.parent) for path in sorted(folder.rglob("result.json"), key=natural)]
+        paths = [path for path in folder.rglob("result.json") if TRIALS not in path.relative_to(folder).parts]
+        runs += [read_run(path.parent) for path in sorted(paths, key=natural)]
     found = [run for run in runs if run is not None]
     if not found:
         raise UserError(f"no finished run under {', '.join(map(str, folders))}; start some with 'lab train'")

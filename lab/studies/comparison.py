@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lab.records.results import Run
+from lab.records.tuning import Tuning
 from lab.studies.arms import complete, differing_keys, pairs, setting_keys, swept_keys, telling_keys, values_of
 from lab.studies.claims import named_keys, parse_claims
 from lab.studies.looks import counted_looks
@@ -77,6 +78,9 @@ class Comparison:
     where_keys: list[str]
     """The full keys by which claims restrict their runs: what a figure is best cut into panels by."""
 
+    tuning: Tuning | None = None
+    """What was tuned before, of the arms that are here."""
+
 
 def compare(
     runs: Sequence[Run],
@@ -84,6 +88,7 @@ def compare(
     by: Sequence[str] | None = None,
     metric: str | None = None,
     looks: Sequence[int] = (),
+    tuning: Tuning | None = None,
 ) -> Comparison:
     """Compares arms, in the order in which `runs` has them.
 
@@ -93,6 +98,7 @@ def compare(
         by: configuration keys whose values make the arms; without it each configuration is an arm.
         metric: replaces the study's metric in the table and figures. Claims keep the metric they were written for.
         looks: seeds there were when the experiment was looked at before.
+        tuning: of these arms; the keys tuned are no difference between them, whatever values they have.
 
     Raises:
         UserError: an unknown key or metric, or a claim that cannot be read.
@@ -102,11 +108,12 @@ def compare(
     counted = [run for run in everything if run.status in ("finished", "diverged")]
     configs = [run.config for run in everything]
     reference = study.get("reference") or {}
-    swept = swept_keys(everything)
+    tuned = tuning.keys if tuning else []
+    swept = [key for key in swept_keys(everything) if key not in tuned]
     claims = parse_claims(study)
     named = [*named_keys(claims, configs[0]), *(full_key(key, configs[0]) for key in reference)]
     # Where nobody said what is compared, everything that differs is.
-    apart = setting_keys(configs, list(dict.fromkeys([*swept, *named]))) if swept or named else []
+    apart = setting_keys(configs, list(dict.fromkeys([*swept, *named, *tuned]))) if swept or named else []
     if by:
         keys = list(dict.fromkeys(full_key(key, configs[0]) for key in by))
         groups = group(everything, [values_of(config, keys) for config in configs])
@@ -127,11 +134,12 @@ def compare(
         keys=keys,
         reference=label(reference) if len(set(map(id, references))) > 1 and reference else references[0].label,
         arms=[subtract(arm, other, pair_keys) for arm, other in zip(arms, references, strict=True)],
-        verdicts=judge(study, counted, looks),
+        verdicts=judge(study, counted, looks, tuned),
         runs=counted,
         failed=[run for run in everything if id(run) not in score_of],
         looks=looks,
         where_keys=list(dict.fromkeys(full_key(key, configs[0]) for claim in claims for key in claim.where)),
+        tuning=tuning,
     )
 
 

@@ -8,6 +8,7 @@ from lab.studies.comparison import Arm, Comparison
 from lab.studies.numerals import count
 from lab.studies.selectors import label
 from lab.studies.table import NUMBERS, ascii_only, columns, csv_text, p_text, render, verdict_data
+from lab.studies.tuning import budget_text, warnings
 
 
 def markdown(comparison: Comparison) -> str:
@@ -23,6 +24,8 @@ def markdown(comparison: Comparison) -> str:
         f"{verdict.explain} {p_text(verdict.p)}, by {verdict.metric}."
         for verdict in comparison.verdicts
     ]
+    if comparison.tuning:
+        bullets += [f"- {text}" for text in (budget_text(comparison.tuning), *warnings(comparison.tuning))]
     return ascii_only("\n".join([f"{title}.", "", *lines, *([""] if bullets else []), *bullets]))
 
 

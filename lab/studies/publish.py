@@ -10,6 +10,7 @@ from lab.config import UserError, choose
 from lab.records.lock import locked
 from lab.records.looks import read_looks, record_look
 from lab.records.results import Run, find_runs, read_study
+from lab.records.tuning import Tuning
 from lab.studies.arms import complete
 from lab.studies.board import write_board
 from lab.studies.comparison import compare
@@ -17,6 +18,7 @@ from lab.studies.formats import FORMATS
 from lab.studies.means import write_mean_runs
 from lab.studies.report import write_report
 from lab.studies.selectors import label, matches
+from lab.studies.tuning import compared, find_tuning
 
 
 def publish(
@@ -28,6 +30,7 @@ def publish(
     html: Path | None = None,
     form: str = "text",
     last_seed: int | None = None,
+    tuning: Tuning | None = None,
 ) -> None:
     """Prints the comparison of `runs` and writes the report, the table, the verdicts, figures, `_mean/` and `_study/`.
 
@@ -42,12 +45,14 @@ def publish(
         html: where the report goes instead of `folder`/report.html.
         form: how it is printed: `text`, `md`, `csv` or `json`.
         last_seed: the largest seed of the sweep that made the runs and came to its end, for `looks.json`.
+        tuning: what was tuned before; arms of it that are not among `runs` do not matter.
 
     Raises:
         UserError: an unknown key, metric or form, or a claim about arms that are not there.
     """
     show = choose("--format", form, FORMATS)
-    comparison = compare(runs, study, by, metric, read_looks(folder)["looks"])
+    tuning = tuning and compared(tuning, runs)
+    comparison = compare(runs, study, by, metric, read_looks(folder)["looks"], tuning)
     print(show(comparison))
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, ".report.lock", wait=True):  # another command may be writing the same files
@@ -78,13 +83,23 @@ def compare_folders(
     Raises:
         UserError: no such folder, no run in it, or an unknown key, metric or form.
     """
-    runs = find_runs(folders)
+    found = find_runs(folders)
+    tuning, runs = find_tuning(found)
+    if not runs:
+        raise UserError(
+            f"no run under {', '.join(map(str, folders))} has the values that its tuning picked in the end "
+            f"({len(found)} have others); the same 'lab train' makes them"
+        )
+    if len(runs) < len(found):
+        print(f"left out: {len(found) - len(runs)} runs with other values than their tuning picked", file=sys.stderr)
     study = read_study(runs)
     if not where:
-        publish(runs, study, folders[0], by, metric, html, form)
+        publish(runs, study, folders[0], by, metric, html, form, tuning=tuning)
         return
     show = choose("--format", form, FORMATS)
-    comparison = compare(select(runs, where), study, by, metric, read_looks(folders[0])["looks"])
+    runs = select(runs, where)
+    tuning = tuning and compared(tuning, runs)
+    comparison = compare(runs, study, by, metric, read_looks(folders[0])["looks"], tuning)
     comparison = replace(comparison, verdicts=[verdict for verdict in comparison.verdicts if verdict.n])
     print(show(comparison))
     if html:

@@ -20,6 +20,8 @@ from lab.studies.plots import inline_svg, render
 from lab.studies.selectors import label, show
 from lab.studies.table import NUMBERS, columns, p_text, write_csv, write_verdicts
 from lab.studies.texts import cost_rows, descriptions, effect_rows, strip
+from lab.studies.tuning import budget_text, warnings
+from lab.studies.tuning_curves import draw_tuning
 from lab.studies.verdicts import Verdict
 
 ENVIRONMENT = {
@@ -41,7 +43,7 @@ MOST_ANSWER = 260
 CURVE_AXES = {"curves": "steps", "curves_epoch": "epochs", "curves_seconds": "seconds"}
 
 
-FIGURES = ("forest", "curves", "curves_epoch", "curves_seconds", "seeds", "effects", "interactions", "cost")
+FIGURES = ("forest", "curves", "curves_epoch", "curves_seconds", "seeds", "effects", "interactions", "cost", "tuning")
 """The files of figures, each as SVG and as PNG, and as `<name>_column.svg` for a phone and for a column of a paper; one
 that there is nothing to draw for is left out."""
 
@@ -94,6 +96,7 @@ def make_drawers(comparison: Comparison, grid: Grid | None) -> dict[str, Callabl
         "forest": partial(draw_forest, comparison),
         "seeds": partial(draw_seeds, comparison),
         "cost": partial(draw_cost, comparison),
+        "tuning": partial(draw_tuning, comparison),
     }
     if curves := read_curves(comparison):
         for along in curves.axes:
@@ -137,6 +140,8 @@ def render_page(
         effects=effect_rows(grid) if grid else [],
         costs=cost_rows(comparison, metric),
         target=metric,
+        budget=budget_text(comparison.tuning) if comparison.tuning else "",
+        warnings=warnings(comparison.tuning) if comparison.tuning else [],
         configuration=configuration(comparison),
         commands=commands([*comparison.runs, *comparison.failed]),
         environment=environment_facts([*comparison.runs, *comparison.failed]),

@@ -4,6 +4,7 @@ import csv
 import io
 import textwrap
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from lab.studies.comparison import Comparison
 from lab.studies.numerals import center_text, decimals, fixed, interval_text
 from lab.studies.selectors import label, short_keys, show
 from lab.studies.statistics import Estimate
+from lab.studies.tuning import budget_text, warnings
 
 WIDTH = 120
 
@@ -27,6 +29,7 @@ def columns(comparison: Comparison) -> dict[str, list[str]]:
     table = {short[key]: [show(arm.keys[key]) for arm in arms] for key in comparison.keys}
     if not table:
         table["arm"] = [arm.label for arm in arms]
+    table |= tuned_columns(comparison)
     table["n"] = [str(len(arm.runs)) for arm in arms]
     if any(arm.num_diverged for arm in arms):
         table["diverged"] = [str(arm.num_diverged) for arm in arms]
@@ -48,6 +51,26 @@ def columns(comparison: Comparison) -> dict[str, list[str]]:
     return table
 
 
+def tuned_columns(comparison: Comparison, full: bool = False) -> dict[str, list[str]]:
+    """For each tuned key the values that the arms were given.
+
+    Args:
+        full: whether columns bear the whole keys.
+    """
+    if comparison.tuning is None:
+        return {}
+    picked = {one.arm_id: one.picked for one in comparison.tuning.arms}
+    keys = [key for key in comparison.tuning.keys if key not in comparison.keys]
+    short = short_keys([*comparison.keys, *keys])
+    return {
+        key if full else f"tuned {short[key]}": [
+            ", ".join(dict.fromkeys(show(picked[digits][key]) for digits in arm.arm_ids if digits in picked)) or "-"
+            for arm in comparison.arms
+        ]
+        for key in keys
+    }
+
+
 def render(comparison: Comparison) -> str:
     """The table of arms, then a paragraph a verdict: ASCII, at most 120 columns wide, no newline at the end."""
     table = fit(columns(comparison))
@@ -62,7 +85,7 @@ def render(comparison: Comparison) -> str:
         ]
         lines.append("  ".join(cells).rstrip())
     lines.insert(3, "-" * (sum(widths) + 2 * (len(widths) - 1)))
-    return ascii_only("\n".join([*lines, *verdict_lines(comparison)]))
+    return ascii_only("\n".join([*lines, *verdict_lines(comparison), *tuning_lines(comparison)]))
 
 
 def fit(table: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -107,6 +130,14 @@ def verdict_lines(comparison: Comparison) -> list[str]:
     return lines
 
 
+def tuning_lines(comparison: Comparison) -> list[str]:
+    """What was tuned with which budget, and a warning where that does not settle it."""
+    if comparison.tuning is None:
+        return []
+    texts = [budget_text(comparison.tuning), *warnings(comparison.tuning)]
+    return ["", *(line for text in texts for line in textwrap.wrap(text, WIDTH, subsequent_indent="  "))]
+
+
 def p_text(p: float) -> str:
     """`p < 0.001`, `p = 0.032`."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
@@ -121,11 +152,13 @@ def csv_text(comparison: Comparison) -> str:
     """A row an arm, with full keys, unrounded numbers and the score of every seed."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    header = ["metric", *comparison.keys, "n", "num_diverged", "num_failed"]
+    tuned = tuned_columns(comparison, full=True)
+    header = ["metric", *comparison.keys, *tuned, "n", "num_diverged", "num_failed"]
     header += ["mean", "mean_low", "mean_high", "iqm", "difference", "difference_low", "difference_high"]
     writer.writerow([*header, "is_reference", "images_per_second", "num_params", "seeds", "scores"])
-    for arm in comparison.arms:
+    for index, arm in enumerate(comparison.arms):
         row: list[Any] = [comparison.metric, *(show(arm.keys[key]) for key in comparison.keys)]
+        row += [cells[index] for cells in tuned.values()]
         row += [len(arm.runs), arm.num_diverged, arm.num_failed, *edges(arm.score), arm.score and arm.score.iqm]
         row += edges(arm.difference)
         row += [arm.is_reference, arm.images_per_second, arm.num_params]
@@ -148,4 +181,5 @@ def write_verdicts(comparison: Comparison, path: Path) -> None:
 def verdict_data(comparison: Comparison) -> dict[str, Any]:
     """The content of `verdict.json`."""
     claims = [verdict.as_json() for verdict in comparison.verdicts]
-    return {"metric": comparison.metric, "looks": comparison.looks, "claims": claims}
+    tune = {"tune": asdict(comparison.tuning)} if comparison.tuning else {}
+    return {"metric": comparison.metric, "looks": comparison.looks, "claims": claims, **tune}

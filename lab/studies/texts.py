@@ -9,6 +9,7 @@ from lab.studies.cost import costs
 from lab.studies.factorial import Grid
 from lab.studies.numerals import center_text, decimals, fixed, interval_text
 from lab.studies.statistics import Estimate
+from lab.studies.tuning import picked_text
 from lab.studies.verdicts import Verdict
 
 MOST_DESCRIBED = 24
@@ -30,6 +31,9 @@ def descriptions(comparison: Comparison, grid: Grid | None) -> dict[str, str]:
         effects = listed((effect.label, effect.center, True) for effect in [*grid.main, *grid.interactions])
         texts["effects"] = f"Main effects and interactions in {metric}, with 95 % intervals: {effects}"
         texts["interactions"] = f"{metric} at each pair of levels; the numbers are in the table that follows."
+    if comparison.tuning:
+        picks = "; ".join(picked_text(comparison.tuning, arm) for arm in comparison.tuning.arms[:MOST_DESCRIBED])
+        texts["tuning"] = f"{comparison.tuning.metric} over what was tuned; picked: {picks}."
     return texts
 
 

@@ -95,13 +95,16 @@ class Verdict:
         return {**fields, "within" if self.kind == "same" else "by": fields.pop("margin")}
 
 
-def judge(study: Mapping[str, Any], runs: Sequence[Run], looks: Sequence[int] = ()) -> list[Verdict]:
+def judge(
+    study: Mapping[str, Any], runs: Sequence[Run], looks: Sequence[int] = (), tuned: Sequence[str] = ()
+) -> list[Verdict]:
     """The verdicts on all claims of `study`, claim by claim, and for each claim setting by setting.
 
     Args:
         study: `claims`, and `metric` for those that name none.
         runs: finished or diverged runs, with complete configurations.
         looks: seeds there were when these runs were looked at, this look included; one look if empty.
+        tuned: keys that each arm has its own best value of, so that they set nothing apart.
 
     Raises:
         UserError: a claim cannot be read, or a metric or key is unknown.
@@ -111,10 +114,10 @@ def judge(study: Mapping[str, Any], runs: Sequence[Run], looks: Sequence[int] = 
         return []
     metrics = [claim.metric or study_metric(study, runs) for claim in claims]
     score_of = {metric: scores(runs, metric) for metric in set(metrics)}
-    swept = swept_keys(runs)
+    swept = [key for key in swept_keys(runs) if key not in tuned]
     looks = list(looks) or [len({run.seed for run in runs})]
     by_claim: list[list[Verdict]] = [[] for _ in claims]
-    for setting, members in settings(runs, [*swept, *named_keys(claims, runs[0].config)]):
+    for setting, members in settings(runs, [*swept, *named_keys(claims, runs[0].config), *tuned]):
         trials = []
         for claim, metric in zip(claims, metrics, strict=True):
             scored = [(runs[index], score_of[metric][index]) for index in members]

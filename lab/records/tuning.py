@@ -1,0 +1,100 @@
+"""`tune.json` of an experiment: which values of nuisance keys each arm tried, what they scored, and what was picked."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.config import arm_hash, flatten
+from lab.records.results import write_json
+
+FILE = "tune.json"
+
+
+@dataclass(frozen=True)
+class Tried:
+    """One point of the grid, of one arm."""
+
+    values: dict[str, Any]
+    """The tuned keys with their values."""
+
+    scores: list[float | None]
+    """One a tuning seed; None for an infinite one, and for a run that failed."""
+
+    statuses: list[str]
+    """How each of these runs ended."""
+
+
+@dataclass(frozen=True)
+class TunedArm:
+    """The trials of one arm."""
+
+    arm: dict[str, Any]
+    """The keys that make the arm, with their values, without the tuned ones."""
+
+    base_id: str
+    """Hash of the arm without the tuned keys: what stays when others are picked."""
+
+    arm_id: str
+    """Hash of the arm with the values that were picked, as its runs in the comparison have it; empty without."""
+
+    picked: dict[str, Any]
+    """The best values; empty where no trial ended well."""
+
+    tried: list[Tried]
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What `tune.json` holds."""
+
+    keys: list[str]
+    metric: str
+    """By which the values were picked."""
+
+    seeds: list[int]
+    """Of the trials."""
+
+    arms: list[TunedArm]
+
+    superseded: list[str]
+    """Hashes of arms that earlier tunings of this experiment picked: their runs may be there still."""
+
+
+def base_id(config: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """Eight hexadecimal digits that name a flat configuration without its seed and without the tuned `keys`."""
+    return arm_hash({key: value for key, value in flatten(config).items() if key not in keys})
+
+
+def read_tuning(folder: Path) -> Tuning | None:
+    """The tuning of the experiment in `folder`, or None where there was none (or the file is damaged)."""
+    try:
+        found = json.loads((folder / FILE).read_text())
+        arms = [TunedArm(**{**arm, "tried": [Tried(**one) for one in arm["tried"]]}) for arm in found["arms"]]
+        return Tuning(**{**found, "arms": arms})
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_tuning(folder: Path, tuning: Tuning) -> Tuning:
+    """Writes `tuning` into `folder`, joined with the one that is there.
+
+    Arms that only that one has are kept, if it was of the same keys and by the same metric: a sweep may be done a part
+    at a time. What it picked otherwise is superseded.
+
+    Returns:
+        What is in the file now.
+    """
+    before, arms = read_tuning(folder), list(tuning.arms)
+    superseded: list[str] = []
+    if before:
+        there = {arm.base_id for arm in arms}
+        if (before.metric, before.keys) == (tuning.metric, tuning.keys):
+            arms += [arm for arm in before.arms if arm.base_id not in there]
+        picked = {arm.arm_id for arm in arms}
+        known = dict.fromkeys([*before.superseded, *(arm.arm_id for arm in before.arms if arm.arm_id)])
+        superseded = [digits for digits in known if digits not in picked]
+    tuning = Tuning(tuning.keys, tuning.metric, tuning.seeds, arms, superseded)
+    write_json(folder / FILE, asdict(tuning))
+    return tuning

@@ -1,0 +1,459 @@
+"""Nuisance tuning: every arm tries the same values on seeds of its own, and is compared at its best ones."""
+
+import json
+import math
+import re
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from fake_runs import write_run
+
+import lab.sweep
+from lab.app import one_job, typed_grid
+from lab.cli import main
+from lab.config import RunConfig, UserError, arm_hash, flatten
+from lab.records.places import Job
+from lab.records.results import find_runs
+from lab.records.tuning import Tried, TunedArm, Tuning, base_id, read_tuning, write_tuning
+from lab.studies import load
+from lab.studies.comparison import compare
+from lab.studies.report import write_report
+from lab.studies.table import columns, csv_text, render
+from lab.studies.tuning import budget_text, compared, find_tuning, picked_text, warnings
+from lab.studies.tuning_curves import value_places
+from lab.tuning import FIRST_SEED, rank, validation_metric
+
+LR = "optimizer.lr"
+BEST = {"none": 0.02, "batch": 0.1}
+"""The rates at which the fake training below scores best."""
+CLAIM = "{say: batch is higher, higher: {model.norm: batch}, than: {model.norm: none}}"
+WORDS = ["train", "optimizer=sgd", "model.norm=none,batch", "seed=0,1", f"study.claims=[{CLAIM}]"]
+SWEEP = [*WORDS, "study.tune={optimizer.lr:[0.0001,0.1,0.02]}"]
+
+
+class Fake:
+    """Stands in for training: writes results at once, and notes what it was asked for."""
+
+    def __init__(self) -> None:
+        self.trained: list[str] = []
+        self.stops_after = 1000
+        self.fails = ""
+
+    def __call__(self, jobs: list[Job]) -> tuple[bool, dict[Path, str]]:
+        for job in jobs:
+            if len(self.trained) >= self.stops_after:
+                return True, {}
+            config = flatten(job.config)
+            self.trained.append(f"{config['name']}/{config['model.norm']}/{config[LR]:g}/{job.folder.name}")
+            score = 0.9 - abs(math.log10(config[LR] / BEST[config["model.norm"]])) / 10 + config["seed"] % 10 / 100
+            result = {**job.record(), "status": "diverged" if config[LR] > 1e20 else "finished", "train_seconds": 1.0}
+            # The test set would have another value picked.
+            scores = {"val/accuracy": score, "test/accuracy": 1 - score, "val/loss": 1 - score}
+            result["metrics"] = {tag: {"last": value, "best": value, "best_step": 1} for tag, value in scores.items()}
+            if self.fails and self.fails in self.trained[-1]:
+                result |= {"status": "failed", "error": "RuntimeError: out of memory", "metrics": {}}
+            job.folder.mkdir(parents=True)
+            (job.folder / "result.json").write_text(json.dumps(result))
+            (job.folder / "config.yaml").write_text(yaml.safe_dump(asdict(job.config)))
+        return False, {}
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
+    """The fake training, in an empty folder where all outputs go; comparisons print their table and draw nothing."""
+    found = Fake()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(lab.sweep, "train", found)
+    for name in ("write_report", "write_mean_runs", "write_board"):
+        monkeypatch.setattr(f"lab.studies.publish.{name}", lambda *_: None)
+    return found
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Outputs of a sweep that was really trained: two arms, two seeds, two values."""
+    folder = tmp_path_factory.mktemp("swept")
+    small = ["model.block=linear-norm-act", "model.widths=[4]", "model.depth=2", "data.limit=100", "train=smoke"]
+    more = ["study.tune={optimizer.lr:[0.0001,0.1]}", f"out={folder}", "train.device=cpu", "jobs=1"]
+    assert main([*WORDS, *small, *more]) == 0
+    return folder / "scratch"
+
+
+def test_each_arm_is_compared_at_its_best_value(swept: Path) -> None:
+    tuning = tuning_in(swept)
+    assert (tuning.keys, tuning.metric, tuning.seeds) == ([LR], "val/accuracy", [FIRST_SEED])
+    assert [arm.arm for arm in tuning.arms] == [{"model.norm": "none"}, {"model.norm": "batch"}]
+    runs = find_runs([swept])
+    assert sorted(run.seed for run in runs) == [0, 0, 1, 1]
+    for arm in tuning.arms:
+        # By hand, from the trials' own files: what scored best in validation is what the comparison was run with.
+        trials = [run for run in find_runs([swept / "_tune"]) if run.config["model.norm"] == arm.arm["model.norm"]]
+        assert [run.seed for run in trials] == [FIRST_SEED] * 2
+        best = max(trials, key=lambda run: run.result["metrics"]["val/accuracy"]["last"])
+        own = [run for run in runs if run.config["model.norm"] == arm.arm["model.norm"]]
+        assert {run.config[LR] for run in own} == {best.config[LR]} == set(arm.picked.values())
+        assert {run.arm_id for run in own} == {arm.arm_id}
+        assert all(run.arm == arm.arm for run in own)  # an arm is what is compared, not what was tuned
+
+
+def test_trials_are_no_part_of_what_is_compared(swept: Path) -> None:
+    assert set(load(swept)["seed"]) == set(load(swept.parent)["seed"]) == {0, 1}
+    assert len(load(swept / "_tune")) == 4
+    written = json.loads((swept / "verdict.json").read_text())
+    assert written["looks"] == [2]
+    assert written["claims"][0]["n"] == 2
+    means = {path.relative_to(swept / "_mean").parts[0] for path in (swept / "_mean").rglob("*tfevents*")}
+    assert means == {run.path.parent.name for run in find_runs([swept])}
+
+
+def test_trials_have_rows_of_their_own_in_hparams(swept: Path) -> None:
+    picked = tuning_in(swept).arms[1].arm_id
+    trial, run = (next(folder.glob(f"*-{picked}/*/*tfevents*")).read_bytes() for folder in (swept / "_tune", swept))
+    assert f"_tune-{picked}".encode() in trial
+    assert picked.encode() in run
+    assert b"_tune" not in run
+
+
+def test_the_report_tells_of_the_tuning_and_so_does_compare(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = "Each arm had 2 trials x 1 seed (seed 1000000"
+    assert said in " ".join((swept / "report.html").read_text().split())
+    for name in ("report.html", "tuning.svg", "tuning.png", "verdict.json"):
+        (swept / name).unlink()
+    assert main(["compare", str(swept)]) == 0
+    assert said in " ".join(capsys.readouterr().out.split())
+    page = (swept / "report.html").read_text()
+    assert said in " ".join(page.split())
+    assert 'id="tuning"' in page
+    assert (swept / "tuning.svg").exists()
+    assert json.loads((swept / "verdict.json").read_text())["tune"]["arms"][0]["picked"]
+
+
+def test_a_second_start_trains_nothing_and_picks_the_same(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(SWEEP) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "tuning optimizer.lr: 2 arms x 3 values x 1 seed = 6 trials, then 4 runs to compare" in text
+    assert "warning: model.norm=batch is best at optimizer.lr=0.1, the largest tried: try larger ones" in text
+    assert picks() == BEST
+    assert len(fake.trained) == 6 + 4
+    before = Path("outputs/scratch/tune.json").read_text()
+    assert main(SWEEP) == 0
+    assert Path("outputs/scratch/tune.json").read_text() == before
+    assert len(fake.trained) == 6 + 4
+    assert main([*SWEEP, "seeds=+1"]) == 0
+    assert sorted(fake.trained[10:]) == ["scratch/batch/0.1/seed=2", "scratch/none/0.02/seed=2"]
+
+
+def test_force_does_trials_over_again(fake: Fake) -> None:
+    assert main(SWEEP) == 0
+    shutil.rmtree("outputs")  # the fake writes into no folder that is there
+    assert main([*SWEEP, "force=true"]) == 0
+    assert fake.trained[10:] == fake.trained[:10]
+
+
+def test_an_interrupted_tuning_goes_on(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    for stops_after in (4, 8):  # among the trials, and after them
+        fake.stops_after = stops_after
+        assert main(SWEEP) == 130
+        assert "the same command goes on" in capsys.readouterr().err
+        assert Path("outputs/scratch/tune.json").exists() == (stops_after == 8)
+    fake.stops_after = 1000
+    assert main(SWEEP) == 0
+    assert len(fake.trained) == len(set(fake.trained)) == 10
+
+
+def test_runs_at_values_picked_earlier_are_left_out(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = Path("outputs/scratch")
+    plain = ["train", "optimizer=sgd", "model.norm=none,batch", "seed=0", "optimizer.lr=0.5"]
+    assert main(plain) == 0  # before anything was tuned
+    assert main([*WORDS, "study.tune={optimizer.lr:[0.0001,0.001]}"]) == 0
+    first = tuning_in(folder)
+    assert main([*WORDS, "study.tune={optimizer.lr:[0.0001,0.001,0.02,0.1,1]}"]) == 0
+    second = tuning_in(folder)
+    assert picks() == BEST
+    assert set(second.superseded) == {arm.arm_id for arm in first.arms}
+    assert len(find_runs([folder])) == 2 + 4 + 4
+    capsys.readouterr()
+    assert main(["compare", str(folder), "--format", "json"]) == 0
+    captured = capsys.readouterr()
+    assert "left out: 6 runs" in captured.err
+    arms = json.loads(captured.out)["arms"]
+    assert [(arm["label"], arm["n"]) for arm in arms] == [("norm=batch", 2), ("norm=none", 2)]
+    # Other keys tuned later do not bring them back.
+    assert main([*WORDS, "study.tune={train.batch_size:[20,10]}"]) == 0
+    _, runs = find_tuning(find_runs([folder]))
+    assert {run.config["train.batch_size"] for run in runs if run.config[LR] == 0.05} == {20}
+    assert {run.config[LR] for run in runs} == {0.05, 0.5}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["study.tune={optimizer.rate:[1,2]}"], r"optimizer.rate is no key.*same group: optimizer.name, optimizer.lr"),
+        (["study.tune={optimizer:[adam,sgd]}"], "optimizer is no key of the configuration"),
+        (["study.tune={optimiser.lr:[1,2]}"], r"did you mean 'optimizer.lr'.*data.\*, model.\*"),
+        (["study.tune={seed:[1,2]}"], "seed cannot be tuned"),
+        (["study.tune={name:[a,b]}"], "name cannot be tuned"),
+        (["study.tune={data.root:[a,b]}"], r"data.root cannot be tuned.*allowed: .*; in the same group: data.name"),
+        (["study.tune={study.metric:[a,b]}"], "study.metric cannot be tuned"),
+        (["study.tune={optimizer.lr:[]}"], r"optimizer.lr=\[\]; allowed: a list of two or more"),
+        (["study.tune={optimizer.lr:[0.1]}"], r"optimizer.lr=\[0.1\]; allowed: a list of two or more"),
+        (["study.tune={optimizer.lr:[1,1.0]}"], "all different"),
+        (["study.tune={optimizer.lr:0.1}"], "optimizer.lr=0.1; allowed: a list"),
+        (["study.tune=[1,2]"], "allowed: keys with lists of values"),
+        (["study.tune={optimizer.lr:[0.1,fast]}"], "study.tune: optimizer.lr=fast: .*'fast'"),
+        (["study.tune={model.depth:[2,2.5]}"], "study.tune: model.depth=2.5: .*2.5"),
+        (["study.tune={model.norm:[none,batch]}", "study.claims=[]"], "model.norm is swept as well"),
+        (["study.tune={model.norm:[none,batch]}", "model.norm=none"], "model.norm is named by a claim"),
+        (["++study.reference={optimizer.lr:0.1}"], "optimizer.lr is named by a claim or the reference"),
+        (
+            ["train=default,smoke", "study.tune={train.steps:[1,2],train.eval_every:[1,2],train.eval_limit:[1,2]}"],
+            "arms of .*train=default.* and .*train=smoke.* differ in nothing but train.steps and train.eval_every",
+        ),
+        (["study.tune_seeds=0"], "study.tune_seeds=0 is out of range; allowed: 1 or more"),
+        (["seed=0,1000000"], "seed=1000000 is out of range; allowed: 0 to 999999"),
+        (["study.metric='best('"], "cannot be read"),
+    ],
+)
+def test_what_cannot_be_tuned_is_told_before_the_first_run(
+    words: list[str], message: str, fake: Fake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = {word.partition("=")[0] for word in words}
+    kept = [word for word in SWEEP[1:] if word.partition("=")[0] not in given]
+    assert main(["train", *kept, *words]) == 2
+    assert re.search(message, " ".join(capsys.readouterr().err.split()))
+    assert fake.trained == []
+
+
+def test_a_value_out_of_range_is_told_before_the_first_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["study.tune={optimizer.lr:[0.1,-1]}", f"out={tmp_path}", "train.device=cpu"]
+    assert main(["train", *words]) == 2
+    assert "optimizer.lr=-1.0" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("metrics.jsonl"))
+
+
+def test_values_tuned_replace_those_of_the_experiment_and_of_the_arm(fake: Fake) -> None:
+    grids = ["study.tune={optimizer.momentum:[0,0.5]}", "study.tune={optimizer.lr:[0.0001,0.1]}"]
+    assert main(["train", "optimizer.lr=5", *grids]) == 0
+    tuning = tuning_in(Path("outputs/scratch"))
+    (run,) = find_runs([Path("outputs")])
+    assert (tuning.keys, tuning.arms[0].picked) == ([LR], {LR: 0.1})
+    assert run.config[LR] == 0.1
+    assert run.arm_id == tuning.arms[0].arm_id
+    # What is recorded is this one run, and tunes nothing.
+    job = one_job("train", run.result["overrides"])
+    assert arm_hash(job.config) == run.arm_id
+    assert job.config.study.tune is None
+    # Without a tuning nothing is tuned.
+    assert main(["train", *grids, "study.tune=null", "seed=0,1"]) == 0
+    assert len(fake.trained) == 2 + 1 + 2
+
+
+def test_a_whole_grid_on_several_seeds(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    grid = "study.tune={optimizer.lr:[0.01,0.1],train.batch_size:[10,20,50]}"
+    assert main(["train", grid, "study.tune_seeds=2", "study.metric=test/accuracy", "seed=0"]) == 0
+    text = capsys.readouterr().out
+    assert "1 arm x 6 values x 2 seeds = 12 trials, then 1 run to compare" in text
+    assert "by validation, as study.metric=test/accuracy" in text
+    tuning = tuning_in(Path("outputs/scratch"))
+    assert (tuning.metric, tuning.seeds) == ("val/accuracy", [FIRST_SEED, FIRST_SEED + 1])
+    assert [len(point.scores) for point in tuning.arms[0].tried] == [2] * 6
+    assert len({tuple(point.values.items()) for point in tuning.arms[0].tried}) == 6
+    assert tuning.arms[0].picked == {LR: 0.1, "train.batch_size": 10}  # of equals the first
+
+
+def test_an_arm_that_no_value_suits_is_left_out(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    fake.fails = "_tune/none"
+    assert main(SWEEP) == 1
+    captured = capsys.readouterr()
+    assert "model.norm=none: none of 3 trials ended well (3 failed); left out" in captured.out
+    assert re.search(r"tuning did not end well:\n  _tune/.*seed=1000000: RuntimeError: out of memory", captured.err)
+    assert captured.err.endswith("model.norm=none: left out, as none of its trials ended well\n")
+    assert {run.config["model.norm"] for run in find_runs([Path("outputs")])} == {"batch"}
+    shutil.rmtree("outputs")
+    assert main([*WORDS, "study.tune={optimizer.lr:[1e30,1e31]}"]) == 1
+    assert "none of 2 trials ended well (2 diverged); left out" in capsys.readouterr().out
+    assert not list(Path("outputs/scratch").glob("norm=*"))
+
+
+def tuning_in(folder: Path) -> Tuning:
+    found = read_tuning(folder)
+    assert found
+    return found
+
+
+def picks() -> dict[str, float]:
+    """The rate of each norm in the outputs here."""
+    return {arm.arm["model.norm"]: arm.picked[LR] for arm in tuning_in(Path("outputs/scratch")).arms}
+
+
+def tried(lr: float, *scores: float | None, statuses: tuple[str, ...] = ()) -> Tried:
+    return Tried({LR: lr}, list(scores), list(statuses or ("finished",) * len(scores)))
+
+
+def tuned(arm: dict[str, Any], picked: float | None, *points: Tried, arm_id: str = "11111111") -> TunedArm:
+    found = {} if picked is None else {LR: picked}
+    return TunedArm(arm, arm_hash(arm), arm_id if found else "", found, list(points))
+
+
+def both(*arms: TunedArm, metric: str = "val/accuracy") -> Tuning:
+    return Tuning([LR], metric, [FIRST_SEED], list(arms), [])
+
+
+def test_the_best_mean_is_picked_and_what_diverged_counts_at_its_worst() -> None:
+    good, bad, lucky = (
+        tried(0.1, 0.8, 0.8),
+        tried(0.2, 0.7, 0.7),
+        tried(1, 0.99, 0.0, statuses=("finished", "diverged")),
+    )
+    assert min([bad, lucky, good], key=lambda point: rank(point, "val/accuracy")) is good
+    low, high, never = tried(0.1, 0.2, 0.4), tried(0.2, 0.5, 0.5), tried(1, 0.01, None)
+    assert min([high, never, low], key=lambda point: rank(point, "val/loss")) is low
+    twice = tried(2, None, None)
+    assert sorted([twice, never, high], key=lambda point: rank(point, "val/loss")) == [high, never, twice]
+    assert min([good, tried(0.5, 0.8, 0.8)], key=lambda point: rank(point, "val/accuracy")) is good
+
+
+@pytest.mark.parametrize(
+    ("metric", "found"),
+    [
+        ("auto", "auto"),
+        ("val/loss", "val/loss"),
+        ("test/accuracy", "val/accuracy"),
+        ("best(val/accuracy)", "best(val/accuracy)"),
+        ("steps_to(val/accuracy >= 0.8)", "steps_to(val/accuracy >= 0.8)"),
+        ("train/loss", "auto"),
+        ("gap(accuracy)", "auto"),
+        ("images_per_second", "auto"),
+    ],
+)
+def test_values_are_picked_by_validation(metric: str, found: str) -> None:
+    assert validation_metric(metric) == found
+
+
+def test_a_best_value_at_the_edge_is_warned_of() -> None:
+    arm = {"model.norm": "batch"}
+    assert warnings(both(tuned(arm, 0.1, tried(0.01, 0.5), tried(0.1, 0.9)))) == [
+        "warning: model.norm=batch is best at optimizer.lr=0.1, the largest tried: try larger ones"
+    ]
+    assert warnings(both(tuned(arm, 0.01, tried(0.01, 0.9), tried(0.1, 0.5)))) == [
+        "warning: model.norm=batch is best at optimizer.lr=0.01, the smallest tried: try smaller ones"
+    ]
+    inside = tuned(arm, 0.1, tried(0.01, 0.5), tried(0.1, 0.9), tried(1, 0.4))
+    assert warnings(both(inside)) == []
+    assert warnings(both(tuned(arm, 0.0, tried(0.0, 0.9), tried(0.1, 0.5)))) == []  # nothing lies below 0
+    assert warnings(both(tuned(arm, 0.1, tried(0.1, 0.5), tried(0.2, 0.5)))) == []  # nothing is best
+    (line,) = warnings(both(inside, tuned({"model.norm": "none"}, 0.1, *inside.tried, tried(2, 0.1))))
+    assert "unequal budgets" in line
+    assert "model.norm=batch 3 trials x 1 seed; model.norm=none 4 trials" in budget_text(
+        both(inside, tuned({"model.norm": "none"}, 0.1, *inside.tried, tried(2, 0.1)))
+    )
+
+
+def test_an_earlier_part_of_the_sweep_keeps_its_tuning(tmp_path: Path) -> None:
+    none = tuned({"model.norm": "none"}, 0.1, tried(0.1, 0.5), tried(0.2, 0.4), arm_id="aaaaaaaa")
+    batch = tuned({"model.norm": "batch"}, 0.1, tried(0.1, 0.5), tried(0.2, 0.4), arm_id="bbbbbbbb")
+    other = tuned({"model.norm": "batch"}, 0.2, tried(0.1, 0.5), tried(0.2, 0.9), arm_id="cccccccc")
+    write_tuning(tmp_path, both(none))
+    assert write_tuning(tmp_path, both(batch)).arms == [batch, none]
+    found = write_tuning(tmp_path, both(other))
+    assert (found.arms, found.superseded) == ([other, none], ["bbbbbbbb"])
+    assert read_tuning(tmp_path) == found
+    assert write_tuning(tmp_path, both(batch)).superseded == ["cccccccc"]
+    assert write_tuning(tmp_path, both(other, metric="val/loss")).arms == [other]
+    (tmp_path / "tune.json").write_text("{")
+    assert read_tuning(tmp_path) is None
+
+
+def test_an_arm_is_the_same_whatever_is_tuned() -> None:
+    config = RunConfig()
+    config.model.depth, config.optimizer.lr = 5, 0.5
+    plain = RunConfig()
+    plain.model.depth = 5
+    stored = json.loads(json.dumps(flatten(config)))
+    assert base_id(stored, [LR]) == base_id(flatten(plain), [LR]) == arm_hash(plain)
+    assert base_id(stored, []) == arm_hash(config) != arm_hash(plain)
+
+
+def test_values_are_held_as_their_fields_hold_them() -> None:
+    grid = {LR: [1, 0.1], "model.widths": [[8, 16], [32]], "train.steps": [None, 5], "nothing": [1], "seed": 3}
+    found = typed_grid(grid)
+    assert found == grid
+    assert [type(value) for value in found[LR]] == [float, float]
+    with pytest.raises(UserError, match=r"study.tune: train.steps=0.5: "):
+        typed_grid({"train.steps": [0.5]})
+
+
+@pytest.mark.parametrize(
+    ("values", "places", "log"),
+    [
+        ([0.01, 0.03, 0.1], [0.01, 0.03, 0.1], True),
+        ([0.01, 0.1], [0.01, 0.1], True),
+        ([0.1, 0.2], [0.1, 0.2], False),
+        ([0.1, 0.2, 0.3], [0.1, 0.2, 0.3], False),
+        ([0.0, 0.5, 0.9], [0.0, 0.5, 0.9], False),
+        ([0, 1e-4, 1e-3, 1e-2], [0, 1, 2, 3], False),
+        (["relu", "tanh"], [0, 1], False),
+    ],
+)
+def test_an_axis_is_logarithmic_where_values_are_powers(values: list[Any], places: list[float], log: bool) -> None:
+    found, found_log = value_places(values)
+    assert (list(found.values()), found_log) == (places, log)
+
+
+def test_arms_at_their_own_values_are_paired_and_cut_into_no_settings(tmp_path: Path) -> None:
+    runs, arms = [], []
+    for norm, lr, score in (("none", 0.1, 0.5), ("batch", 1.0, 0.8)):
+        own = [
+            write_run(tmp_path, {"model.norm": norm}, seed, {"val/accuracy": score + seed * lr / 100}, config={LR: lr})
+            for seed in range(3)
+        ]
+        runs += own
+        points = [tried(0.1, 0.6), tried(1.0, 0.7), tried(10, 0.0, statuses=("diverged",))]
+        arms.append(tuned({"model.norm": norm}, lr, *points, arm_id=own[0].arm_id))
+    claim = {"say": "b", "higher": {"model.norm": "batch"}, "than": {"model.norm": "none"}, "by": 0.1}
+    tuning = both(*arms, tuned({"model.norm": "layer"}, None, tried(0.1, 0.0, statuses=("diverged",))))
+    comparison = compare(runs, {"claims": [claim]}, tuning=compared(tuning, runs))
+    (verdict,) = comparison.verdicts
+    assert (verdict.n, verdict.setting, verdict.verdict) == (3, {}, "supported")
+    assert [arm.label for arm in comparison.arms] == ["norm=none", "norm=batch"]
+    assert [arm.difference and arm.difference.n for arm in comparison.arms] == [None, 3]
+    assert columns(comparison)["tuned lr"] == ["0.1", "1"]
+    assert csv_text(comparison).splitlines()[1].startswith("val/accuracy,none,0.1,3,")
+    assert "model.norm=layer: none of 1 trial ended well (1 diverged)" in picked_text(tuning, tuning.arms[-1])
+    assert max(map(len, render(comparison).splitlines())) <= 120
+    # Without the tuning the same runs are two settings, which no claim compares.
+    assert compare(runs, {"claims": [claim]}).verdicts[0].n == 0
+    page = write_report(comparison, tmp_path / "report").read_text()
+    assert "optimizer.lr=0.1 (val/accuracy 0.6000; 1: 0.7000, 10: diverged)" in " ".join(page.split())
+    assert compared(tuning, runs[:0]) is None
+
+
+def test_a_run_at_other_values_is_left_out_even_without_a_record(tmp_path: Path) -> None:
+    picked, plain = (
+        write_run(tmp_path, {"model.norm": "none"}, 0, {"val/accuracy": 0.5}, config={LR: lr}) for lr in (0.1, 0.001)
+    )
+    other = write_run(tmp_path, {"model.norm": "batch"}, 0, {"val/accuracy": 0.5})
+    base = base_id(picked.config, [LR])
+    write_tuning(tmp_path, both(TunedArm(picked.arm, base, picked.arm_id, {LR: 0.1}, [tried(0.1, 1), tried(1, 0)])))
+    tuning, runs = find_tuning([plain, picked, other])
+    assert tuning
+    assert runs == [picked, other]
+
+
+def test_experiments_tuned_otherwise_are_not_taken_for_one(tmp_path: Path) -> None:
+    one, two = (write_run(tmp_path / name, {"model.norm": name}, 0, {"val/accuracy": 0.5}) for name in "ab")
+    assert find_tuning([one, two]) == (None, [one, two])
+    for run in (one, two):
+        assert find_tuning([one, two])[0] is None  # as long as one of them was not tuned
+        arm = tuned(run.arm, 0.1, tried(0.1, 0.5), tried(1, 0.4), arm_id=run.arm_id)
+        write_tuning(run.path.parent.parent, both(arm))
+    joined, runs = find_tuning([one, two])
+    assert joined
+    assert [arm.arm_id for arm in joined.arms] == [one.arm_id, two.arm_id]
+    assert runs == [one, two]
+    write_tuning(two.path.parent.parent, both(metric="val/loss"))
+    assert find_tuning([one, two])[0] is None
