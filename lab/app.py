@@ -148,7 +148,7 @@ def plan(
     Raises:
         UserError, HydraException, OmegaConfBaseException: an override is wrong.
     """
-    typed, asked = take_seeds(typed)
+    typed, asked = take_seeds([take_null_by_name(text) for text in typed])
     # Hydra merges mappings, where it lets new keys in at all; this one is replaced.
     typed = [one for text in typed for one in (["study.tune=null"] * text.startswith("study.tune=") + [text])]
     overrides = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(typed)
@@ -181,6 +181,11 @@ def plan(
             folder = run_folder(one, arm, known.setdefault(root, arm_folders(root)))
             jobs[folder] = Job(one, folder, arm, [*fixed, *choice, seed], command)
     return [list(jobs.values())]
+
+
+def take_null_by_name(text: str) -> str:
+    """The override `text`, `experiment=null` in quotes: to Hydra a bare null is no choice, here it is a name."""
+    return "experiment='null'" if text == "experiment=null" else text
 
 
 def take_seeds(typed: list[str]) -> tuple[list[str], str]:
@@ -344,7 +349,7 @@ def _seed(text: str) -> int:
 
 def _hydra_shows(argv: list[str]) -> int:
     """Hands the command to Hydra, for the flags that show something and train nothing."""
-    sys.argv = ["lab train", *argv]
+    sys.argv = ["lab train", *map(take_null_by_name, argv)]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # its exceptions come to us, which turn them into one message
     hydra_main(config_path=str(config_dir()), config_name="config", version_base="1.3")(lambda config: None)()
     return 0

@@ -138,6 +138,10 @@ class ModelConfig:
     """Whose variance `he_normal` and `he_uniform` keep: `in` the activations', by the inputs of a unit; `out` the
     gradients', by the units that an input reaches."""
 
+    draw: int = 0
+    """Which of the seed's draws of initial weights, at least 0. Runs that differ in it alone have split, order and
+    dropout in common and differ by chance alone."""
+
 
 @dataclass
 class StartConfig:

@@ -228,7 +228,9 @@ def assemble(config: RunConfig) -> Parts:
     order = Order(data.train, train.batch_size, config.seed, data.augment)
     check_share(train.batch_size, ranks.size)
     steps, log_every = durations(config, order.steps_per_epoch)
-    net, seed = config.model, derive_seed(config.seed, "init")
+    net = config.model
+    check_range("model.draw", net.draw, net.draw >= 0, "0 or more")
+    seed = derive_seed(config.seed, "init", *[net.draw] * (net.draw > 0))  # 0 is the stream there was before others
     with torch.random.fork_rng(devices=[]):  # layers draw weights when they are made; `initialise` has the last word
         torch.manual_seed(seed)  # a user's own layers may keep what they drew
         model = build(net, data.shape, data.num_outputs)

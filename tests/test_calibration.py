@@ -1,6 +1,7 @@
 """The calibration of `benchmarks/calibration.py`, small: enough to see a statistic that does not keep its level."""
 
 import importlib.util
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -16,6 +17,7 @@ def calibration() -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules["calibration"] = module  # where its dataclass looks for itself
     spec.loader.exec_module(module)
     return module
 
@@ -38,3 +40,16 @@ def test_looks_do_not_add_up(calibration: ModuleType) -> None:
     corrected, naive = calibration.false_after_looks(calibration.SCORES["normal"], 3000, np.random.default_rng(0))
     assert corrected < 0.06
     assert naive > 0.1
+
+
+@pytest.mark.parametrize("n", [3, 5, 10, 20])
+def test_further_seeds_are_right_in_the_median_of_normal_scores(calibration: ModuleType, n: int) -> None:
+    found = calibration.predict(calibration.SCORES["normal"], n, 30, 20_000, np.random.default_rng(0))
+    assert found.said == pytest.approx(found.needed, rel=1 / 3)
+    assert 0.1 < found.silent < 0.5
+
+
+@pytest.mark.parametrize("name", ["exponential (skewness 2)", "heavy-tailed (t, 3 df)"])
+def test_further_seeds_are_right_in_the_median_of_ten_seeds(calibration: ModuleType, name: str) -> None:
+    found = calibration.predict(calibration.SCORES[name], 10, 30, 20_000, np.random.default_rng(0))
+    assert found.said == pytest.approx(found.needed, rel=1 / 3)

@@ -42,9 +42,10 @@ def test_an_experiment_has_five_seeds_claims_about_its_own_arms_and_nets_that_bu
     with initialize_config_dir(str(config_dir()), version_base="1.3"):
         (jobs,) = plan([f"experiment={name}", f"data={data}"], "lab train")
     assert jobs[0].config.name == name
-    assert len({job.config.seed for job in jobs}) >= 5
+    seeds = {job.config.seed for job in jobs}
+    assert len(seeds) >= 5
     arms = {job.folder.parent: job.config for job in jobs}
-    assert len(arms) == len(jobs) / 5
+    assert len(arms) * len(seeds) == len(jobs)
     check_claims(vars(jobs[0].config.study), [flatten(config) for config in arms.values()])
     for config in arms.values():
         assemble(config)

@@ -169,6 +169,34 @@ def test_seeds_needed_where_there_is_no_ground_for_a_number():
     assert seeds_needed([1.0, 1.0], [0.0]) == 3
 
 
+def test_an_effect_that_chance_exceeds_half_of_the_time_gives_no_number():
+    # The median of |t| with 4 degrees of freedom, among those up to the edge of one-sided 0.05, is 0.66.
+    edge, middle = (float(stats.t.isf(tail, 4)) for tail in (0.05, 0.5 - 0.45 / 2))
+    assert stats.t.cdf(edge, 4) - 0.5 == pytest.approx(2 * (stats.t.cdf(middle, 4) - 0.5))
+    noise = np.array([-1.0, -0.5, 0.0, 0.5, 1.0])
+    for factor, known in ((0.95, False), (1.3, True)):
+        values = noise + factor * middle * stats.sem(noise)
+        assert (seeds_needed(values.tolist(), [0.0]) is not None) == known
+        assert (seeds_needed((-values).tolist(), [0.0]) is not None) == known
+
+
+def test_a_later_look_with_a_smaller_level_needs_more_seeds():
+    values = [0.3, 0.1, -0.1, 0.4, 0.0]
+    asked: list[int] = []
+
+    def later(further: int) -> float:
+        asked.append(further)
+        return 0.01
+
+    now, then = seeds_needed(values, [0.0]), seeds_needed(values, [0.0], 0.05, later)
+    assert now is not None
+    assert then is not None
+    assert then > now
+    assert {1000, then} <= set(asked)
+    # The effect is estimated at the level of this look, the power found at that of the next.
+    assert then != seeds_needed(values, [0.0], 0.01)
+
+
 def test_seeds_needed_by_signs():
     # Five of five on one side give p = 1/32, the first below 0.05.
     assert seeds_needed([INF, INF, INF], [0.0]) == 2

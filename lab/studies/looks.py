@@ -35,7 +35,7 @@ def level(looks: Sequence[int]) -> float:
     return levels(tuple(looks))[-1] if looks else ALPHA
 
 
-@lru_cache
+@lru_cache(maxsize=4096)
 def levels(looks: tuple[int, ...]) -> tuple[float, ...]:
     """The level of each look.
 
@@ -60,6 +60,8 @@ def levels(looks: tuple[int, ...]) -> tuple[float, ...]:
 
         critical: Any = -special.ndtri(FIRST) if number == 1 else optimize.brentq(overspent, 0.0, 10.0)
         found.append(FIRST if number == 1 else float(special.ndtr(-critical)))
+        if number == len(looks):
+            break  # the density is for the next look, and is what takes the time
         bound = float(critical) * root
         fine = np.linspace(-8 * root, bound, 1201)
         density = np.exp(-(((fine[:, None] - grid) / step) ** 2) / 2) @ weight / (step * math.sqrt(2 * math.pi))

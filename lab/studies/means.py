@@ -29,17 +29,19 @@ def mean_series(runs: Sequence[Run], tags: Iterable[str]) -> dict[str, list[tupl
     """
     import numpy as np
 
+    if not runs:
+        return {}
     series = {}
+    # How often each seed is drawn in each resample: one product then gives the means at all steps.
+    draws = np.random.default_rng(0).multinomial(len(runs), [1 / len(runs)] * len(runs), NUM_RESAMPLES)
     for tag in tags:
         logged = [{row["step"]: row[tag] for row in run.history if is_finite(row.get(tag))} for run in runs]
-        steps = sorted(set(logged[0]).intersection(*logged[1:])) if logged else []
+        steps = sorted(set(logged[0]).intersection(*logged[1:]))
         if not steps:
             continue
         values = np.array([[run[step] for step in steps] for run in logged], dtype=float)  # (seeds, steps)
         lows = highs = np.full(len(steps), math.nan)
         if len(runs) > 1:
-            # How often each seed is drawn in each resample: one product then gives the means at all steps.
-            draws = np.random.default_rng(0).multinomial(len(runs), [1 / len(runs)] * len(runs), NUM_RESAMPLES)
             means = draws @ values / len(runs)  # (resamples, steps)
             lows, highs = np.quantile(means, [ALPHA / 2, 1 - ALPHA / 2], axis=0)
         columns = (values.mean(axis=0), lows, highs)

@@ -109,7 +109,7 @@ def missing(num_pairs: int, seeds_needed: int | None) -> str:
     if num_pairs < 2:
         return "A verdict needs at least 2 seeds."
     if seeds_needed is None:
-        return f"If the runs go on like this, {MOST_SEEDS:,} further seeds would not decide it."
+        return f"As far as can be told from these runs, {MOST_SEEDS:,} further seeds would not decide it."
     return f"About {count(seeds_needed, 'further seed')} would decide it."
 
 

@@ -116,27 +116,36 @@ def p_values(claim: Claim, steps: Sequence[Sequence[float]], above: Test = p_abo
     return max(above(values, margin) for values in steps), p_refute
 
 
-def seeds_to_decide(trial: Trial, alpha: float) -> int | None:
+def seeds_to_decide(trial: Trial, alpha: float, later: Callable[[int], float]) -> int | None:
     """Further seeds that would decide a claim, whichever way the effect points; None for too many to tell.
 
     Of a chain, as many as its slowest step needs, or as the first to break it would.
+
+    Args:
+        trial: an undecided claim.
+        alpha: the level that it was held to.
+        later: the level after so many further seeds.
     """
     claim, found = trial.claim, trial.differences
     if trial.weakest.effect is None:
         return None
     effect = trial.weakest.effect.value
+
+    def seeds_of(pairs: int) -> int:
+        return math.ceil(pairs * trial.num_seeds / len(found))
+
+    def needed(values: Sequence[float], margins: Sequence[float], share: float = 1.0) -> int | None:
+        return seeds_needed(values, margins, alpha * share, lambda pairs: later(seeds_of(pairs)) * share)
+
     if claim.kind == "ordered":
         broken = effect < claim.margin
-        decisive = [trial.weakest] if broken else trial.steps
-        each = [
-            seeds_needed(step.differences, [claim.margin], alpha / len(trial.steps) if broken else alpha)
-            for step in decisive
-        ]
+        decisive, share = ([trial.weakest], 1 / len(trial.steps)) if broken else (trial.steps, 1.0)
+        each = [needed(step.differences, [claim.margin], share) for step in decisive]
         pairs_needed = None if None in each else max(number for number in each if number is not None)
     elif claim.kind != "same":
-        pairs_needed = seeds_needed(found, [-claim.margin if claim.kind == "lower" else claim.margin], alpha)
+        pairs_needed = needed(found, [-claim.margin if claim.kind == "lower" else claim.margin])
     elif abs(effect) < claim.margin:
-        pairs_needed = seeds_needed(found, [-claim.margin, claim.margin], alpha)
+        pairs_needed = needed(found, [-claim.margin, claim.margin])
     else:
-        pairs_needed = seeds_needed(found, [claim.margin if effect > 0 else -claim.margin], alpha / 2)
-    return pairs_needed and math.ceil(pairs_needed * trial.num_seeds / len(found))
+        pairs_needed = needed(found, [claim.margin if effect > 0 else -claim.margin], 0.5)
+    return pairs_needed and seeds_of(pairs_needed)

@@ -52,8 +52,8 @@ class Verdict:
     """Number of pairs."""
 
     seeds_needed: int | None
-    """Further seeds that would decide it with power 0.8; 0 where it is decided, None where 1,000 would not, or where
-    two pairs are not there to tell."""
+    """Further seeds that would decide it with power 0.8 at the next look, at which p has to be smaller; 0 where it is
+    decided, None where 1,000 would not, or where what is there gives no ground for a number."""
 
     level: float
     """What `p` had to be below at this look."""
@@ -151,7 +151,11 @@ def conclude(
     """
     claim, effect, threshold = trial.claim, trial.weakest.effect, level(looks)
     word = "supported" if p_support < threshold else "refuted" if p_refute < threshold else "undecided"
-    needed = seeds_to_decide(trial, threshold / num_claims) if word == "undecided" else 0
+
+    def later(further: int) -> float:
+        return level([*looks, looks[-1] + further]) / num_claims
+
+    needed = seeds_to_decide(trial, threshold / num_claims, later) if word == "undecided" else 0
     exact = p_values(claim, [step.differences for step in trial.steps], p_above_exact)
     flips = find_flips(*trial.weakest.cells) if len(trial.weakest.cells) == 2 and "accuracy" in trial.metric else None
     p = p_refute if word == "refuted" else p_support
