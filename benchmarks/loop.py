@@ -2,8 +2,8 @@
 
     python benchmarks/loop.py [--nets two_conv plain30 resnet20] [--root data] [--rounds 5] [--set train.precision=bf16]
 
-The loops train in one process, in turn, round after round; what counts is the ratio of medians, since a shared machine
-is as fast as its neighbours let it be. `--set` changes the lab's run alone.
+The loops train in turn, round after round, each in a process of its own, which waits meanwhile; what counts is the
+ratio of medians, since a shared machine is as fast as its neighbours let it be. `--set` changes the lab's run alone.
 
 - lab: `fit` with its reports: one a round, after validation on a ninth of the round's pictures, written to its files;
 - bare: a hand-written step over scaled tensors in memory, no report, no validation, in the memory format that the lab
@@ -20,11 +20,14 @@ import argparse
 import importlib.util
 import itertools
 import logging
+import multiprocessing
 import statistics
 import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +38,7 @@ from torch import Tensor, nn
 
 from lab.config import RunConfig
 from lab.data.batches import Dataset, load
+from lab.machine import keep_memory
 from lab.records.writer import MetricsWriter
 from lab.run import assemble, resolve_device
 from lab.training.fit import fit, synchronise
@@ -114,20 +118,43 @@ def eval_literal(text: str) -> Any:
 
 def measure(plain: RunConfig, own: RunConfig, steps: int, rounds: int) -> dict[str, list[float]]:
     """Images per second of every loop and round; the first round warms up and is not counted."""
-    loops = {"lab": lab_loop(own), "bare": bare_loop(plain), "tutorial": tutorial_loop(plain)}
+    made = {"lab": (lab_loop, own), "bare": (bare_loop, plain), "tutorial": (tutorial_loop, plain)}
     if importlib.util.find_spec("lightning"):
-        loops["lightning"] = lightning_loop(plain)
-    speeds: dict[str, list[float]] = {name: [] for name in loops}
-    for one_round in range(rounds + 1):
-        for name, loop in loops.items():
-            seconds = loop(steps)
-            if one_round:
-                speeds[name].append(steps * plain.train.batch_size / seconds)
+        made["lightning"] = (lightning_loop, plain)
+    spawn, threads = multiprocessing.get_context("spawn"), torch.get_num_threads()
+    with ExitStack() as stack:
+        processes = {
+            name: stack.enter_context(ProcessPoolExecutor(1, spawn, make_loop, (make, config, threads)))
+            for name, (make, config) in made.items()
+        }
+        speeds: dict[str, list[float]] = {name: [] for name in processes}
+        for one_round in range(rounds + 1):
+            for name, process in processes.items():
+                seconds = process.submit(train, steps).result()
+                if one_round:
+                    speeds[name].append(steps * plain.train.batch_size / seconds)
     return speeds
+
+
+def make_loop(make: Callable[[RunConfig], Loop], config: RunConfig, threads: int) -> None:
+    """Prepares a loop in its process."""
+    global _loop
+    torch.set_num_threads(threads)
+    _loop = make(config)
+
+
+def train(steps: int) -> float:
+    """Seconds of some steps of this process's loop."""
+    assert _loop is not None
+    return _loop(steps)
+
+
+_loop: Loop | None = None
 
 
 def lab_loop(config: RunConfig) -> Loop:
     """The lab's own loop with its reports, its validation and its files."""
+    keep_memory()  # as a run does
     member = assemble(config).member
     writer = MetricsWriter(Path(tempfile.mkdtemp()), 0, {}, "benchmark")
     member.report = writer.write

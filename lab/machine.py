@@ -1,5 +1,6 @@
 """What the machine gives and asks: CPU cores, and the signals to stop. Knows nothing of the lab, and needs no torch."""
 
+import ctypes
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -27,6 +28,22 @@ def is_first_process() -> bool:
     """Whether this process is the one that writes and prints."""
     return num_processes() == 1 or os.environ["RANK"] == "0"
 
+
+def keep_memory() -> None:
+    """Has the C library keep what is freed for this process, where it is glibc (`man 3 mallopt`).
+
+    By itself it returns the end of its heap whenever that is free, and the kernel clears every page again at the next
+    step: up to a third of its time on a CPU (`benchmarks/loop.py`). Blocks above 8 MiB are mapped one by one, as ever:
+    in the heap they would leave holes, and take half as much memory again (`benchmarks/memory.py`).
+    """
+    library = ctypes.CDLL(None) if os.name == "posix" else None
+    if library is not None and hasattr(library, "gnu_get_libc_version"):
+        library.mallopt(_M_TRIM_THRESHOLD, 128 * 2**20)
+        library.mallopt(_M_MMAP_THRESHOLD, 8 * 2**20)
+
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+"""Of malloc.h."""
 
 _TORCHRUN = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 """What `torchrun` tells each process, all of it: a cluster may set some for other ends."""

@@ -18,7 +18,7 @@ from torch import nn
 
 from lab.config import RunConfig, UserError, check_range, derive_seed
 from lab.data.batches import Dataset, Order, Split, load
-from lab.machine import local_rank, num_cores, on_first_stop_signal
+from lab.machine import keep_memory, local_rank, num_cores, on_first_stop_signal
 from lab.nets.init import initialise
 from lab.nets.recipe import build, obeys_init
 from lab.progress import Progress, Silent
@@ -168,6 +168,7 @@ def _train(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[],
     try:
         if watch:
             watch.start()
+        keep_memory()  # not before: what loading the data has freed may go back
         fit([member], config.train.checkpoint_every, tick)
         if member.status == "diverged" and alone:
             found["diverged_at"] = _diverged_at(config, checkpoint, member.step, should_stop)
