@@ -169,7 +169,7 @@ def plan(
     composer = Composer(config_name, fixed, extra or [])
     jobs: dict[Path, Job] = {}  # by folder: a value given twice is one run
     known: dict[Path, dict[str, Path]] = {}
-    for choice in itertools.product(*axes.values()):
+    for place, choice in enumerate(itertools.product(*axes.values())):
         config = composer(list(choice))
         typed_values = {key.lstrip("+"): value for key, _, value in (text.partition("=") for text in [*fixed, *choice])}
         flat = flatten(config)
@@ -179,7 +179,7 @@ def plan(
             one = copy.copy(config)
             one.seed = _seed(seed)
             folder = run_folder(one, arm, known.setdefault(root, arm_folders(root)))
-            jobs[folder] = Job(one, folder, arm, [*fixed, *choice, seed], command)
+            jobs[folder] = Job(one, folder, arm, [*fixed, *choice, seed], command, place)
     return [list(jobs.values())]
 
 

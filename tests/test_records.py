@@ -334,7 +334,17 @@ def test_the_newest_study_counts(tmp_path: Path) -> None:
         write_json(folder / "result.json", about)
     runs = find_runs([tmp_path])
     assert read_study(runs) == {"claims": ["second"]}
-    assert read_study([run for run in runs if run.path.name == "none"]) == {}
+    assert read_study([run for run in runs if run.path.name == "none"]) == {"claims": []}
+
+
+def test_runs_come_in_the_order_in_which_their_arms_were_typed(tmp_path: Path) -> None:
+    for name, place in (("a", 1), ("b", 0)):
+        for seed in (10, 9):
+            folder = tmp_path / f"act={name}-{place:08x}" / f"seed={seed}"
+            folder.mkdir(parents=True)
+            about = {"config": {}, "arm_id": name * 8, "arm": {}, "seed": seed, "status": "finished", "place": place}
+            write_json(folder / "result.json", about)
+    assert [(run.arm_id[0], run.seed) for run in find_runs([tmp_path])] == [("b", 9), ("b", 10), ("a", 9), ("a", 10)]
 
 
 # Places

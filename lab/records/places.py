@@ -25,6 +25,8 @@ class Job:
     """The keys that were swept, or typed, with their values."""
     overrides: list[str]
     command: str
+    place: int = 0
+    """The arm's place in its sweep, from 0: comparisons keep the order in which the arms were typed."""
 
     def is_over(self) -> bool:
         """Whether the run has ended, and is not to be started over."""
@@ -46,6 +48,7 @@ class Job:
             "seed": self.config.seed,
             "overrides": self.overrides,
             "command": self.command,
+            "place": self.place,
             "config": flatten(self.config),
         }
 

@@ -136,7 +136,8 @@ def read_run(path: Path) -> Run | None:
 
 
 def find_runs(folders: Iterable[Path]) -> list[Run]:
-    """All runs with a result under `folders`, by path, numbers in it in their own order (depth=3 before depth=22).
+    """All runs with a result under `folders`: by experiment, its arms as they were typed, then by path (seed=3 before
+    seed=22).
 
     Trials of a tuning are left out, unless a folder is theirs.
 
@@ -149,11 +150,13 @@ def find_runs(folders: Iterable[Path]) -> list[Run]:
         if not folder.is_dir():
             raise UserError(f"{folder} is not a folder; 'lab train' writes its runs under outputs/<name>")
         paths = [path for path in folder.rglob("result.json") if TRIALS not in path.relative_to(folder).parts]
-        runs += [read_run(path.parent) for path in sorted(paths, key=natural)]
-    found = [run for run in runs if run is not None]
-    if not found:
+        found = [run for path in paths if (run := read_run(path.parent)) is not None]
+        runs += sorted(
+            found, key=lambda run: (natural(run.path.parent.parent), run.result.get("place", 0), natural(run.path))
+        )
+    if not runs:
         raise UserError(f"no finished run under {', '.join(map(str, folders))}; start some with 'lab train'")
-    return found
+    return runs
 
 
 def natural(path: Path) -> list[str | int]:
@@ -162,11 +165,13 @@ def natural(path: Path) -> list[str | int]:
 
 
 def read_study(runs: list[Run]) -> dict[str, Any]:
-    """The study that `runs` were made for, as the newest of them wrote it down; empty where there was none."""
+    """The study that `runs` were made for, as the newest of them that has claims wrote it down, or else the newest."""
     import yaml
 
+    newest = None
     for run in sorted(runs, key=lambda run: str(run.result.get("finished_at", "")), reverse=True):
         study = yaml.safe_load((run.path / "config.yaml").read_text()).get("study", {})
         if study.get("claims"):
             return study
-    return {}
+        newest = study if newest is None else newest
+    return newest or {}
