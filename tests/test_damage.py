@@ -157,7 +157,7 @@ def test_a_damaged_line_of_metrics_ends_the_history(make_job: MakeJob) -> None:
 def histogram_steps(folder: Path) -> list[int]:
     found = EventAccumulator(str(folder), size_guidance={"tensors": 0})
     found.Reload()
-    return [event.step for event in found.Tensors("weights/classifier.weight")]
+    return [event.step for event in found.Tensors("watch_weights/classifier.weight")]
 
 
 def test_a_resume_keeps_the_histograms(make_job: MakeJob) -> None:

@@ -68,7 +68,7 @@ def test_a_recording_trains_as_the_steps_do(make_job: MakeJob, optimizer: str) -
     assert (recorder.num_recorded, recorder.num_replayed) == (1, 20 - WARM_UP)
     for graph_row, row in zip(graph_rows, rows, strict=True):
         for key in row.keys() - {"seconds"}:
-            assert graph_row[key] == pytest.approx(row[key], rel=1e-3, abs=1e-5), key  # the rate is fp32
+            assert graph_row[key] == pytest.approx(row[key], rel=5e-3, abs=1e-5), key  # the rate is fp32
 
 
 @pytest.mark.parametrize("stop", [2, 3, 4, 11])
