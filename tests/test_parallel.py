@@ -63,8 +63,10 @@ def largest_deviation(one: list[dict[str, Any]], other: list[dict[str, Any]]) ->
 
 @pytest.mark.slow
 def test_two_processes_give_the_curve_of_one_and_one_of_them_writes(tmp_path: Path) -> None:
-    finish(tmp_path / "one", [sys.executable])
-    said = finish(tmp_path / "two", TORCHRUN)
+    # With channels last torch's batch norm is ten times less exact than ours, and training makes that grow.
+    words = ["train.channels_last=false"]
+    finish(tmp_path / "one", [sys.executable], *words)
+    said = finish(tmp_path / "two", TORCHRUN, *words)
     assert largest_deviation(rows(tmp_path / "two"), rows(tmp_path / "one")) < 1e-3
     assert said.count("finished after") == 1
     assert said.count("step 51/51") == 1
