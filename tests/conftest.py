@@ -1,6 +1,8 @@
 """What several test files share. Torch is imported where it is used, so that tests without it start at once."""
 
+import json
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,3 +36,16 @@ def make_job(tmp_path: Path) -> MakeJob:
         return Job(config, run_folder(config, changes), changes, [f"{k}={v}" for k, v in changes.items()], "lab train")
 
     return make
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    """The steps that the one run in `folder`, or under it, has logged, without the clock."""
+    (path,) = folder.rglob("metrics.jsonl")
+    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in path.read_text().splitlines()]
+
+
+def output_of(process: subprocess.Popen[str]) -> str:
+    """What `process` printed, which ends within two minutes and well."""
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, out + err
+    return out

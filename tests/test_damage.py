@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import MakeJob
+from conftest import MakeJob, rows
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -24,10 +24,6 @@ from lab.run import run
 from lab.training.checkpoint import load_checkpoint, pack, previous
 
 CPU = torch.device("cpu")
-
-
-def rows(folder: Path) -> list[dict[str, Any]]:
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in read_metrics(folder)]
 
 
 def stop_at(step: int) -> Callable[[], bool]:

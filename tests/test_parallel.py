@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
-from conftest import MakeJob
+from conftest import MakeJob, output_of, rows
 from torch import nn
 
 from lab.cli import main
@@ -38,15 +38,7 @@ def start(folder: Path, launcher: list[str], *words: str) -> subprocess.Popen[st
 
 
 def finish(folder: Path, launcher: list[str], *words: str) -> str:
-    process = start(folder, launcher, *words)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, out + err
-    return out
-
-
-def rows(folder: Path) -> list[dict[str, Any]]:
-    (path,) = folder.rglob("metrics.jsonl")
-    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in path.read_text().splitlines()]
+    return output_of(start(folder, launcher, *words))
 
 
 def result(folder: Path) -> dict[str, Any]:

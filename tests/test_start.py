@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import MakeJob
+from conftest import MakeJob, rows
 
 from lab.cli import main
 from lab.config import UserError
 from lab.records.places import Job
-from lab.records.results import read_metrics, read_result
+from lab.records.results import read_result
 from lab.run import assemble, run
 from lab.training.fit import fit
 
@@ -25,10 +25,6 @@ RESNET = {"model.block": "conv-norm-act", "model.depth": 5, "model.widths": [4],
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     return torch.load(folder / "checkpoint.pt", weights_only=True)["model"]
-
-
-def rows(folder: Path) -> list[dict[str, Any]]:
-    return [{key: value for key, value in row.items() if key != "seconds"} for row in read_metrics(folder)]
 
 
 def stop_after(steps: int) -> Callable[[], bool]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import output_of, rows
 
 WORDS = ["train.epochs=8", "train.threads=1", "model.block=conv-norm-act-drop-pool", "model.depth=5"]
 EVERY_STEP = "train.checkpoint_every=0"
@@ -21,16 +22,7 @@ def start(folder: Path, *words: str) -> subprocess.Popen[str]:
 
 
 def finish(folder: Path, *words: str) -> str:
-    process = start(folder, *words)
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    return out
-
-
-def rows(folder: Path) -> list[dict[str, Any]]:
-    """What was logged, without the clock."""
-    (path,) = folder.rglob("metrics.jsonl")
-    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in path.read_text().splitlines()]
+    return output_of(start(folder, *words))
 
 
 def scores(folder: Path) -> dict[str, Any]:
