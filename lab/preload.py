@@ -3,6 +3,8 @@
 import gc
 from importlib import import_module
 
+from lab.machine import collector_off
+
 MODULES = (
     "torch",
     "torch._dynamo",  # which every optimizer of torch imports
@@ -13,8 +15,7 @@ MODULES = (
 
 # Imports make objects by the hundred thousand, none of them garbage: looking for some takes a fifth of the time here,
 # and three tenths of a second at every later look.
-gc.disable()
-for name in MODULES:
-    import_module(name)
-gc.freeze()
-gc.enable()
+with collector_off():
+    for name in MODULES:
+        import_module(name)
+    gc.freeze()

@@ -14,6 +14,7 @@ from lab.cli import main
 from lab.records.events import EventFile
 from lab.studies.board import means_query, write_board
 from lab.studies.comparison import compare
+from lab.studies.means import arm_means
 
 STUDY = {
     "question": "Is deeper better?",
@@ -40,7 +41,7 @@ def board(tmp_path_factory):
     stale.parent.mkdir(parents=True)
     stale.write_text("")
     comparison = compare(runs, STUDY)
-    write_board(comparison, root)
+    write_board(comparison, arm_means(comparison), root)
     assert not stale.exists()
     return root / "_study", comparison
 

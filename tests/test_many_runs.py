@@ -8,7 +8,7 @@ from fake_runs import write_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lab.studies.comparison import Comparison, compare
-from lab.studies.means import mean_series, write_mean_runs
+from lab.studies.means import arm_means, mean_series, write_mean_runs
 from lab.studies.report import write_report
 
 SEEDS, STEPS = 5, 20
@@ -36,7 +36,7 @@ def test_the_report_of_300_runs_is_below_3_megabytes(tmp_path: Path) -> None:
 
 def test_mean_runs_hold_every_tag_at_every_step(tmp_path: Path) -> None:
     comparison = compared(tmp_path, 2)
-    write_mean_runs(comparison, tmp_path)
+    write_mean_runs(arm_means(comparison), tmp_path)
     runs = comparison.arms[0].runs
     series = mean_series(runs, ["val/accuracy", "val/loss"])
     for part, column in (("", 1), ("low", 2), ("high", 3)):

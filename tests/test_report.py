@@ -16,7 +16,7 @@ from lab.studies.comparison import compare
 from lab.studies.cost import target
 from lab.studies.curves import read_curves
 from lab.studies.forest import difference_rows
-from lab.studies.means import mean_series, write_mean_runs
+from lab.studies.means import arm_means, mean_series, write_mean_runs
 from lab.studies.plots import COLORS, wrap
 from lab.studies.report import headline, write_report
 from lab.studies.table import render
@@ -321,7 +321,7 @@ def test_mean_runs_replace_those_of_before(runs, tmp_path):
     stale = tmp_path / "_mean" / "gone" / "events.out.tfevents.1"
     stale.parent.mkdir(parents=True)
     stale.write_text("")
-    write_mean_runs(compare(runs, STUDY), tmp_path)
+    write_mean_runs(arm_means(compare(runs, STUDY)), tmp_path)
     assert not stale.exists()
     folders = {path.parent.relative_to(tmp_path / "_mean") for path in tmp_path.rglob("events.out.tfevents.*")}
     names = {run.path.parent.name for run in runs}

@@ -17,6 +17,7 @@ FILES = {path.relative_to(LAB).as_posix(): path for path in sorted(LAB.rglob("*.
 MAY_IMPORT = {  # of lab, besides themselves
     "config.py": (),
     "direction.py": (),
+    "machine.py": (),
     "progress.py": (),
     "vision.py": (),
     "catalogue.py": ("lab.config",),
@@ -24,7 +25,7 @@ MAY_IMPORT = {  # of lab, besides themselves
     "nets": ("lab.config", "lab.vision"),
     "training": ("lab.config", "lab.direction"),
     "records": ("lab.config", "lab.direction", "lab.__version__", "lab.__file__"),
-    "studies": ("lab.config", "lab.direction", "lab.records"),
+    "studies": ("lab.config", "lab.direction", "lab.machine", "lab.records"),
     "checks": ("lab.config", "lab.nets"),
 }
 

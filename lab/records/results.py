@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import zipfile
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -45,6 +46,11 @@ class Run:
     def history(self) -> list[dict[str, Any]]:
         """The logged steps, in order: `[{"step": 40, "epoch": 2.0, "train/loss": 0.31, ...}, ...]`."""
         return read_metrics(self.path)
+
+    @cached_property
+    def predictions(self) -> dict[str, Any] | None:
+        """`index`, `label` and `predicted` of the test pictures, each (n,); None where the run kept none."""
+        return read_predictions(self.path)
 
 
 def write_atomically(path: Path, data: bytes, previous: Path | None = None) -> None:
@@ -100,6 +106,17 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
         except ValueError:
             break
     return rows
+
+
+def read_predictions(path: Path) -> dict[str, Any] | None:
+    """`predictions.npz` of the run in `path`, or None where there is none, or a damaged one."""
+    import numpy as np
+
+    try:
+        with np.load(path / "predictions.npz", allow_pickle=False) as file:
+            return {key: file[key] for key in ("index", "label", "predicted")}
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        return None
 
 
 def read_result(path: Path) -> dict[str, Any] | None:

@@ -1,18 +1,19 @@
 """What TensorBoard shows of a whole sweep: the verdicts as text, and charts that hold its curves side by side."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from lab.studies.comparison import Comparison
-from lab.studies.means import COORDINATES, curve_tag, mean_series, runs_by_folder
+from lab.studies.means import COORDINATES, ArmMeans, curve_tag
 from lab.studies.numerals import center_text, decimals, interval_text
 from lab.studies.selectors import label
 from lab.studies.table import p_text
 
 
-def write_board(comparison: Comparison, folder: Path) -> None:
+def write_board(comparison: Comparison, means: Sequence[ArmMeans], folder: Path) -> None:
     """Writes the run `_study` under `folder`, and `_study/<arm>`: verdicts, the layout of Custom Scalars, its bands.
 
     One layout serves all runs, so it lies beside them; in the root itself TensorBoard would call it `.`. A chart with a
@@ -27,16 +28,18 @@ def write_board(comparison: Comparison, folder: Path) -> None:
     with EventFile(target) as events:
         events.text("verdicts", verdicts_text(comparison))
         events.text("verdicts/arms", arms_text(comparison))  # as `arms` it would come first
-        events.layout(charts(comparison))
+        events.layout(charts(comparison, several=any(arm.num_runs > 1 for arm in means)))
         events.hparams_columns(hparam_rows(comparison), hparam_metrics(comparison))
     metric = curve_tag(comparison.metric)
-    for name, runs in runs_by_folder(comparison).items():
+    banded = [metric, *paired_tags(comparison)]
+    for arm in means:
         lines = {}
-        for tag, points in mean_series(runs, [metric, *paired_tags(comparison)]).items() if len(runs) > 1 else ():
-            bands = list(enumerate(band_tags(tag), 1))
-            lines |= {band: [(one[0], one[i]) for one in points] for i, band in bands[: 3 if tag == metric else 1]}
+        for tag in banded if arm.num_runs > 1 else ():
+            bands = list(enumerate(band_tags(tag), 1))[: 3 if tag == metric else 1]
+            points = arm.series.get(tag, [])
+            lines |= {band: [(one[0], one[i]) for one in points] for i, band in bands if points}
         if lines:
-            write_scalars(target / name, lines)
+            write_scalars(target / arm.folder, lines)
 
 
 def means_query() -> str:
@@ -76,13 +79,12 @@ def hparam_metrics(comparison: Comparison) -> list[str]:
     return [tag for tag in dict.fromkeys(wanted) if tag in tags]
 
 
-def charts(comparison: Comparison) -> dict[str, dict[str, list[str] | tuple[str, str, str]]]:
+def charts(comparison: Comparison, several: bool) -> dict[str, dict[str, list[str] | tuple[str, str, str]]]:
     """The Custom Scalars tab: the metric with its band, training beside validation, then everything run by run.
 
     The means of arms with several seeds have tags of their own, as a chart cannot choose among runs.
     """
     tags, metric, paired = logged_tags(comparison), curve_tag(comparison.metric), paired_tags(comparison)
-    several = any(len(runs) > 1 for runs in runs_by_folder(comparison).values())
     found: dict[str, dict[str, list[str] | tuple[str, str, str]]] = {}
     if metric in tags and several:
         found[metric] = {"mean of each arm, 95 % interval": band_tags(metric)}

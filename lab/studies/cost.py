@@ -108,8 +108,9 @@ def draw_cost(comparison: Comparison, narrow: bool = False) -> "Figure | None":
         figure = Figure(figsize=size, layout="constrained")
         axes = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
         for axis, (key, name) in zip(axes, panels, strict=True):
-            for arm in arms:
-                draw_arm(axis, arm, key, styles[arm.label]["color"], shapes[arm.label])
+            for color, marker in dict.fromkeys((styles[arm.label]["color"], shapes[arm.label]) for arm in arms):
+                alike = [arm for arm in arms if (styles[arm.label]["color"], shapes[arm.label]) == (color, marker)]
+                draw_arms(axis, alike, key, color, marker)
             spread = [run.result[key] for arm in arms for run in arm.runs]
             if max(spread) > 10 * min(spread):
                 axis.set_xscale("log")
@@ -127,12 +128,16 @@ def draw_cost(comparison: Comparison, narrow: bool = False) -> "Figure | None":
     return figure
 
 
-def draw_arm(axis: "Axes", arm: Arm, key: str, color: str, marker: str) -> None:
-    """One arm's dots, and the mean of the finite ones where they are."""
-    points = [(run.result[key], value) for run, value in zip(arm.runs, arm.values, strict=True) if math.isfinite(value)]
-    xs, ys = zip(*points, strict=True)
+def draw_arms(axis: "Axes", arms: Sequence[Arm], key: str, color: str, marker: str) -> None:
+    """The dots of arms that look alike, and for each the mean of its finite ones where they are."""
+    points = [
+        [(run.result[key], value) for run, value in zip(arm.runs, arm.values, strict=True) if math.isfinite(value)]
+        for arm in arms
+    ]
+    xs, ys = zip(*(point for own in points for point in own), strict=True)
     axis.plot(xs, ys, "o", color=color, markersize=3.5, alpha=0.45, markeredgewidth=0, zorder=3)
-    axis.plot(mean(xs), mean(ys), marker, color=color, markersize=7.5, markeredgecolor="#FFFFFF", zorder=4)
+    xs, ys = zip(*([mean(column) for column in zip(*own, strict=True)] for own in points), strict=True)
+    axis.plot(xs, ys, marker, color=color, markersize=7.5, markeredgecolor="#FFFFFF", zorder=4)
 
 
 def mean(values: Sequence[float]) -> float:

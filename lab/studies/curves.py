@@ -1,6 +1,7 @@
 """The figure of the metric over the steps, the epochs or the seconds of training."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -68,22 +69,24 @@ def read_curves(comparison: Comparison) -> Curves | None:
     """
     mark = parse_mark(comparison.metric)
     tag = curve_tag(comparison.metric)
-    arms = [arm for arm in comparison.arms if any(len(logged(run, tag)) > 1 for run in arm.runs)]
-    if not arms:
+    found = [(arm, [logged(run, tag) for run in arm.runs]) for arm in comparison.arms]
+    found = [(arm, rows) for arm, rows in found if any(len(one) > 1 for one in rows)]
+    if not found:
         return None
-    rows = [row for arm in arms for run in arm.runs for row in logged(run, tag)]
-    axes = [axis for axis in AXES if all(is_finite(row.get(axis)) for row in rows)]
-    curves = [read_curve(arm, tag, axes) for arm in arms]
+    arms = [arm for arm, _ in found]
+    points = [row for _, rows in found for one in rows for row in one]
+    axes = [axis for axis in AXES if all(is_finite(row.get(axis)) for row in points)]
+    curves = [read_curve(arm, rows, tag, axes) for arm, rows in found]
     most = max(1, MOST_SEED_LINES // len(arms))
     few = all(len(arm.runs) <= most for arm in arms)
     return Curves(tag, mark and mark[3], curves, panel_key(comparison, arms), axes, None if few else most)
 
 
-def read_curve(arm: Arm, tag: str, axes: list[str]) -> Curve:
-    """The mean curve of one arm, and its seeds."""
+def read_curve(arm: Arm, logged: list[list[dict[str, Any]]], tag: str, axes: list[str]) -> Curve:
+    """The mean curve of one arm, and its seeds, whose rows with a finite `tag` are given."""
     points = mean_series(arm.runs, [tag]).get(tag, [])
     steps, means, lows, highs = (list(column) for column in zip(*points, strict=True)) if points else ([], [], [], [])
-    rows = [{row["step"]: row for row in logged(run, tag)} for run in arm.runs]
+    rows = [{row["step"]: row for row in one} for one in logged]
     places = {axis: [math.fsum(run[step][axis] for run in rows) / len(rows) for step in steps] for axis in axes}
     seeds = [
         ({axis: [row[axis] for row in one.values()] for axis in axes}, [row[tag] for row in one.values()], diverged)
@@ -126,9 +129,11 @@ def draw_curves(found: Curves, along: str = "step", narrow: bool = False) -> "Fi
         grid = figure.subplots(num_rows, num_columns, sharex=True, sharey=True, squeeze=False)
         axes: list[Axes] = list(grid.flat)
         for index, (axis, (title, members)) in enumerate(zip(axes, panels.items(), strict=False)):
-            for arm in members:
-                style = styles[series[arm.label]]
-                draw_curve(axis, curve_of[id(arm)], along, style, len(members) > 3, found.num_seeds)
+            shown = [(curve_of[id(arm)], styles[series[arm.label]]) for arm in members]
+            draw_others(axis, [curve for curve, style in shown if style["color"] == OTHERS], along)
+            for curve, style in shown:
+                if style["color"] != OTHERS:
+                    draw_curve(axis, curve, along, style, len(members) > 3, found.num_seeds)
             axis.set_title(title)
             axis.grid(True)
             axis.xaxis.set_major_locator(MaxNLocator(5, integer=along == "step"))
@@ -150,14 +155,19 @@ def draw_curves(found: Curves, along: str = "step", narrow: bool = False) -> "Fi
     return figure
 
 
+def draw_others(axis: "Axes", curves: Sequence[Curve], along: str) -> None:
+    """The means alone of arms that no colour is left for, as one line: each costs the time of many points."""
+    xs = [x for curve in curves for x in (*curve.places[along], math.nan)]
+    ys = [mean for curve in curves for mean in (*curve.means, math.nan)]
+    if curves:
+        axis.plot(xs, ys, color=OTHERS, linewidth=0.8, zorder=2)
+
+
 def draw_curve(
     axis: "Axes", curve: Curve, along: str, style: dict[str, Any], crowded: bool, num_seeds: int | None
 ) -> None:
-    """One arm: mean, band, seeds, crosses; paler in a crowded panel, and the mean alone where no colour is left."""
+    """One arm: mean, band, seeds, crosses; paler in a crowded panel."""
     color, places = style["color"], curve.places[along]
-    if color == OTHERS:
-        axis.plot(places, curve.means, color=color, linewidth=0.8, zorder=2)
-        return
     axis.plot(places, curve.means, color=color, linestyle=style["linestyle"], linewidth=1.8, zorder=4)
     axis.fill_between(
         places, curve.lows, curve.highs, color=color, alpha=0.07 if crowded else 0.15, linewidth=0, zorder=3

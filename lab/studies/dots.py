@@ -81,11 +81,16 @@ def draw_rows(
         axis = figure.subplots()
         if zero:
             axis.axvline(0, color="#555555", linewidth=1, zorder=1)
-        for index, (row, text) in enumerate(zip(rows, labels, strict=True)):
-            draw_row(axis, index + (0.12 if narrow else 0), row, infinite)
-            if narrow:
-                place, blank = axis.get_yaxis_transform(), {"facecolor": "#FFFFFF", "edgecolor": "none", "pad": 0.8}
-                axis.text(0, index - 0.3, text, transform=place, va="center", fontsize=8.5, bbox=blank, zorder=5)
+        heights = [index + (0.12 if narrow else 0) for index in range(len(rows))]
+        draw_dots(axis, heights, rows)
+        for height, row in zip(heights, rows, strict=True):
+            num_infinite = sum(map(math.isinf, row.values))
+            if num_infinite:
+                text, place = f"{num_infinite} of {len(row.values)} {infinite}", axis.get_yaxis_transform()
+                axis.text(1.01, height, text, transform=place, va="center", fontsize=8.5)
+        for index, text in enumerate(labels if narrow else ()):
+            place, blank = axis.get_yaxis_transform(), {"facecolor": "#FFFFFF", "edgecolor": "none", "pad": 0.8}
+            axis.text(0, index - 0.3, text, transform=place, va="center", fontsize=8.5, bbox=blank, zorder=5)
         axis.set_ylim(len(rows) - 0.4, -0.6)
         axis.set_yticks(range(len(rows)), [""] * len(rows) if narrow else labels)
         axis.tick_params(axis="y", length=0)
@@ -97,16 +102,22 @@ def draw_rows(
     return figure
 
 
-def draw_row(axis: "Axes", height: float, row: Row, infinite: str) -> None:
-    """One row's dots, with mean and interval a little below them."""
-    finite, color = [value for value in row.values if math.isfinite(value)], row.color
-    axis.axhline(height + 0.5, color="#F0F0F0", linewidth=0.8, zorder=0)
-    axis.plot(finite, [height - 0.1] * len(finite), "o", color=color, markersize=4.5, alpha=0.5, markeredgewidth=0)
-    if row.center and math.isfinite(row.center.value):
-        if row.center.interval:
-            axis.plot(row.center.interval, [height + 0.16] * 2, "|-", color=color, linewidth=1.6, markersize=6)
-        axis.plot(row.center.value, height + 0.16, "D", color=color, markersize=4.5, markeredgewidth=0)
-    num_infinite = len(row.values) - len(finite)
-    if num_infinite:
-        text, place = f"{num_infinite} of {len(row.values)} {infinite}", axis.get_yaxis_transform()
-        axis.text(1.01, height, text, transform=place, va="center", fontsize=8.5)
+def draw_dots(axis: "Axes", heights: Sequence[float], rows: Sequence[Row]) -> None:
+    """Dots, means and intervals of all rows: the rows of a colour are one line, as each costs the time of many dots."""
+    # A point that is none parts what stands in two rows.
+    below = [(x, height + 0.5) for height in heights for x in (0, 1, math.nan)]
+    place = axis.get_yaxis_transform()
+    axis.plot(*zip(*below, strict=True), color="#F0F0F0", linewidth=0.8, zorder=0, transform=place)
+    for color in dict.fromkeys(row.color for row in rows):
+        own = [(height, row) for height, row in zip(heights, rows, strict=True) if row.color == color]
+        means = [(height + 0.16, row.center) for height, row in own if row.center and math.isfinite(row.center.value)]
+        dots = [(value, height - 0.1) for height, row in own for value in row.values if math.isfinite(value)]
+        edges = [(x, height) for height, mean in means if mean.interval for x in (*mean.interval, math.nan)]
+        centers = [(mean.value, height) for height, mean in means]
+        for points, shape, style in (
+            (dots, "o", {"markersize": 4.5, "markeredgewidth": 0, "alpha": 0.5}),
+            (edges, "|-", {"markersize": 6, "linewidth": 1.6}),
+            (centers, "D", {"markersize": 4.5, "markeredgewidth": 0}),
+        ):
+            if points:
+                axis.plot(*zip(*points, strict=True), shape, color=color, **style)

@@ -1,10 +1,8 @@
 """The paired comparison by test picture: which pictures one side gets right and the other wrong, seed by seed."""
 
-import zipfile
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from lab.records.results import Run
@@ -64,7 +62,7 @@ def find_flips(left: Iterable[Run], right: Iterable[Run]) -> Flips | None:
     seeds, gained, lost = [], [], []
     reference: dict[str, Any] | None = None
     for seed in sides[0]:
-        a, b = (read_predictions(side[seed][0].path) if seed in sides[1] else None for side in sides)
+        a, b = (side[seed][0].predictions if seed in sides[1] else None for side in sides)
         if a is None or b is None:
             continue
         reference = a if reference is None else reference
@@ -89,17 +87,6 @@ def mcnemar(gained: int, lost: int) -> float:
 
     # `bdtr` is the binomial's distribution function, without the checks of `stats.binomtest`.
     return min(1.0, 2 * float(special.bdtr(min(gained, lost), gained + lost, 0.5))) if gained + lost else 1.0
-
-
-def read_predictions(folder: Path) -> dict[str, Any] | None:
-    """`index`, `label` and `predicted` of the test pictures of the run in `folder`; None where it kept none."""
-    import numpy as np
-
-    try:
-        with np.load(folder / "predictions.npz", allow_pickle=False) as file:
-            return {key: file[key] for key in ("index", "label", "predicted")}
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
-        return None
 
 
 def flips_text(flips: Flips, left: str, right: str) -> str:

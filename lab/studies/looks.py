@@ -43,7 +43,7 @@ def levels(looks: tuple[int, ...]) -> tuple[float, ...]:
     experiments that no look has stopped is carried from look to look on a grid (Armitage, McPherson and Rowe 1969).
     """
     import numpy as np
-    from scipy import optimize, special
+    from scipy import special
 
     found: list[float] = []
     grid, weight, before = np.zeros(1), np.ones(1), 0
@@ -58,7 +58,11 @@ def levels(looks: tuple[int, ...]) -> tuple[float, ...]:
             crossing = float(weight @ special.ndtr((grid - z * root) / step))  # noqa: B023 (used at once)
             return crossing - spending(number)  # noqa: B023
 
-        critical: Any = -special.ndtri(FIRST) if number == 1 else optimize.brentq(overspent, 0.0, 10.0)
+        critical: Any = -special.ndtri(FIRST)
+        if number > 1:
+            from scipy.optimize import brentq  # late: slow to import
+
+            critical = brentq(overspent, 0.0, 10.0)
         found.append(FIRST if number == 1 else float(special.ndtr(-critical)))
         if number == len(looks):
             break  # the density is for the next look, and is what takes the time

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,21 @@ COORDINATES = ("step", "epoch", "seconds")
 # Enough for a band, and a fifth of what the table has: there is an interval for every step.
 NUM_RESAMPLES = 1000
 
+Series = dict[str, list[tuple[int, float, float, float]]]
+"""By tag (step, mean, low, high)."""
 
-def mean_series(runs: Sequence[Run], tags: Iterable[str]) -> dict[str, list[tuple[int, float, float, float]]]:
+
+@dataclass(frozen=True)
+class ArmMeans:
+    """What TensorBoard shows of an arm beside its runs."""
+
+    folder: str
+    """The name of the folder that the runs lie in."""
+    num_runs: int
+    series: Series
+
+
+def mean_series(runs: Sequence[Run], tags: Iterable[str]) -> Series:
     """Means of logged scalars over `runs`, with pointwise 95 % percentile bootstrap intervals of the mean.
 
     Unlike a t-interval these never leave the range of the seeds, so that no band shows accuracies above 1 or losses
@@ -49,12 +63,16 @@ def mean_series(runs: Sequence[Run], tags: Iterable[str]) -> dict[str, list[tupl
     return series
 
 
-def runs_by_folder(comparison: Comparison) -> dict[str, list[Run]]:
-    """The runs that count, by the name of their arm's folder."""
+def arm_means(comparison: Comparison) -> list[ArmMeans]:
+    """The means of everything logged by the runs that count, for each folder of an arm."""
     arms: dict[str, list[Run]] = {}
     for run in comparison.runs:
         arms.setdefault(run.path.parent.name, []).append(run)
-    return arms
+    found = []
+    for folder, runs in arms.items():
+        tags = dict.fromkeys(tag for run in runs for row in run.history for tag in row if tag not in COORDINATES)
+        found.append(ArmMeans(folder, len(runs), mean_series(runs, tags)))
+    return found
 
 
 def curve_tag(metric: str) -> str:
@@ -67,7 +85,7 @@ def is_finite(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
-def write_mean_runs(comparison: Comparison, folder: Path) -> None:
+def write_mean_runs(means: Sequence[ArmMeans], folder: Path) -> None:
     """Writes `_mean/<arm>`, and `low` and `high` in it, under `folder`: all scalars, averaged over an arm's seeds.
 
     Event files that are there already are removed, since TensorBoard would show both. Arms with one seed have no edges.
@@ -77,10 +95,8 @@ def write_mean_runs(comparison: Comparison, folder: Path) -> None:
 
     for stale in (folder / "_mean").rglob("events.out.tfevents.*"):
         stale.unlink()
-    for name, runs in runs_by_folder(comparison).items():
-        tags = dict.fromkeys(tag for run in runs for row in run.history for tag in row if tag not in COORDINATES)
-        series = mean_series(runs, tags)
-        parts = [("", 1), ("low", 2), ("high", 3)] if len(runs) > 1 else [("", 1)]
+    for arm in means:
+        parts = [("", 1), ("low", 2), ("high", 3)] if arm.num_runs > 1 else [("", 1)]
         for part, column in parts:
-            scalars = {tag: [(point[0], point[column]) for point in points] for tag, points in series.items()}
-            write_scalars(folder / "_mean" / name / part, scalars)
+            scalars = {tag: [(point[0], point[column]) for point in points] for tag, points in arm.series.items()}
+            write_scalars(folder / "_mean" / arm.folder / part, scalars)

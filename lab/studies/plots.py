@@ -168,7 +168,7 @@ def render(figure: "Figure", kind: str) -> bytes:
             FigureCanvasSVG(figure).print_svg(data, metadata=metadata)
         else:
             figure.set_dpi(200)
-            FigureCanvasAgg(figure).print_png(data, metadata={"Software": None})
+            FigureCanvasAgg(figure).print_png(data, metadata={"Software": None}, pil_kwargs={"compress_level": 3})
     # The layout is found once: it costs as much as the drawing, and all files show the same.
     figure.set_layout_engine("none")
     return data.getvalue()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.config import UserError, choose
+from lab.machine import collector_off
 from lab.records.lock import locked
 from lab.records.looks import read_looks, record_look
 from lab.records.results import Run, find_runs, read_study
@@ -15,12 +16,13 @@ from lab.studies.arms import complete
 from lab.studies.board import write_board
 from lab.studies.comparison import compare
 from lab.studies.formats import FORMATS
-from lab.studies.means import write_mean_runs
+from lab.studies.means import arm_means, write_mean_runs
 from lab.studies.report import write_report
 from lab.studies.selectors import label, matches
 from lab.studies.tuning import compared, find_tuning
 
 
+@collector_off()
 def publish(
     runs: list[Run],
     study: dict[str, Any],
@@ -57,8 +59,9 @@ def publish(
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, ".report.lock", wait=True):  # another command may be writing the same files
         write_report(comparison, folder, html)
-        write_mean_runs(comparison, folder)
-        write_board(comparison, folder)
+        means = arm_means(comparison)
+        write_mean_runs(means, folder)
+        write_board(comparison, means, folder)
         if comparison.runs and study.get("claims"):
             record_look(folder, comparison.looks[-1], last_seed)
     # Whoever reads a table from the output wants nothing else in it.
@@ -66,6 +69,7 @@ def publish(
     print(places, file=sys.stdout if form == "text" else sys.stderr)
 
 
+@collector_off()
 def compare_folders(
     folders: list[Path],
     by: list[str] | None,
