@@ -27,7 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 from lab.config import NOT_IDENTITY, RunConfig, UserError, config_dir, flatten, nearest
 from lab.machine import is_first_process, local_rank, num_processes
 from lab.records.looks import read_looks
-from lab.records.places import Job, arm_folders, run_folder
+from lab.records.places import Job, arm_folder, arm_folders
 
 GROUPS = ("data", "model", "optimizer", "schedule", "train", "experiment")
 
@@ -175,10 +175,13 @@ def plan(
         flat = flatten(config)
         arm = {key: flat.get(key, typed_values[key]) for key in named}  # a group, as `optimizer`, has no value
         root = Path(config.out) / config.name
+        if root not in known:
+            known[root] = arm_folders(root)
+        home = arm_folder(config, arm, known[root])
         for seed in asked_seeds(asked, seeds or [f"seed={config.seed}"], root):
             one = copy.copy(config)
             one.seed = _seed(seed)
-            folder = run_folder(one, arm, known.setdefault(root, arm_folders(root)))
+            folder = home / f"seed={one.seed}"
             jobs[folder] = Job(one, folder, arm, [*fixed, *choice, seed], command, place)
     return [list(jobs.values())]
 

@@ -9,6 +9,7 @@ import importlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -424,12 +425,18 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+@cache
+def default_leaves() -> dict[str, Any]:
+    """The leaves of a configuration that nothing was changed in."""
+    return flatten(RunConfig())
+
+
 def identity(config: RunConfig | Mapping[str, Any]) -> dict[str, Any]:
     """The leaves that make this run's arm: what differs from the defaults, seed and bookkeeping aside.
 
     Only differences count, so that a knob added later does not rename the runs there are.
     """
-    default, given = flatten(RunConfig()), flatten(config)
+    default, given = default_leaves(), flatten(config)
     flat = {k: v for k, v in given.items() if k not in NOT_IDENTITY and (k not in default or v != default[k])}
     # For `folder` and one's own data the root is the data set, so there it does make another arm.
     if (name := given.get("data.name", "")) == "folder" or ":" in name:

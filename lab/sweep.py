@@ -15,7 +15,7 @@ from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import Any
 
-from lab.config import DamagedFileError, RunConfig, UserError, arm_hash, flatten
+from lab.config import DamagedFileError, RunConfig, TrainConfig, UserError, arm_hash, flatten
 from lab.machine import num_cores, on_first_stop_signal
 from lab.records.lock import LockedError, is_locked
 from lab.records.places import OVER, Job, claimed, settled
@@ -80,7 +80,7 @@ def train_and_compare(jobs: list[Job], root: Path, tuned: bool) -> int:
     config = jobs[0].config
     missing = [job for job in jobs if not job.is_over()]
     seeds = sorted({job.config.seed for job in jobs})
-    num_arms = len({arm_hash(job.config) for job in jobs})
+    num_arms = len({job.folder.parent for job in jobs})
     print(f"{config.name}: {len(jobs)} runs, {num_arms} arms, seeds {', '.join(map(str, seeds))}", flush=True)
     if len(missing) < len(jobs):
         print(f"{len(jobs) - len(missing)} finished already, {len(missing)} to do", flush=True)
@@ -101,10 +101,10 @@ def interrupted() -> int:
 def stopped_early(jobs: list[Job]) -> list[str]:
     """The keys that end runs before their last step although the sweep does not compare them."""
     found = []
-    for key in ("train.patience", "train.max_seconds"):
-        values = {flatten(job.config)[key] for job in jobs}
-        if len(values) == 1 and values != {flatten(RunConfig())[key]}:
-            found.append(f"{key}={values.pop()}")
+    for key in ("patience", "max_seconds"):
+        values = {getattr(job.config.train, key) for job in jobs}
+        if len(values) == 1 and values != {getattr(TrainConfig(), key)}:
+            found.append(f"train.{key}={values.pop()}")
     return found
 
 

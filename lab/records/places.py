@@ -81,18 +81,23 @@ def arm_folders(experiment: Path) -> dict[str, Path]:
     }
 
 
-def run_folder(config: RunConfig, arm: dict[str, Any], known: dict[str, Path] | None = None) -> Path:
-    """The folder of a run: its arm's, under whatever label that was first made, else a new one labelled by `arm`.
+def arm_folder(config: RunConfig, arm: dict[str, Any], known: dict[str, Path] | None = None) -> Path:
+    """The folder of an arm, under whatever label it was first made, else a new one labelled by `arm`.
 
     Args:
-        config: the run's configuration.
+        config: the configuration of one of its runs.
         arm: the keys that tell this arm from its neighbours, for a new folder's label.
-        known: result of `arm_folders`, where many runs are looked up at once.
+        known: result of `arm_folders`, where many arms are looked up at once.
     """
     experiment = Path(config.out) / config.name
     digits = arm_hash(config)
     known = arm_folders(experiment) if known is None else known
-    return known.get(digits, experiment / f"{arm_label(arm)}-{digits}") / f"seed={config.seed}"
+    return known.get(digits, experiment / f"{arm_label(arm)}-{digits}")
+
+
+def run_folder(config: RunConfig, arm: dict[str, Any], known: dict[str, Path] | None = None) -> Path:
+    """The folder of a run, in its arm's (`arm_folder`)."""
+    return arm_folder(config, arm, known) / f"seed={config.seed}"
 
 
 def settled(job: Job) -> Job:
