@@ -3,11 +3,11 @@
 import gc
 from importlib import import_module
 
+from lab.deferred import defer_dynamo
 from lab.machine import collector_off
 
 MODULES = (
     "torch",
-    "torch._dynamo",  # which every optimizer of torch imports
     "tensorboard.summary.writer.record_writer",
     "tensorboard.plugins.hparams.api_pb2",
     "lab.run",
@@ -19,3 +19,4 @@ with collector_off():
     for name in MODULES:
         import_module(name)
     gc.freeze()
+defer_dynamo()

@@ -17,7 +17,7 @@ from lab.training.checkpoint import load_checkpoint, previous
 KILLS = 20
 
 
-PRELOAD = ["lab.run", "lab.records.events", "torch._dynamo", "tensorboard.plugins.hparams.api_pb2"]
+PRELOAD = ["lab.preload"]
 """What every start would import: the processes are copies of one that has."""
 
 

@@ -16,6 +16,7 @@ FILES = {path.relative_to(LAB).as_posix(): path for path in sorted(LAB.rglob("*.
 
 MAY_IMPORT = {  # of lab, besides themselves
     "config.py": (),
+    "deferred.py": (),
     "direction.py": (),
     "machine.py": (),
     "progress.py": (),

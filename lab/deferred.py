@@ -1,0 +1,42 @@
+"""Defers `torch._dynamo`, the front end of `torch.compile`, until something is compiled.
+
+Every optimizer of torch imports it for its first step, which takes nearly as long as torch itself. Eager training uses
+two names of it, and both do nothing there: `graph_break`, which ends a graph, and `disable`, which keeps a function out
+of one (docs.pytorch.org/docs/stable/torch.compiler_api.html). A stand-in has these two; whoever asks it for
+anything else, as `torch.compile` does, gets the real module, which takes its place from then on.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+NAME = "torch._dynamo"
+
+
+class StandIn(ModuleType):
+    """Takes the place of the module until more than `graph_break` and `disable` is asked of it."""
+
+    def graph_break(self, msg: str = "") -> None:
+        """Nothing is compiled, so there is no graph to end."""
+
+    def disable(self, fn: Callable | None = None, recursive: bool = True, **kwargs: Any) -> Callable:
+        """The function itself; without one, a decorator that leaves functions as they are."""
+        return fn if fn is not None else lambda function: function
+
+    def __getattr__(self, name: str) -> Any:
+        # `__path__` is what the import of a submodule asks for; other such names are asked by whoever looks around.
+        if name.startswith("__") and name != "__path__":
+            raise AttributeError(f"{NAME} is not loaded yet, and its stand-in has no {name}")
+        if sys.modules.get(NAME) is self:
+            del sys.modules[NAME]
+        return getattr(importlib.import_module(NAME), name)
+
+
+def defer_dynamo() -> None:
+    """Puts the stand-in in place, unless the module is loaded already."""
+    import torch
+
+    if NAME not in sys.modules:
+        torch._dynamo = sys.modules[NAME] = StandIn(NAME)

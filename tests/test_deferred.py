@@ -1,0 +1,68 @@
+"""The stand-in for `torch._dynamo`: eager training does without the module, and compiling gets it."""
+
+import subprocess
+import sys
+
+import pytest
+
+TRAIN = """
+import sys
+import lab.preload
+import torch
+from lab.config import RunConfig
+from lab.run import assemble
+from lab.training.fit import train_step
+from lab.training.optimizers import OPTIMIZERS
+
+for name in OPTIMIZERS:
+    config = RunConfig()
+    config.optimizer.name, config.data.limit, config.model.norm = name, 100, "batch"
+    member = assemble(config).member
+    for _ in range(2):
+        train_step(member)
+    member.optimizer.load_state_dict(member.optimizer.state_dict())
+assert not [name for name in sys.modules if name.startswith("torch._dynamo.")]
+"""
+
+COMPILE = """
+calls = []
+
+def backend(graph, inputs):
+    calls.append(graph)
+    return graph.forward
+
+double = torch.compile(lambda x: 2 * x + 1, backend=backend)
+assert double(torch.ones(3)).tolist() == [3.0] * 3 and len(calls) == 1
+assert torch._dynamo is sys.modules["torch._dynamo"] and torch._dynamo.__file__
+train_step(member)
+"""
+
+SUBMODULE = """
+import torch._dynamo.utils
+assert torch._dynamo is sys.modules["torch._dynamo"]
+assert torch._dynamo.utils.is_compile_supported("cpu") in (True, False)
+train_step(member)
+"""
+
+
+@pytest.mark.parametrize("then", ["", COMPILE, SUBMODULE], ids=["", "compile", "submodule"])
+def test_training_leaves_dynamo_alone_until_something_is_compiled(then: str):
+    done = subprocess.run([sys.executable, "-c", TRAIN + then], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_stand_in_does_what_the_module_does_in_eager_code():
+    """Where nothing is compiled, both names do nothing in torch's own module, too."""
+    import torch._dynamo
+
+    from lab.deferred import StandIn
+
+    def double(x: float) -> float:
+        return 2 * x
+
+    for module in (torch._dynamo, StandIn("torch._dynamo")):
+        assert module.graph_break() is None
+        assert module.disable(double)(3) == module.disable(double, True, wrapping=False)(3) == 6
+        assert module.disable(recursive=False)(double)(3) == 6
+    with pytest.raises(AttributeError, match="no __file__"):
+        _ = StandIn("torch._dynamo").__file__
