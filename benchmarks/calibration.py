@@ -17,7 +17,8 @@ from scipy import stats
 from lab.config import RunConfig, flatten
 from lab.records.results import Run
 from lab.studies.looks import counted_looks, level
-from lab.studies.statistics import ALPHA, mean_interval, p_above, seeds_needed
+from lab.studies.power import seeds_needed
+from lab.studies.statistics import ALPHA, mean_interval, p_above
 from lab.studies.verdicts import judge
 
 SCORES: dict[str, Callable[..., np.ndarray]] = {

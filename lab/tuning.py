@@ -28,7 +28,7 @@ FIRST_SEED = 1_000_000
 in any of its runs; the test pictures are the same, and their scores are not looked at."""
 
 Train = Callable[[list[Job]], tuple[bool, dict[Path, str]]]
-"""What trains runs: `lab.sweep.train`."""
+"""What trains runs: `lab.pool.train`."""
 
 
 def check_tuning(jobs: Sequence[Job]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from lab.studies.power import seeds_needed
 from lab.studies.statistics import (
     difference,
     differences,
@@ -19,7 +20,6 @@ from lab.studies.statistics import (
     p_above,
     p_above_exact,
     p_below,
-    seeds_needed,
 )
 
 INF = math.inf

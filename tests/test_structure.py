@@ -30,6 +30,9 @@ MAY_IMPORT = {  # of lab, besides themselves
     "checks": ("lab.config", "lab.nets"),
 }
 
+WITHOUT_TORCH = {"studies", "records", "app.py", "catalogue.py", "cli.py", "config.py"}
+WITHOUT_TORCH |= {"pool.py", "sweep.py", "worker.py"}
+
 
 def imports(path: Path) -> Iterator[str]:
     """What a file imports, anywhere in it, `from lab import x` as `lab.x`."""
@@ -53,7 +56,7 @@ def test_arrows_run_one_way(name: str) -> None:
     if part in MAY_IMPORT:
         allowed = (*MAY_IMPORT[part], f"lab.{part}")
         assert {module for module in found if within(module, ("lab",)) and not within(module, allowed)} == set()
-    if part in ("studies", "records") or part in ("config.py", "catalogue.py", "cli.py", "sweep.py", "app.py"):
+    if part in WITHOUT_TORCH:
         assert not any(within(module, ("torch", "torchvision")) for module in found)
     if name != "app.py":
         assert not any(within(module, ("hydra", "omegaconf")) for module in found)

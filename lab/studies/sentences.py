@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from lab.studies.claims import Claim
 from lab.studies.flips import Flips, flips_text
 from lab.studies.numerals import count, decimals, fixed, interval_text
+from lab.studies.power import MOST_SEEDS
 from lab.studies.selectors import Flat, label, show
-from lab.studies.statistics import ALPHA, MOST_SEEDS, Estimate
+from lab.studies.statistics import ALPHA, Estimate
 from lab.studies.trials import Trial
 
 

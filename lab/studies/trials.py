@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from lab.records.results import Run
 from lab.studies.arms import matched
 from lab.studies.claims import Claim
+from lab.studies.power import seeds_needed
 from lab.studies.selectors import Flat, label, matches
-from lab.studies.statistics import Estimate, differences, estimate, p_above, seeds_needed
+from lab.studies.statistics import Estimate, differences, estimate, p_above
 
 Test = Callable[[Sequence[float], float], float]
 """One-sided: values and margin to the p-value of the hypothesis that the values lie at or below the margin."""
