@@ -6,10 +6,11 @@ from pathlib import Path
 
 import torch
 
+from lab.assembly import assemble
 from lab.config import UserError, derive_seed
 from lab.records.places import Job
 from lab.records.results import write_atomically
-from lab.run import assemble, set_threads
+from lab.run import set_threads
 from lab.studies.lr_range import draw_range
 from lab.studies.plots import render
 from lab.training.lr_range import RangeTest, range_test

@@ -11,13 +11,13 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from lab.assembly import resolve_device
 from lab.config import RunConfig, UserError, check_range, derive_seed
 from lab.data.batches import Dataset, Split, load
 from lab.nets.monte_carlo import LEVEL, Prediction, mc_predict
 from lab.nets.recipe import build
 from lab.nets.transfer import misfits, restructure
 from lab.records.results import write_atomically
-from lab.run import resolve_device
 from lab.start import find_run, open_run
 from lab.vision import torchvision
 

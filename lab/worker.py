@@ -46,7 +46,7 @@ def check(configs: list[RunConfig]) -> None:
 
     A damaged data file is left to its runs to tell of, unless there are no others.
     """
-    from lab.run import assemble
+    from lab.assembly import assemble
     from lab.start import find_run
 
     for config in configs:

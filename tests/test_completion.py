@@ -39,11 +39,11 @@ def test_what_keys_take_exists() -> None:
 
 
 def test_the_choices_are_those_of_the_code() -> None:
+    from lab.assembly import resolve_device
     from lab.config import ModelConfig, UserError
     from lab.data.sources import DOWNLOADS
     from lab.nets.init import initialise
     from lab.nets.recipe import build
-    from lab.run import resolve_device
     from lab.training.graph import GRAPHS
     from lab.training.precision import PRECISIONS
 

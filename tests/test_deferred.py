@@ -10,7 +10,7 @@ import sys
 import lab.preload
 import torch
 from lab.config import RunConfig
-from lab.run import assemble
+from lab.assembly import assemble
 from lab.training.fit import train_step
 from lab.training.optimizers import OPTIMIZERS
 

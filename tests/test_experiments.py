@@ -8,8 +8,8 @@ import yaml
 from hydra import initialize_config_dir
 
 from lab.app import plan, store_schema
+from lab.assembly import assemble
 from lab.config import config_dir, flatten
-from lab.run import assemble
 from lab.studies.claims import check_claims
 
 ROOT = Path(__file__).parent.parent

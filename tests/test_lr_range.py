@@ -13,9 +13,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lab.assembly import assemble
 from lab.cli import main
 from lab.config import RunConfig, UserError
-from lab.run import assemble
 from lab.training.fit import Member, train_step
 from lab.training.losses import cross_entropy
 from lab.training.lr_range import range_test

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from lab import catalogue
+from lab.assembly import Parts, assemble
 from lab.config import RunConfig
-from lab.run import Parts, assemble
 from lab.training.fit import fit
 
 KINDS = {

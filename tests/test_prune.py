@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.autograd.functional import hessian as hessian_of
 from torch.nn.utils import prune
 
+from lab.assembly import assemble
 from lab.config import ModelConfig
 from lab.nets.init import initialise
 from lab.nets.prune import (
@@ -23,7 +24,7 @@ from lab.nets.prune import (
 )
 from lab.nets.recipe import build
 from lab.nets.weights import mask_of, mask_weights, standardise
-from lab.run import assemble, run
+from lab.run import run
 from lab.training.fit import fit
 
 

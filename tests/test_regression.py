@@ -5,8 +5,9 @@ import sklearn.metrics
 import torch
 from conftest import MakeJob
 
+from lab.assembly import assemble
 from lab.records.results import Run, read_run
-from lab.run import assemble, run
+from lab.run import run
 from lab.studies.comparison import compare
 from lab.studies.metrics import lower_is_better
 

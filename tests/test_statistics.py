@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from lab.studies import power
 from lab.studies.power import seeds_needed
 from lab.studies.statistics import (
     difference,
@@ -195,6 +196,18 @@ def test_a_later_look_with_a_smaller_level_needs_more_seeds():
     assert {1000, then} <= set(asked)
     # The effect is estimated at the level of this look, the power found at that of the next.
     assert then != seeds_needed(values, [0.0], 0.01)
+
+
+def test_few_values_ask_for_more_seeds_than_normal_ones_would_need(monkeypatch: pytest.MonkeyPatch):
+    for values in ([0.1, 0.5, 0.3], [0.3, 0.1, -0.1, 0.4, 0.0], [0.3, 0.1, -0.1, 0.4, 0.0] * 2):
+        raised = seeds_needed(values, [0.0], 0.001)
+        monkeypatch.setattr(power, "caution", lambda values: 1.0)
+        plain = seeds_needed(values, [0.0], 0.001)
+        monkeypatch.undo()
+        assert plain is not None
+        factor = {3: 1.25, 5: 1.116, 10: 1.0}[len(values)]
+        assert raised == round(plain * factor)
+        assert plain > 4 or len(values) == 10  # so that the factor is seen
 
 
 def test_seeds_needed_by_signs():

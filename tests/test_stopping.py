@@ -8,9 +8,10 @@ import torch
 from conftest import MakeJob
 from torch import nn
 
+from lab.assembly import assemble
 from lab.config import ScheduleConfig, UserError
 from lab.records.results import read_metrics
-from lab.run import assemble, run
+from lab.run import run
 from lab.sweep import stopped_early
 from lab.training.plateau import Plateau, make_plateau
 from lab.training.stopping import Stopping

@@ -12,9 +12,10 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.compat.proto.graph_pb2 import GraphDef  # pyright: ignore[reportAttributeAccessIssue]
 from torch import nn
 
+from lab.assembly import assemble
 from lab.config import RunConfig, UserError, arm_hash
 from lab.records.pictures import grid_png
-from lab.run import assemble, run
+from lab.run import run
 from lab.watch import activations, graph_def, looking, worst
 
 WATCHED = {

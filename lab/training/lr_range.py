@@ -81,7 +81,7 @@ def range_test(member: Member, low: float, high: float, steps: int) -> RangeTest
     the member is as it was before: weights, optimizer, schedule, generators and counts.
 
     Args:
-        member: a run as `lab.run.assemble` makes it; its own schedule is left aside, its clipping acts.
+        member: a run as `lab.assembly.assemble` makes it; its own schedule is left aside, its clipping acts.
         low: first rate, above 0.
         high: last rate, above `low`.
         steps: most optimizer steps, at least 10; more than an epoch has go round again.
