@@ -1,5 +1,6 @@
 """Claims are read strictly, and judged by pairs, margins and settings."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -121,6 +122,22 @@ def test_networks_that_are_one_network_are_the_same(tmp_path):
     (verdict,) = judge(write_inits(tmp_path, [0.9, 0.8, 0.7], [0.9, 0.8, 0.7]), SAME)
     assert (verdict.verdict, verdict.effect, verdict.interval) == ("supported", 0.0, (0.0, 0.0))
     assert "score exactly alike in 3 seeds" in verdict.explain
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"), [("steps_to(val/accuracy >= 0.8)", "Neither he_normal nor"), ("val/loss", "All are infinite")]
+)
+def test_networks_that_never_arrive_are_not_the_same(tmp_path, metric, said):
+    history = [{"step": step, "val/accuracy": 0.1} for step in (10, 20)]
+    runs = [
+        write_run(tmp_path, arm, seed, {"val/accuracy": 0.1, "val/loss": math.inf}, history)
+        for arm in (HE, XAVIER)
+        for seed in range(3)
+    ]
+    (verdict,) = judge(runs, {**SAME, "metric": metric})
+    assert (verdict.verdict, verdict.seeds_needed) == ("undecided", None)
+    assert verdict.explain.startswith(said)
+    assert "in 3 seeds" in verdict.explain
 
 
 def test_holm_counts_all_claims_of_the_experiment(tmp_path):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from lab.studies.claims import Claim
 from lab.studies.flips import Flips, flips_text
+from lab.studies.metrics import parse_mark
 from lab.studies.numerals import count, decimals, fixed, interval_text
 from lab.studies.power import MOST_SEEDS
 from lab.studies.selectors import Flat, label, show
@@ -59,6 +60,9 @@ def observed(trial: Trial, effect: Estimate) -> str:
     if trial.claim.kind == "interaction":
         return effect_apart(trial, effect, pairs)
     left, right = side_names(trial.weakest.sides)
+    if trial.weakest.num_never == effect.n:
+        arrives = parse_mark(trial.metric) is not None
+        return f"Neither {left} nor {right} gets there in {pairs}" if arrives else f"All are infinite in {pairs}"
     if trial.claim.kind == "ordered":
         left = f"At the weakest of {len(trial.steps)} steps {left}"
     if not any(trial.differences):

@@ -28,6 +28,8 @@ class Step:
     differences: list[float]
     effect: Estimate | None
     """None without pairs."""
+    num_never: int
+    """Pairs in which all sides scored the same infinity: none of them ever got to the mark."""
 
     @property
     def name(self) -> str:
@@ -73,10 +75,13 @@ def hold_trial(claim: Claim, metric: str, scored: Sequence[tuple[Run, float]], s
         found = differences(columns[0], columns[1])
         if len(cells) == 4:
             found = differences(found, differences(columns[2], columns[3]))
-        steps.append(Step(list(sides), [[run for run, _ in cell] for cell in cells], found, estimate(found)))
+        num_never = sum(len(set(values)) == 1 and math.isinf(values[0]) for _, values in rows)
+        steps.append(Step(list(sides), [[run for run, _ in cell] for cell in cells], found, estimate(found), num_never))
         seeds.append(len({seed for seed, _ in rows}))
     worst = min(range(len(steps)), key=lambda index: effect_size(steps[index]))
     p_support, p_refute = p_values(claim, [step.differences for step in steps])
+    if any(step.num_never == len(step.differences) for step in steps):
+        p_support = 1.0  # that none of them gets there does not make them the same
     return Trial(
         claim=claim,
         metric=metric,
@@ -128,7 +133,7 @@ def seeds_to_decide(trial: Trial, alpha: float, later: Callable[[int], float]) -
         later: the level after so many further seeds.
     """
     claim, found = trial.claim, trial.differences
-    if trial.weakest.effect is None:
+    if trial.weakest.effect is None or trial.weakest.num_never == len(found):
         return None
     effect = trial.weakest.effect.value
 
