@@ -19,7 +19,7 @@ from lab.config import DamagedFileError, RunConfig, TrainConfig, UserError, arm_
 from lab.machine import num_cores, on_first_stop_signal
 from lab.records.lock import LockedError, is_locked
 from lab.records.places import OVER, Job, claimed, settled
-from lab.records.results import outcome, read_result, read_run, write_json
+from lab.records.results import TRIALS, outcome, read_result, read_run, write_json
 from lab.records.tuning import read_tuning
 from lab.studies.metrics import resolve
 from lab.tuning import check_tuning, tune
@@ -353,7 +353,10 @@ def check(configs: list[RunConfig]) -> None:
 
     for config in configs:
         if config.start.run:
-            find_run(config.start.run, config.seed)
+            try:
+                find_run(config.start.run, config.seed)
+            except UserError as error:
+                raise UserError(f"{error}{trials_hint(config)}") from error
     arms = {arm_hash(config): config for config in configs}.values()
     damaged: list[DamagedFileError] = []
     for config in arms:
@@ -363,6 +366,16 @@ def check(configs: list[RunConfig]) -> None:
             damaged.append(error)
     if len(damaged) == len(arms):
         raise damaged[0]
+
+
+def trials_hint(config: RunConfig) -> str:
+    """What to do where an arm that `start.run` names has no run for a trial of a tuning."""
+    if Path(config.name).name != TRIALS or not Path(config.start.run).expanduser().is_dir():
+        return ""
+    return (
+        f". The trials of study.tune have seeds of their own: train the source with seed={config.seed} too, or name "
+        "one of its runs, for all to start from (trials are then judged by pictures that it may have been trained on)"
+    )
 
 
 def work(job: Job) -> dict[str, Any]:
