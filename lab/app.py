@@ -11,6 +11,7 @@ import shlex
 import sys
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -326,12 +327,19 @@ def typed_grid(grid: Any) -> Any:
 
 def typed_value(key: str, value: Any) -> Any:
     """`value` as the field `key` of the configuration holds it."""
-    config = OmegaConf.structured(RunConfig)
+    config = scratch()
     try:
         OmegaConf.update(config, key, value)
     except OmegaConfBaseException as error:
         raise UserError(f"study.tune: {key}={value}: {_one_message(error)}") from error
-    return flatten(OmegaConf.to_container(config))[key]
+    held = OmegaConf.select(config, key)
+    return OmegaConf.to_container(held) if OmegaConf.is_config(held) else held
+
+
+@cache
+def scratch() -> Any:
+    """A configuration to try values on; to build one takes longer than all the rest of `typed_value`."""
+    return OmegaConf.structured(RunConfig)
 
 
 def check_override(override: Override, extended: bool) -> None:
