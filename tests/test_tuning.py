@@ -80,7 +80,9 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     small = ["model.block=linear-norm-act", "model.widths=[4]", "model.depth=2", "data.limit=100", "train.steps=4"]
     # One thread a run: two on busy cores wait for each other, up to ten times as long.
     more = ["train.eval_limit=50", "train.pictures=0", f"out={folder}", "train.device=cpu", "jobs=1", "train.threads=1"]
-    assert main([*WORDS, *small, *more, "study.tune={optimizer.lr:[0.0001,0.1]}"]) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lab.studies.report.FIGURES", ("tuning",))  # the others have tests of their own
+        assert main([*WORDS, *small, *more, "study.tune={optimizer.lr:[0.0001,0.1]}"]) == 0
     return folder / "scratch"
 
 
@@ -429,7 +431,9 @@ def test_an_axis_is_logarithmic_where_values_are_powers(values: list[Any], place
     assert (list(found.values()), found_log) == (places, log)
 
 
-def test_arms_at_their_own_values_are_paired_and_cut_into_no_settings(tmp_path: Path) -> None:
+def test_arms_at_their_own_values_are_paired_and_cut_into_no_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     runs, arms = [], []
     for norm, lr, score in (("none", 0.1, 0.5), ("batch", 1.0, 0.8)):
         own = [
@@ -452,6 +456,7 @@ def test_arms_at_their_own_values_are_paired_and_cut_into_no_settings(tmp_path: 
     assert max(map(len, render(comparison).splitlines())) <= 120
     # Without the tuning the same runs are two settings, which no claim compares.
     assert compare(runs, {"claims": [claim]}).verdicts[0].n == 0
+    monkeypatch.setattr("lab.studies.report.FIGURES", ("tuning",))
     page = write_report(comparison, tmp_path / "report").read_text()
     assert "optimizer.lr=0.1 (val/accuracy 0.6000; 1: 0.7000, 10: diverged)" in " ".join(page.split())
     assert compared(tuning, runs[:0]) is None
