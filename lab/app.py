@@ -10,6 +10,8 @@ import os
 import shlex
 import sys
 from collections.abc import Mapping
+from dataclasses import fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +26,19 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from lab.config import NOT_IDENTITY, RunConfig, UserError, config_dir, flatten, nearest
+from lab.config import NOT_IDENTITY, RunConfig, StudyConfig, UserError, config_dir, flatten, nearest
 from lab.machine import is_first_process, local_rank, num_processes
 from lab.records.looks import read_looks
 from lab.records.places import Job, arm_folder, arm_folders
+from lab.studies.reference import check_form, check_keys
 
 GROUPS = ("data", "model", "optimizer", "schedule", "train", "experiment")
+
+PATHS = ("start.run", "data.root", "out")
+"""Keys that take a path, which the folder of an arm (`act=relu-f0c356a5`) is legal in, although Hydra stops at `=`."""
+
+REPLACED = ("study.tune", "study.reference")
+"""Mappings that what was typed replaces: Hydra would merge it into what is there, where it lets new keys in at all."""
 
 
 def store_schema() -> None:
@@ -97,6 +106,7 @@ def _start(jobs: list[Job]) -> int:
         from lab.sweep import sweep
 
         return sweep(jobs)
+    check_keys(study.reference)
     return _run_alone(jobs[0])
 
 
@@ -148,9 +158,7 @@ def plan(
     Raises:
         UserError, HydraException, OmegaConfBaseException: an override is wrong.
     """
-    typed, asked = take_seeds([take_null_by_name(text) for text in typed])
-    # Hydra merges mappings, where it lets new keys in at all; this one is replaced.
-    typed = [one for text in typed for one in (["study.tune=null"] * text.startswith("study.tune=") + [text])]
+    typed, asked = take_seeds(rewritten(typed))
     overrides = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(typed)
     for override in overrides:
         check_override(override, bool(extra))
@@ -186,9 +194,35 @@ def plan(
     return [list(jobs.values())]
 
 
-def take_null_by_name(text: str) -> str:
-    """The override `text`, `experiment=null` in quotes: to Hydra a bare null is no choice, here it is a name."""
-    return "experiment='null'" if text == "experiment=null" else text
+def rewritten(typed: list[str]) -> list[str]:
+    """The overrides `typed` as Hydra has to get them, so that they do what they say.
+
+    `experiment=null` in quotes, as a bare null is no choice to Hydra and a name here; paths with `=` in quotes; and
+    null before each mapping of `REPLACED`.
+    """
+    words = []
+    for text in typed:
+        key, sign, value = text.partition("=")
+        if text == "experiment=null":
+            words.append("experiment='null'")
+        elif key in PATHS and "=" in value and not set(value) & set("\"'\\"):
+            words.append(f"{key}=" + ",".join(f'"{path}"' for path in split_paths(value)))
+        elif sign and key.lstrip("+") in REPLACED:
+            words += [f"{key.lstrip('+')}=null", f"{key.lstrip('+')}={value}"]
+        else:
+            words.append(text)
+    return words
+
+
+def split_paths(value: str) -> list[str]:
+    """The paths that `value` has between its commas, some of which may belong to a path that is there."""
+    paths, begun = [], ""
+    for part in value.split(","):
+        begun = f"{begun},{part}" if begun else part
+        if Path(begun).expanduser().exists():
+            paths.append(begun)
+            begun = ""
+    return [*paths, *([begun] if begun else [])]
 
 
 def take_seeds(typed: list[str]) -> tuple[list[str], str]:
@@ -269,6 +303,8 @@ class Composer:
         found = OmegaConf.to_object(config)
         assert isinstance(found, RunConfig)
         found.study.tune = typed_grid(found.study.tune)
+        found.study.reference = found.study.reference or {}
+        check_form(found.study.reference)
         return found
 
 
@@ -291,12 +327,19 @@ def typed_grid(grid: Any) -> Any:
 
 def typed_value(key: str, value: Any) -> Any:
     """`value` as the field `key` of the configuration holds it."""
-    config = OmegaConf.structured(RunConfig)
+    config = scratch()
     try:
         OmegaConf.update(config, key, value)
     except OmegaConfBaseException as error:
         raise UserError(f"study.tune: {key}={value}: {_one_message(error)}") from error
-    return flatten(OmegaConf.to_container(config))[key]
+    held = OmegaConf.select(config, key)
+    return OmegaConf.to_container(held) if OmegaConf.is_config(held) else held
+
+
+@cache
+def scratch() -> Any:
+    """A configuration to try values on; to build one takes longer than all the rest of `typed_value`."""
+    return OmegaConf.structured(RunConfig)
 
 
 def check_override(override: Override, extended: bool) -> None:
@@ -309,6 +352,8 @@ def check_override(override: Override, extended: bool) -> None:
     key = override.key_or_group
     if key.startswith(("hydra/launcher", "hydra.launcher", "hydra/sweeper")):
         raise UserError(f"{key}: the lab starts its runs itself; jobs=N says how many side by side")
+    if key.startswith("study."):
+        check_study(override)
     if key.startswith(("hydra.", "hydra/", "study.")):
         return
     keys = flatten(RunConfig())
@@ -322,6 +367,19 @@ def check_override(override: Override, extended: bool) -> None:
         there = [*keys, *GROUPS]
         same = [one for one in there if one.rpartition(".")[0] == key.rpartition(".")[0]] or list(GROUPS)
         raise UserError(f"{key} is no key of the configuration{nearest(key, there)}; there are: {', '.join(same)}")
+
+
+def check_study(override: Override) -> None:
+    """Raises `UserError` for a key of the study that does not exist, or that is swept: all runs have one study."""
+    key, there = override.key_or_group, [f"study.{field.name}" for field in fields(StudyConfig)]
+    if key.startswith("study.reference."):
+        raise UserError(f"{key}: a reference is typed as a whole, as 'study.reference={{model.act:tanh}}'")
+    if key not in there:
+        raise UserError(f"{key} is no key of the configuration{nearest(key, there)}; there are: {', '.join(there)}")
+    if override.is_sweep_override():
+        text = key in ("study.question", "study.source")
+        quotes = f"; a text with commas needs quotes of its own, as '{key}=\"a, b\"'" if text else ""
+        raise UserError(f"{override.input_line}: all runs of a sweep have one {key}{quotes}")
 
 
 def _choices(override: Override) -> list[str]:
@@ -352,7 +410,7 @@ def _seed(text: str) -> int:
 
 def _hydra_shows(argv: list[str]) -> int:
     """Hands the command to Hydra, for the flags that show something and train nothing."""
-    sys.argv = ["lab train", *map(take_null_by_name, argv)]
+    sys.argv = ["lab train", *rewritten(argv)]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # its exceptions come to us, which turn them into one message
     hydra_main(config_path=str(config_dir()), config_name="config", version_base="1.3")(lambda config: None)()
     return 0

@@ -105,12 +105,15 @@ def compare(words: list[str]) -> int:
     parser.add_argument(
         "--where", metavar="KEY=VALUE", nargs="+", default=[], help="only these runs; the files of DIR stay as they are"
     )
+    parser.add_argument(
+        "--reference", metavar="KEY=VALUE", nargs="+", default=[], help="the arm to compare with (the study's own)"
+    )
     parser.add_argument("--format", metavar="FORM", default="text", help="how it is printed: text, md, csv or json")
     parser.add_argument("--html", metavar="FILE", type=Path, help="where the report goes (DIR/report.html)")
     args = parser.parse_args(words)
     from lab.studies.publish import compare_folders
 
-    compare_folders(args.folders, args.by, args.metric, args.html, args.where, args.format)
+    compare_folders(args.folders, args.by, args.metric, args.html, args.where, args.format, args.reference)
     return 0
 
 
@@ -167,18 +170,30 @@ def data(words: list[str]) -> int:
 
 def board(words: list[str]) -> int:
     """`lab board`: hands over to TensorBoard."""
+    from lab.records.results import TRIALS
     from lab.studies.board import means_query
 
-    parser = _parser("board", "TensorBoard over DIR; further words go to it.", "lab board outputs/xavier_vs_he")
+    parser = _parser(
+        "board",
+        "TensorBoard over DIR; further words go to it. Trials of a tuning are left out, unless DIR is NAME/_tune.",
+        "lab board outputs/xavier_vs_he",
+    )
     parser.add_argument("folder", metavar="DIR", type=Path)
     args, rest = parser.parse_known_args(words)
     if not args.folder.is_dir():
         raise UserError(f"{args.folder} is not a folder; 'lab train' writes its runs under outputs/<name>")
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(args.folder), *rest]
+    trials = next(args.folder.rglob(TRIALS), None)
+    program = ["tensorboard.main"] if trials is None else ["lab.board", "--load_fast=false"]
+    command = [sys.executable, "-m", *program, "--logdir", str(args.folder), *rest]
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--port", default="6006")
     port = parser.parse_known_args(rest)[0].port
-    print(f"means of the arms, a colour each: http://localhost:{port}/{means_query()}", flush=True)
+    if TRIALS in args.folder.absolute().parts:
+        print(f"trials of a tuning: http://localhost:{port}/#timeseries", flush=True)
+    else:
+        print(f"means of the arms, a colour each: http://localhost:{port}/{means_query()}", flush=True)
+    if trials is not None:
+        print(f"the trials of the tuning are left out; they have a board of their own: lab board {trials}", flush=True)
     os.execv(sys.executable, command)
 
 

@@ -70,7 +70,7 @@ def candidates(words: list[str], verbs: Iterable[str]) -> list[str] | None:
         return _starting(begun, given.get(last, []))
     if last in ("--root", "--html", "--config-dir") or verb == "board":
         return None
-    if verb == "compare" and last == "--where":
+    if verb == "compare" and last in ("--where", "--reference"):
         return overrides(begun)
     if verb == "compare":
         return _starting(begun, flatten(RunConfig())) if "--by" in before else None

@@ -147,8 +147,9 @@ class ModelConfig:
 @dataclass
 class StartConfig:
     run: str = ""
-    """Folder of a finished run whose weights this one starts from; of an arm, then its run of the same seed. From
-    scratch if empty. Relative to where the command is typed."""
+    """Folder of a finished run whose weights this one starts from; of an arm, then its run of the same seed, and for a
+    trial of `study.tune` its own trial of that seed if it has no run. From scratch if empty. Relative to where the
+    command is typed."""
 
     load: str = "body"
     """What is taken from `start.run`: `body` (all but the module `classifier` and auxiliary heads, which start fresh),
@@ -345,8 +346,9 @@ class StudyConfig:
     end), `steps_to(val/accuracy >= 0.8)` or `seconds_to(...)`; a claim may name its own. `auto`: `val/accuracy`, or
     `val/rmse` where numbers are predicted."""
 
-    reference: dict[str, Any] = field(default_factory=dict)
-    """The arm that the others are compared with, as `{key: value}`; the first arm of the sweep if empty."""
+    reference: Any = field(default_factory=dict)
+    """The arm that the others are compared with, as `{model.act: tanh}`; of several that fit, the one most like the
+    other arm; the first arm of the sweep if empty."""
 
     claims: list[Any] = field(default_factory=list)
     """What is claimed, written before the first run: `say`, and one of `higher|lower ... than ... by`, `same: [a, b]

@@ -15,7 +15,8 @@ from lab.config import DamagedFileError, StartConfig, UserError, check_name, che
 from lab.data.batches import Dataset
 from lab.nets.prune import NOISES, prune_blocks, prune_weights
 from lab.nets.transfer import LOADS, Freeze, check_head, is_head, misfits, restructure
-from lab.records.results import read_result
+from lab.records.results import TRIALS, read_result
+from lab.records.tuning import read_tuning
 from lab.training.checkpoint import read_checkpoint
 
 PRUNES = ("none", "blocks", "weights")
@@ -86,6 +87,9 @@ def start(
 def find_run(given: str, seed: int, key: str = "start.run") -> Path:
     """The folder of the run that `given` names: itself, or the one of that seed in an arm, or in a name's only arm.
 
+    Of a tuned experiment, arms that other values were picked for since do not count, and the runs of an arm include its
+    trials, which have seeds of their own.
+
     Args:
         given: a folder.
         seed: which of an arm's runs.
@@ -100,12 +104,25 @@ def find_run(given: str, seed: int, key: str = "start.run") -> Path:
     if (folder / "config.yaml").exists() or (folder / "result.json").exists():
         return folder
     found = [path for path in (folder / f"seed={seed}", *folder.glob(f"*/seed={seed}")) if path.is_dir()]
+    if len(found) > 1 and (tuning := read_tuning(folder)):
+        found = [path for path in found if path.parent.name[-8:] not in tuning.superseded]
+    found = found or find_trials(folder, seed)
     if len(found) == 1:
         return found[0]
-    inside = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    inside = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "_")
     said = f"has {len(found)} arms" if found else "is neither a run nor an arm"
     there = ", ".join(inside) or "no folders"
     raise UserError(f"{key}={given} {said} with a run of seed={seed}; name one; inside there are: {there}")
+
+
+def find_trials(folder: Path, seed: int) -> list[Path]:
+    """The trials of `seed` at the values that were picked: of the arm in `folder`, or of all in that experiment."""
+    for root in (folder, folder.parent):
+        if tuning := read_tuning(root):
+            picked = [arm.arm_id for arm in tuning.arms if arm.arm_id]
+            own = [digits for digits in picked if root == folder or folder.name.endswith(f"-{digits}")]
+            return [path for digits in own for path in root.glob(f"{TRIALS}/*-{digits}/seed={seed}") if path.is_dir()]
+    return []
 
 
 def open_run(folder: Path, key: str) -> Source:

@@ -20,7 +20,7 @@ from lab.records.tuning import Tried, TunedArm, Tuning, base_id, write_tuning
 from lab.studies.claims import named_keys, parse_claims
 from lab.studies.metrics import metric_tags, scores, study_metric, worst
 from lab.studies.numerals import count
-from lab.studies.selectors import canonical, full_key
+from lab.studies.selectors import canonical
 from lab.studies.tuning import arm_name, picked_text, warnings
 
 FIRST_SEED = 1_000_000
@@ -51,7 +51,8 @@ def check_tuning(jobs: Sequence[Job]) -> None:
             raise UserError(f"study.tune: {key}={values}; allowed: a list of two or more values, all different")
         if len({canonical(job.arm.get(key)) for job in jobs}) > 1:
             raise UserError(f"study.tune: {key} is swept as well; a key is compared or tuned, so take it out of one")
-    for key in (*named_keys(parse_claims(vars(study)), known), *(full_key(key, known) for key in study.reference)):
+    groups = [f"{key}.name" for key in study.reference]
+    for key in (*named_keys(parse_claims(vars(study)), known), *study.reference, *groups):
         if key in study.tune:
             raise UserError(f"study.tune: {key} is named by a claim or the reference; a key is compared or tuned")
     for job in jobs:

@@ -6,11 +6,13 @@ import signal
 import sys
 import threading
 from multiprocessing.connection import wait as wait_for
+from pathlib import Path
 from typing import Any
 
-from lab.config import DamagedFileError, RunConfig, arm_hash
+from lab.config import DamagedFileError, RunConfig, UserError, arm_hash
 from lab.records.lock import LockedError
 from lab.records.places import Job
+from lab.records.results import TRIALS
 
 ELSEWHERE = "elsewhere"
 """What a worker says instead of a status where another process is at the run."""
@@ -51,7 +53,10 @@ def check(configs: list[RunConfig]) -> None:
 
     for config in configs:
         if config.start.run:
-            find_run(config.start.run, config.seed)
+            try:
+                find_run(config.start.run, config.seed)
+            except UserError as error:
+                raise UserError(f"{error}{trials_hint(config)}") from error
     arms = {arm_hash(config): config for config in configs}.values()
     damaged: list[DamagedFileError] = []
     for config in arms:
@@ -61,6 +66,16 @@ def check(configs: list[RunConfig]) -> None:
             damaged.append(error)
     if len(damaged) == len(arms):
         raise damaged[0]
+
+
+def trials_hint(config: RunConfig) -> str:
+    """What to do where an arm that `start.run` names has no run for a trial of a tuning."""
+    if Path(config.name).name != TRIALS or not Path(config.start.run).expanduser().is_dir():
+        return ""
+    return (
+        f". The trials of study.tune have seeds of their own: train the source with seed={config.seed} too, or name "
+        "one of its runs, for all to start from (trials are then judged by pictures that it may have been trained on)"
+    )
 
 
 def work(job: Job) -> dict[str, Any]:

@@ -20,12 +20,12 @@ from lab.records.places import Job
 from lab.records.results import find_runs
 from lab.records.tuning import Tried, TunedArm, Tuning, base_id, read_tuning, write_tuning
 from lab.studies import load
-from lab.studies.comparison import compare
+from lab.studies.comparison import Comparison, compare
 from lab.studies.report import write_report
 from lab.studies.table import columns, csv_text, render
 from lab.studies.tuning import budget_text, compared, find_tuning, picked_text, warnings
 from lab.studies.tuning_curves import value_places
-from lab.tuning import FIRST_SEED, rank, validation_metric
+from lab.tuning import FIRST_SEED, check_tuning, rank, validation_metric
 
 LR = "optimizer.lr"
 BEST = {"none": 0.02, "batch": 0.1}
@@ -75,11 +75,14 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Outputs of a sweep that was really trained: two arms, two seeds, two values."""
+    """Outputs of a sweep that was really trained, in workers, with its report: two arms, two seeds, two values."""
     folder = tmp_path_factory.mktemp("swept")
-    small = ["model.block=linear-norm-act", "model.widths=[4]", "model.depth=2", "data.limit=100", "train=smoke"]
-    more = ["study.tune={optimizer.lr:[0.0001,0.1]}", f"out={folder}", "train.device=cpu", "jobs=1"]
-    assert main([*WORDS, *small, *more]) == 0
+    small = ["model.block=linear-norm-act", "model.widths=[4]", "model.depth=2", "data.limit=100", "train.steps=4"]
+    # One thread a run: two on busy cores wait for each other, up to ten times as long.
+    more = ["train.eval_limit=50", "train.pictures=0", f"out={folder}", "train.device=cpu", "jobs=1", "train.threads=1"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lab.studies.report.FIGURES", ("tuning",))  # the others have tests of their own
+        assert main([*WORDS, *small, *more, "study.tune={optimizer.lr:[0.0001,0.1]}"]) == 0
     return folder / "scratch"
 
 
@@ -118,18 +121,20 @@ def test_trials_have_rows_of_their_own_in_hparams(swept: Path) -> None:
     assert b"_tune" not in run
 
 
-def test_the_report_tells_of_the_tuning_and_so_does_compare(swept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_tells_of_the_tuning_and_so_does_compare(
+    swept: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     said = "Each arm had 2 trials x 1 seed (seed 1000000"
-    assert said in " ".join((swept / "report.html").read_text().split())
-    for name in ("report.html", "tuning.svg", "tuning.png", "verdict.json"):
-        (swept / name).unlink()
-    assert main(["compare", str(swept)]) == 0
-    assert said in " ".join(capsys.readouterr().out.split())
     page = (swept / "report.html").read_text()
     assert said in " ".join(page.split())
     assert 'id="tuning"' in page
     assert (swept / "tuning.svg").exists()
     assert json.loads((swept / "verdict.json").read_text())["tune"]["arms"][0]["picked"]
+    drawn: list[Comparison] = []
+    monkeypatch.setattr("lab.studies.publish.write_report", lambda comparison, *_: drawn.append(comparison))
+    assert main(["compare", str(swept)]) == 0
+    assert said in " ".join(capsys.readouterr().out.split())
+    assert [one.tuning and one.tuning.arms for one in drawn] == [tuning_in(swept).arms]
 
 
 def test_a_second_start_trains_nothing_and_picks_the_same(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,25 +195,47 @@ def test_runs_at_values_picked_earlier_are_left_out(fake: Fake, capsys: pytest.C
 
 
 @pytest.mark.parametrize(
+    ("grid", "message"),
+    [
+        ({"optimizer.rate": [1, 2]}, r"optimizer.rate is no key.*same group: optimizer.name, optimizer.lr"),
+        ({"optimizer": ["adam", "sgd"]}, "optimizer is no key of the configuration"),
+        ({"optimiser.lr": [1, 2]}, r"did you mean 'optimizer.lr'.*data.\*, model.\*"),
+        ({"seed": [1, 2]}, "seed cannot be tuned"),
+        ({"name": ["a", "b"]}, "name cannot be tuned"),
+        ({"data.root": ["a", "b"]}, r"data.root cannot be tuned.*allowed: .*; in the same group: data.name"),
+        ({"study.metric": ["a", "b"]}, "study.metric cannot be tuned"),
+        ({LR: []}, r"optimizer.lr=\[\]; allowed: a list of two or more"),
+        ({LR: [0.1]}, r"optimizer.lr=\[0.1\]; allowed: a list of two or more"),
+        ({LR: [1, 1.0]}, "all different"),
+        ({LR: 0.1}, "optimizer.lr=0.1; allowed: a list"),
+        ([1, 2], "allowed: keys with lists of values"),
+        ({LR: [0.1, "fast"]}, "study.tune: optimizer.lr=fast: .*'fast'"),
+        ({"model.depth": [2, 2.5]}, "study.tune: model.depth=2.5: .*2.5"),
+        ({"model.norm": ["none", "batch"]}, "model.norm is swept as well"),
+    ],
+)
+def test_a_grid_that_cannot_be_tuned_is_refused(grid: Any, message: str) -> None:
+    jobs = []
+    for norm in ("none", "batch"):
+        config = RunConfig()
+        config.model.norm = norm
+        jobs.append(Job(config, Path(norm), {"model.norm": norm}, [f"model.norm={norm}"], "lab train"))
+
+    def check(grid: Any) -> None:
+        jobs[0].config.study.tune = typed_grid(grid)
+        check_tuning(jobs)
+
+    with pytest.raises(UserError, match=message):
+        check(grid)
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["study.tune={optimizer.rate:[1,2]}"], r"optimizer.rate is no key.*same group: optimizer.name, optimizer.lr"),
-        (["study.tune={optimizer:[adam,sgd]}"], "optimizer is no key of the configuration"),
-        (["study.tune={optimiser.lr:[1,2]}"], r"did you mean 'optimizer.lr'.*data.\*, model.\*"),
-        (["study.tune={seed:[1,2]}"], "seed cannot be tuned"),
-        (["study.tune={name:[a,b]}"], "name cannot be tuned"),
-        (["study.tune={data.root:[a,b]}"], r"data.root cannot be tuned.*allowed: .*; in the same group: data.name"),
-        (["study.tune={study.metric:[a,b]}"], "study.metric cannot be tuned"),
-        (["study.tune={optimizer.lr:[]}"], r"optimizer.lr=\[\]; allowed: a list of two or more"),
-        (["study.tune={optimizer.lr:[0.1]}"], r"optimizer.lr=\[0.1\]; allowed: a list of two or more"),
-        (["study.tune={optimizer.lr:[1,1.0]}"], "all different"),
-        (["study.tune={optimizer.lr:0.1}"], "optimizer.lr=0.1; allowed: a list"),
-        (["study.tune=[1,2]"], "allowed: keys with lists of values"),
+        (["study.tune={optimizer.rate:[1,2]}"], "optimizer.rate is no key of the configuration"),
         (["study.tune={optimizer.lr:[0.1,fast]}"], "study.tune: optimizer.lr=fast: .*'fast'"),
-        (["study.tune={model.depth:[2,2.5]}"], "study.tune: model.depth=2.5: .*2.5"),
-        (["study.tune={model.norm:[none,batch]}", "study.claims=[]"], "model.norm is swept as well"),
         (["study.tune={model.norm:[none,batch]}", "model.norm=none"], "model.norm is named by a claim"),
-        (["++study.reference={optimizer.lr:0.1}"], "optimizer.lr is named by a claim or the reference"),
+        (["study.reference={optimizer.lr:0.1}"], "optimizer.lr is named by a claim or the reference"),
         (
             ["train=default,smoke", "study.tune={train.steps:[1,2],train.eval_every:[1,2],train.eval_limit:[1,2]}"],
             "arms of .*train=default.* and .*train=smoke.* differ in nothing but train.steps and train.eval_every",
@@ -404,7 +431,9 @@ def test_an_axis_is_logarithmic_where_values_are_powers(values: list[Any], place
     assert (list(found.values()), found_log) == (places, log)
 
 
-def test_arms_at_their_own_values_are_paired_and_cut_into_no_settings(tmp_path: Path) -> None:
+def test_arms_at_their_own_values_are_paired_and_cut_into_no_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     runs, arms = [], []
     for norm, lr, score in (("none", 0.1, 0.5), ("batch", 1.0, 0.8)):
         own = [
@@ -427,6 +456,7 @@ def test_arms_at_their_own_values_are_paired_and_cut_into_no_settings(tmp_path: 
     assert max(map(len, render(comparison).splitlines())) <= 120
     # Without the tuning the same runs are two settings, which no claim compares.
     assert compare(runs, {"claims": [claim]}).verdicts[0].n == 0
+    monkeypatch.setattr("lab.studies.report.FIGURES", ("tuning",))
     page = write_report(comparison, tmp_path / "report").read_text()
     assert "optimizer.lr=0.1 (val/accuracy 0.6000; 1: 0.7000, 10: diverged)" in " ".join(page.split())
     assert compared(tuning, runs[:0]) is None

@@ -14,7 +14,8 @@ from typing import Any
 from lab.config import UserError, nearest
 from lab.studies.arms import complete, is_identity, values_of
 from lab.studies.metrics import check_metric
-from lab.studies.selectors import Flat, full_key, label, matches
+from lab.studies.reference import check_reference
+from lab.studies.selectors import Flat, full_key, label, pick
 
 KINDS = {
     "higher": ("than", "by"),
@@ -23,6 +24,7 @@ KINDS = {
     "ordered": ("by",),
     "interaction": ("between", "by"),
 }
+LEFT_OUT = "study.claims=[] leaves claims out"
 CLAIM_KEYS = ("say", "where", "metric", *KINDS, "than", "between", "by", "within")
 
 
@@ -149,17 +151,18 @@ def check_claims(study: Mapping[str, Any], arms: Sequence[Flat]) -> None:
     """
     check_metric(study.get("metric") or "")
     arms = [complete(arm) for arm in arms]
-    pick(arms, study.get("reference") or {}, "the study's reference")
+    if reference := study.get("reference"):
+        check_reference(reference, arms)
     for claim in parse_claims(study):
         name = f"claim '{claim.say}'"
         check_metric(claim.metric)
-        inside = pick(arms, claim.where, f"{name}: where")
+        inside = pick(arms, claim.where, f"{name}: where", LEFT_OUT)
         own = claim.own_keys(arms[0])
         # A group brings its keys along, so they may differ between the sides as well.
         own_groups = tuple(key.removesuffix("name") for key in own if key.endswith(".name"))
         rest = [key for key in arms[0] if is_identity(key) and key not in own and not key.startswith(own_groups)]
         for sides in claim.contrasts():
-            check_contrast([(side, pick(inside, side, name)) for side in sides], rest, name)
+            check_contrast([(side, pick(inside, side, name, LEFT_OUT)) for side in sides], rest, name)
 
 
 def check_contrast(sides: Sequence[tuple[Flat, Sequence[Flat]]], rest: Sequence[str], name: str) -> None:
@@ -175,19 +178,3 @@ def check_contrast(sides: Sequence[tuple[Flat, Sequence[Flat]]], rest: Sequence[
             f"{name}: no arm of {first} has a counterpart in {' and '.join(others)} that differs "
             "in nothing else; name the other keys in the claim"
         )
-
-
-def pick(arms: Sequence[Flat], selector: Flat, name: str) -> list[Flat]:
-    """The arms that `selector` matches; a `UserError` starting with `name` if it has an unknown key or picks none."""
-    try:
-        picked = [arm for arm in arms if matches(arm, selector)]
-    except UserError as error:
-        raise UserError(f"{name}: {error}") from None
-    if not picked:
-        key = next((key for key in selector if not any(matches(arm, {key: selector[key]}) for arm in arms)), None)
-        known = sorted({str(arm[full_key(key, arm)]) for arm in arms}) if key else []
-        there = f"; {key} takes: {', '.join(known)}" if known else ""
-        raise UserError(
-            f"{name}: {label(selector)} picks no arm of the sweep{there} (study.claims=[] leaves claims out)"
-        )
-    return picked

@@ -10,6 +10,7 @@ from lab.studies.arms import complete, differing_keys, pairs, setting_keys, swep
 from lab.studies.claims import named_keys, parse_claims
 from lab.studies.looks import counted_looks
 from lab.studies.metrics import scores, study_metric
+from lab.studies.reference import check_reference
 from lab.studies.selectors import full_key, label, matches
 from lab.studies.statistics import Estimate, difference, estimate
 from lab.studies.verdicts import Verdict, judge
@@ -89,6 +90,7 @@ def compare(
     metric: str | None = None,
     looks: Sequence[int] = (),
     tuning: Tuning | None = None,
+    asked: Mapping[str, Any] | None = None,
 ) -> Comparison:
     """Compares arms, in the order in which `runs` has them.
 
@@ -99,15 +101,19 @@ def compare(
         metric: replaces the study's metric in the table and figures. Claims keep the metric they were written for.
         looks: seeds there were when the experiment was looked at before.
         tuning: of these arms; the keys tuned are no difference between them, whatever values they have.
+        asked: a reference that replaces the study's.
 
     Raises:
-        UserError: an unknown key or metric, or a claim that cannot be read.
+        UserError: an unknown key or metric, a claim that cannot be read, or an `asked` reference that no arm has.
     """
     metric = metric or study_metric(study, runs)
     everything = [replace(run, config=complete(run.config)) for run in runs]
     counted = [run for run in everything if run.status in ("finished", "diverged")]
     configs = [run.config for run in everything]
-    reference = study.get("reference") or {}
+    by = list(dict.fromkeys(full_key(key, configs[0]) for key in by or ()))
+    if asked:
+        check_reference(asked, [run.config for run in counted], by, "--reference", "without it, the study's own")
+    reference = asked or study.get("reference") or {}
     tuned = tuning.keys if tuning else []
     swept = [key for key in swept_keys(everything) if key not in tuned]
     claims = parse_claims(study)
@@ -115,7 +121,7 @@ def compare(
     # Where nobody said what is compared, everything that differs is.
     apart = setting_keys(configs, list(dict.fromkeys([*swept, *named, *tuned]))) if swept or named else []
     if by:
-        keys = list(dict.fromkeys(full_key(key, configs[0]) for key in by))
+        keys = by
         groups = group(everything, [values_of(config, keys) for config in configs])
         pair_keys = [key for key in [*swept, *apart] if key not in keys]
         apart = []

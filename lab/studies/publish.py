@@ -1,7 +1,7 @@
 """From runs to all that a comparison leaves behind: the table on the screen, the report and the mean curves."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ def publish(
     form: str = "text",
     last_seed: int | None = None,
     tuning: Tuning | None = None,
+    reference: Mapping[str, str] | None = None,
 ) -> None:
     """Prints the comparison of `runs` and writes the report, the table, the verdicts, figures, `_mean/` and `_study/`.
 
@@ -48,13 +49,14 @@ def publish(
         form: how it is printed: `text`, `md`, `csv` or `json`.
         last_seed: the largest seed of the sweep that made the runs and came to its end, for `looks.json`.
         tuning: what was tuned before; arms of it that are not among `runs` do not matter.
+        reference: replaces the study's.
 
     Raises:
         UserError: an unknown key, metric or form, or a claim about arms that are not there.
     """
     show = choose("--format", form, FORMATS)
     tuning = tuning and compared(tuning, runs)
-    comparison = compare(runs, study, by, metric, read_looks(folder)["looks"], tuning)
+    comparison = compare(runs, study, by, metric, read_looks(folder)["looks"], tuning, reference)
     print(show(comparison))
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, ".report.lock", wait=True):  # another command may be writing the same files
@@ -77,12 +79,14 @@ def compare_folders(
     html: Path | None,
     where: Sequence[str] = (),
     form: str = "text",
+    reference: Sequence[str] = (),
 ) -> None:
     """`lab compare`: publishes the runs that lie under `folders`, whichever commands made them, in the first of these.
 
     Args:
         where: `key=value`; the runs that have all of them. What is left of an experiment is no verdict on it, so that
             its files stay as they are: with `where` the comparison is printed, and written only where `html` says.
+        reference: `key=value`; the arm that has all of them replaces the study's reference.
 
     Raises:
         UserError: no such folder, no run in it, or an unknown key, metric or form.
@@ -96,14 +100,14 @@ def compare_folders(
         )
     if len(runs) < len(found):
         print(f"left out: {len(found) - len(runs)} runs with other values than their tuning picked", file=sys.stderr)
-    study = read_study(runs)
+    study, asked = read_study(runs), read_selector("--reference", reference)
     if not where:
-        publish(runs, study, folders[0], by, metric, html, form, tuning=tuning)
+        publish(runs, study, folders[0], by, metric, html, form, tuning=tuning, reference=asked)
         return
     show = choose("--format", form, FORMATS)
     runs = select(runs, where)
     tuning = tuning and compared(tuning, runs)
-    comparison = compare(runs, study, by, metric, read_looks(folders[0])["looks"], tuning)
+    comparison = compare(runs, study, by, metric, read_looks(folders[0])["looks"], tuning, asked)
     comparison = replace(comparison, verdicts=[verdict for verdict in comparison.verdicts if verdict.n])
     print(show(comparison))
     if html:
@@ -116,15 +120,21 @@ def select(runs: list[Run], where: Sequence[str]) -> list[Run]:
     Raises:
         UserError: a word is none, a key is unknown, or no run is left.
     """
-    selector = {}
-    for word in where:
-        key, sign, value = word.partition("=")
-        if not (key and sign):
-            raise UserError(f"--where {word}: write KEY=VALUE, as model.depth=30")
-        selector[key] = value
+    selector = read_selector("--where", where)
     found = [run for run in runs if matches(complete(run.config), selector)]
     if not found:
         there = {key: sorted({str(complete(run.config).get(key)) for run in runs}) for key in selector}
         values = "; ".join(f"{key} takes: {', '.join(texts)}" for key, texts in there.items())
         raise UserError(f"--where {label(selector)}: no run is like this; {values}")
     return found
+
+
+def read_selector(option: str, words: Sequence[str]) -> dict[str, str]:
+    """The selector that the `words` of an option are, `key=value` each; a `UserError` for one that is none."""
+    selector = {}
+    for word in words:
+        key, sign, value = word.partition("=")
+        if not (key and sign):
+            raise UserError(f"{option} {word}: write KEY=VALUE, as model.depth=30")
+        selector[key] = value
+    return selector

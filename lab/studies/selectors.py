@@ -1,7 +1,7 @@
 """Selectors, `{model.init: he_normal}`: which runs they pick, and how keys and values are compared and written."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -68,3 +68,23 @@ def label(selector: Flat) -> str:
     """`init=he_normal depth=30`."""
     short = short_keys(selector)
     return " ".join(f"{short[key]}={show(value)}" for key, value in selector.items())
+
+
+def pick(arms: Sequence[Flat], selector: Flat, name: str, remedy: str) -> list[Flat]:
+    """The arms, flat configurations, that `selector` matches.
+
+    Raises:
+        UserError: it has an unknown key or picks none; starts with `name`, and ends with the `remedy`.
+    """
+    try:
+        picked = [arm for arm in arms if matches(arm, selector)]
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from None
+    if picked:
+        return picked
+    key = next((key for key in selector if not any(matches(arm, {key: selector[key]}) for arm in arms)), None)
+    there = "; each of its values has arms, but none has them all"
+    if key is not None:
+        known = sorted({str(arm[full_key(key, arm)]) for arm in arms})
+        there = f"; {key} takes: {', '.join(known)}{nearest(str(selector[key]), known)}"
+    raise UserError(f"{name}: {label(selector)} picks no arm of the sweep{there} ({remedy})")
