@@ -15,7 +15,7 @@ from typing import Any
 
 import lab.config
 from lab.catalogue import KINDS, names
-from lab.config import RunConfig, UserError, config_dir, flatten, nearest
+from lab.config import RunConfig, UserError, config_dir, default_leaves, nearest
 
 OVERRIDING = ("train", "lr-range")
 """The verbs that take overrides."""
@@ -63,7 +63,7 @@ def candidates(words: list[str], verbs: Iterable[str]) -> list[str] | None:
         return _starting(begun, HYDRA_FLAGS if verb == "train" else [*_flags(verb), "--help"])
     if last in ("--by", "--metric", "--format", "--low", "--high", "--steps", "--cfg", "--info", "--package"):
         given = {
-            "--by": list(flatten(RunConfig())),
+            "--by": list(default_leaves()),
             "--cfg": ["job", "hydra", "all"],
             "--format": ["text", "md", "csv", "json"],
         }
@@ -73,7 +73,7 @@ def candidates(words: list[str], verbs: Iterable[str]) -> list[str] | None:
     if verb == "compare" and last in ("--where", "--reference"):
         return overrides(begun)
     if verb == "compare":
-        return _starting(begun, flatten(RunConfig())) if "--by" in before else None
+        return _starting(begun, default_leaves()) if "--by" in before else None
     if verb in OVERRIDING:
         return overrides(begun)
     others = {"list": KINDS, "completion": SCRIPTS, "data": ("fetch",) if len(before) == 1 else downloads()}
@@ -109,7 +109,7 @@ def values(key: str) -> list[str] | None:
     """The names that `key` takes, or the files of the group `key`; None where it is a path."""
     if key in groups():
         return sorted(path.stem for path in (config_dir() / key).glob("*.yaml"))
-    if isinstance(flatten(RunConfig()).get(key), bool):
+    if isinstance(default_leaves().get(key), bool):
         return ["true", "false"]
     if key in FREE:
         return None
@@ -147,7 +147,7 @@ def documented() -> dict[str, str]:
 
 def keys() -> list[str]:
     """Every key of the configuration."""
-    return list(flatten(RunConfig()))
+    return list(default_leaves())
 
 
 def groups() -> list[str]:

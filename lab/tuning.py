@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lab.config import NOT_IDENTITY, RunConfig, StudyConfig, UserError, arm_hash, check_range, flatten, nearest
+from lab.config import NOT_IDENTITY, StudyConfig, UserError, arm_hash, check_range, default_leaves, flatten, nearest
 from lab.direction import lower_is_better
 from lab.records.places import Job, arm_folders, run_folder, settled
 from lab.records.results import TRIALS, Run, read_run
@@ -33,7 +33,7 @@ Train = Callable[[list[Job]], tuple[bool, dict[Path, str]]]
 
 def check_tuning(jobs: Sequence[Job]) -> None:
     """Raises `UserError` for what `study.tune` of the sweep `jobs` cannot be, naming what is allowed."""
-    study, known = jobs[0].config.study, flatten(RunConfig())
+    study, known = jobs[0].config.study, default_leaves()
     check_range("study.tune_seeds", study.tune_seeds, study.tune_seeds >= 1, "1 or more")
     if not isinstance(study.tune, Mapping):
         raise UserError(

@@ -88,7 +88,7 @@ def test_the_record_keeps_the_largest_seed(tmp_path) -> None:
 
 
 def test_seeds_are_added_after_the_last_finished_sweep(tmp_path) -> None:
-    from lab.app import asked_seeds, take_seeds
+    from lab.overrides import asked_seeds, take_seeds
 
     assert take_seeds(["a=1", "seeds=+5"]) == (["a=1"], "+5")
     own = ["seed=0", "seed=1"]
@@ -109,7 +109,7 @@ def test_seeds_are_added_after_the_last_finished_sweep(tmp_path) -> None:
     ],
 )
 def test_wrong_seeds_are_refused(typed, message) -> None:
-    from lab.app import take_seeds
+    from lab.overrides import take_seeds
 
     with pytest.raises(UserError, match=message):
         take_seeds(typed)

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lab.config import NOT_IDENTITY, RunConfig, flatten
+from lab.config import NOT_IDENTITY, default_leaves
 from lab.records.results import Run
 from lab.studies.selectors import Flat, canonical
 
-DEFAULTS = flatten(RunConfig())
+DEFAULTS = default_leaves()
 
 
 def complete(config: Flat) -> dict[str, Any]:

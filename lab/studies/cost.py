@@ -102,15 +102,17 @@ def draw_cost(comparison: Comparison, narrow: bool = False) -> "Figure | None":
         return None
     styles = series_styles({arm.label: arm.label for arm in arms}, arms)
     shapes = {arm.label: MARKERS[i % len(MARKERS)] for i, arm in enumerate(arms)}
+    alike: dict[tuple[str, str], list[Arm]] = {}
+    for arm in arms:
+        alike.setdefault((styles[arm.label]["color"], shapes[arm.label]), []).append(arm)
     with matplotlib.rc_context(STYLE):
         rows, columns = (len(panels), 1) if narrow else (1, len(panels))
         size = (NARROW if narrow else WIDE, 2.7 * rows + 0.25 * math.ceil(min(len(arms), 14) / (1 if narrow else 3)))
         figure = Figure(figsize=size, layout="constrained")
         axes = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
         for axis, (key, name) in zip(axes, panels, strict=True):
-            for color, marker in dict.fromkeys((styles[arm.label]["color"], shapes[arm.label]) for arm in arms):
-                alike = [arm for arm in arms if (styles[arm.label]["color"], shapes[arm.label]) == (color, marker)]
-                draw_arms(axis, alike, key, color, marker)
+            for (color, marker), members in alike.items():
+                draw_arms(axis, members, key, color, marker)
             spread = [run.result[key] for arm in arms for run in arm.runs]
             if max(spread) > 10 * min(spread):
                 axis.set_xscale("log")

@@ -82,11 +82,11 @@ def read_curves(comparison: Comparison) -> Curves | None:
     return Curves(tag, mark and mark[3], curves, panel_key(comparison, arms), axes, None if few else most)
 
 
-def read_curve(arm: Arm, logged: list[list[dict[str, Any]]], tag: str, axes: list[str]) -> Curve:
+def read_curve(arm: Arm, histories: list[list[dict[str, Any]]], tag: str, axes: list[str]) -> Curve:
     """The mean curve of one arm, and its seeds, whose rows with a finite `tag` are given."""
     points = mean_series(arm.runs, [tag]).get(tag, [])
     steps, means, lows, highs = (list(column) for column in zip(*points, strict=True)) if points else ([], [], [], [])
-    rows = [{row["step"]: row for row in one} for one in logged]
+    rows = [{row["step"]: row for row in one} for one in histories]
     places = {axis: [math.fsum(run[step][axis] for run in rows) / len(rows) for step in steps] for axis in axes}
     seeds = [
         ({axis: [row[axis] for row in one.values()] for axis in axes}, [row[tag] for row in one.values()], diverged)

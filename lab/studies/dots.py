@@ -84,7 +84,7 @@ def draw_rows(
         heights = [index + (0.12 if narrow else 0) for index in range(len(rows))]
         draw_dots(axis, heights, rows)
         for height, row in zip(heights, rows, strict=True):
-            num_infinite = sum(map(math.isinf, row.values))
+            num_infinite = len(row.values) - sum(map(math.isfinite, row.values))
             if num_infinite:
                 text, place = f"{num_infinite} of {len(row.values)} {infinite}", axis.get_yaxis_transform()
                 axis.text(1.01, height, text, transform=place, va="center", fontsize=8.5)

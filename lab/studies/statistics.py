@@ -1,8 +1,8 @@
 """Paired statistics: means and their intervals, one-sided tests, and Holm's adjustment.
 
 Sources: BCa bootstrap, Efron 1987, at the level of Hesterberg 2015 for few values; Holm 1979; interquartile mean and
-probability of improvement as in Agarwal et al. 2021; Wilson 1927. How well they
-hold is measured by `benchmarks/calibration.py`.
+probability of improvement as in Agarwal et al. 2021; Wilson 1927. How well they hold is measured by
+`benchmarks/calibration.py`.
 """
 
 import itertools
