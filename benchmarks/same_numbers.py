@@ -21,7 +21,7 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent.parent
 
-SHORT = "train.steps=24 train.batch_size=32 data.limit=400 train.eval_every=1 train.pictures=2"
+SHORT = "train.steps=24 train.batch_size=32 data.limit=250 train.eval_every=1 train.pictures=2"
 
 RUNS = {  # between them every kind of part
     "default": "",
@@ -33,7 +33,7 @@ RUNS = {  # between them every kind of part
     "optimizer.weight_decay=0.1 schedule=cosine_restarts train.precision=bf16",
     "concat": "model.skip=concat model.act=maxout model.pool=stochastic model.drop=dropblock "
     "model.block=conv-act-drop-pool optimizer=nadam schedule=plateau schedule.patience=0 train.loss=focal",
-    "aux": "model=vgg model.widths=[8,16] model.depth=6 model.aux_blocks=[2] model.head=gap optimizer=muon "
+    "aux": "model=vgg model.widths=[8,16] model.depth=7 model.aux_blocks=[2] model.head=gap optimizer=muon "
     "train.penalty=elastic train.max_norm=2",
     "lsuv": "model.init=lsuv model.act=noisy_relu model.block=conv-norm-act-pool model.norm=layer model.pool=max_avg "
     "optimizer=lion optimizer.lr=0.0003 schedule=triangular2 train.clip=value train.clip_value=0.01",
