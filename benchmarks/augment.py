@@ -18,7 +18,7 @@ from torch import Tensor
 from lab.config import DataConfig
 from lab.data.augment import make_augment
 from lab.data.batches import Split
-from lab.vision import torchvision
+from lab.system.vision import torchvision
 
 
 def main() -> None:

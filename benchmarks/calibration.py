@@ -16,10 +16,10 @@ from scipy import stats
 
 from lab.config import RunConfig, flatten
 from lab.records.results import Run
-from lab.studies.looks import counted_looks, level
-from lab.studies.power import seeds_needed
-from lab.studies.statistics import ALPHA, mean_interval, p_above
-from lab.studies.verdicts import judge
+from lab.studies.claims.verdict import judge
+from lab.studies.statistics.paired import ALPHA, mean_interval, p_above
+from lab.studies.statistics.power import seeds_needed
+from lab.studies.statistics.spending import counted_looks, level
 
 SCORES: dict[str, Callable[..., np.ndarray]] = {
     # Scores of one arm with mean 0 and, but for t3, standard deviation 1.

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import torch
 
-from lab.assembly import assemble
 from lab.config import RunConfig
+from lab.runs.build import assemble
 from lab.training.fit import Member, synchronise, train_step
 
 CASES = {

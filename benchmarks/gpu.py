@@ -17,8 +17,8 @@ from typing import Any
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from lab.assembly import assemble
 from lab.config import RunConfig
+from lab.runs.build import assemble
 from lab.training.fit import Member, fit, synchronise, train_step
 from lab.training.graph import WARM_UP
 

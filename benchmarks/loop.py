@@ -36,14 +36,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lab.assembly import assemble, resolve_device
 from lab.config import RunConfig
 from lab.data.batches import Dataset, load
-from lab.machine import keep_memory
 from lab.records.writer import MetricsWriter
+from lab.runs.build import assemble, resolve_device
+from lab.system.machine import keep_memory
+from lab.system.vision import torchvision
 from lab.training.fit import fit, synchronise
 from lab.training.precision import choose_format
-from lab.vision import torchvision
 
 Loop = Callable[[int], float]
 """Trains for some steps; returns the seconds that they took."""

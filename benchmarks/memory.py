@@ -61,10 +61,10 @@ def measure(root: Path, depth: int, batch: int, steps: int) -> dict[str, float]:
     import PIL.Image  # noqa: F401 (imported late by the lab)
     import torch
 
-    from lab.assembly import assemble
     from lab.config import RunConfig
     from lab.records.places import Job, run_folder
-    from lab.run import run, set_threads
+    from lab.runs.build import assemble
+    from lab.runs.run import run, set_threads
 
     set_threads(0)
     config = RunConfig(out=str(root / "outputs"), force=True)

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from lab.assembly import assemble
 from lab.config import RunConfig
+from lab.runs.build import assemble
 from lab.training.fit import synchronise
 
 NETS: dict[str, dict[str, Any]] = {

@@ -32,11 +32,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lab.app import one_job
-from lab.assembly import Parts, assemble, eval_batch
+from lab.cli.train import one_job
 from lab.config import RunConfig, UserError, derive_seed
 from lab.data.batches import Split
 from lab.records.writer import MetricsWriter
+from lab.runs.build import Parts, assemble, eval_batch
 from lab.training.fit import Row, fit, synchronise
 from lab.training.precision import PRECISIONS, choose_format
 

@@ -4,7 +4,7 @@
 
 Each start is a process of its own. What comes before torch is imported (Python, Hydra) is told apart from what comes
 after: the lab's own modules, data, net, optimizer, files, and the first step itself. `loaded at once` is the same start
-with `torch._dynamo` imported as torch's optimizers would by themselves (`lab/deferred.py`).
+with `torch._dynamo` imported as torch's optimizers would by themselves (`lab/system/deferred.py`).
 """
 
 import argparse
@@ -53,9 +53,9 @@ def main() -> None:
 def start(deferred: bool, data: str, root: Path) -> None:
     """`lab train` as typed, three steps; the times go to standard error."""
     begun = time.perf_counter()
-    import lab.app
-    import lab.deferred
-    from lab.cli import main as command
+    import lab.cli.train
+    import lab.system.deferred
+    from lab.cli.main import main as command
 
     plain, times = importlib.import_module, {"before": 0.0, "torch": 0.0, "after": 0.0}
     ready = 0.0
@@ -67,7 +67,7 @@ def start(deferred: bool, data: str, root: Path) -> None:
         if name == "torch" and not ready:
             ready = time.perf_counter()
             times.update(before=at - begun, torch=ready - at)
-        if name == "lab.run":
+        if name == "lab.runs.run":
             watch()
         return module
 
@@ -85,7 +85,7 @@ def start(deferred: bool, data: str, root: Path) -> None:
 
     importlib.import_module = timed
     if not deferred:
-        lab.deferred.defer_dynamo = lambda: None
+        lab.system.deferred.defer_dynamo = lambda: None
     with tempfile.TemporaryDirectory() as scratch:
         typed = ["train.steps=3", f"data={data}", f"data.root={root}", "data.limit=1000", f"out={scratch}"]
         code = command(["train", *typed])

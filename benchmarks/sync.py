@@ -12,8 +12,8 @@ import sys
 
 import torch
 
-from lab.assembly import assemble
 from lab.config import RunConfig
+from lab.runs.build import assemble
 from lab.training.fit import synchronise, train_step
 from lab.training.graph import WARM_UP
 

@@ -23,7 +23,7 @@ import numpy as np
 import yaml
 from hydra import initialize_config_dir
 
-from lab.app import plan, store_schema
+from lab.cli.train import plan, store_schema
 from lab.config import config_dir
 from lab.records.places import Job
 from lab.records.results import finite, write_json

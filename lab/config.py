@@ -1,6 +1,7 @@
 """Every knob of a run: its default, meaning, unit and range. Nothing outside this file supplies a default.
 
-The rest of the lab sees plain dataclasses; Hydra fills them (`lab.app`). Files under `configs/` hold only what differs.
+The rest of the lab sees plain dataclasses; Hydra fills them (`lab.cli.train`). Files under `configs/` hold only what
+differs.
 """
 
 import difflib

@@ -6,7 +6,7 @@ import warnings
 import torch
 
 from lab.records.places import Job
-from lab.run import run
+from lab.runs.run import run
 
 
 def work(job: Job) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lab.studies.flips import mcnemar
-from lab.studies.statistics import holm, improvement, interquartile_mean, p_above, p_below
+from lab.studies.claims.flips import mcnemar
+from lab.studies.statistics.paired import holm, improvement, interquartile_mean, p_above, p_below
 
 VALUES = np.random.default_rng(0).normal(0.4, 1, size=11)
 

@@ -9,12 +9,12 @@ from conftest import MakeJob
 from torch import Tensor
 from torch.nn import functional as F
 
-from lab.assembly import assemble
 from lab.config import DataConfig, UserError, derive_seed
 from lab.data.augment import crop, cutout, flip, make_augment
 from lab.data.batches import Order, load
 from lab.records.results import read_metrics
-from lab.run import run
+from lab.runs.build import assemble
+from lab.runs.run import run
 
 CPU = torch.device("cpu")
 SHAPES = [(3, 32, 32), (1, 28, 28), (2, 5, 9), (1, 8, 3), (1, 2, 2)]

@@ -14,12 +14,12 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # pyright: ignore[reportAttributeAccessIssue]
 from tensorboard.util.tensor_util import make_ndarray
 
-from lab.board import leave_out_trials
-from lab.cli import main
+from lab.cli.board import leave_out_trials
+from lab.cli.main import main
 from lab.records.events import EventFile, write_scalars
-from lab.studies.board import means_query, write_board
-from lab.studies.comparison import compare
-from lab.studies.means import arm_means
+from lab.studies.comparison.compare import compare
+from lab.studies.comparison.means import arm_means
+from lab.studies.report.board import means_query, write_board
 
 STUDY = {
     "question": "Is deeper better?",
@@ -166,7 +166,7 @@ def test_board_leaves_trials_out_where_there_are_some(tuned, monkeypatch, capsys
     monkeypatch.setattr(os, "execv", lambda _program, command: started.append(command[2:]))
     for folder in (tuned, tuned / "scratch"):
         main(["board", str(folder)])
-        assert started.pop() == ["lab.board", "--load_fast=false", "--logdir", str(folder)]
+        assert started.pop() == ["lab.cli.board", "--load_fast=false", "--logdir", str(folder)]
         said = capsys.readouterr().out
         assert means_query() in said
         assert f"lab board {tuned / 'scratch' / '_tune'}\n" in said

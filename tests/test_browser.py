@@ -20,9 +20,9 @@ import numpy as np
 import pytest
 from fake_runs import write_run
 
-from lab.studies.board import means_query
-from lab.studies.comparison import compare
-from lab.studies.report import write_report
+from lab.studies.comparison.compare import compare
+from lab.studies.report.board import means_query
+from lab.studies.report.page import write_report
 
 BROWSER = next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
 FLAGS = [

@@ -7,10 +7,10 @@ import pytest
 from fake_runs import write_arms, write_run
 
 from lab.config import RunConfig, UserError, flatten
-from lab.studies.claims import check_claims
-from lab.studies.comparison import compare
-from lab.studies.metrics import scores
-from lab.studies.selectors import canonical, label, matches
+from lab.studies.claims.claim import check_claims
+from lab.studies.comparison.compare import compare
+from lab.studies.select.scores import scores
+from lab.studies.select.selectors import canonical, label, matches
 
 HE, XAVIER = {"model.init": "he_normal"}, {"model.init": "xavier_normal"}
 HIGHER = {"say": "He is higher", "higher": HE, "than": XAVIER, "by": 0.2}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.cli import main
+from lab.cli.main import main
 
 QUICK = ["train.steps=2", "train.eval_limit=50", "train.threads=1"]
 
@@ -201,7 +201,7 @@ def test_shell_completion_script() -> None:
 
 
 def test_list_answers_without_torch() -> None:
-    code = "import sys; from lab.cli import main; main(['list']); print('torch' in sys.modules, file=sys.stderr)"
+    code = "import sys; from lab.cli.main import main; main(['list']); print('torch' in sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stderr.strip() == "False"
     for line in ("relu ", "xavier_vs_he ", "digits ", "cosine ", "conv "):

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lab.catalogue import KINDS, names
-from lab.cli import VERBS, main
-from lab.completion import CHOICES, FREE, SCRIPTS, candidates, documented, downloads, keys, kinds, values
+from lab.cli.catalogue import KINDS, names
+from lab.cli.completion import CHOICES, FREE, SCRIPTS, candidates, documented, downloads, keys, kinds, values
+from lab.cli.main import VERBS, main
 from lab.config import RunConfig, flatten
 
 
@@ -25,7 +25,7 @@ def test_every_key_says_what_it_takes(key: str) -> None:
     assert documented()[key], f"{key} has no docstring"
     text = isinstance(flatten(RunConfig())[key], str)
     assert key in kinds() or not text or key in CHOICES or key in FREE, (
-        f"{key}: say '`lab list KIND`' in its docstring, or enter it in CHOICES or FREE of lab/completion.py"
+        f"{key}: say '`lab list KIND`' in its docstring, or enter it in CHOICES or FREE of lab/cli/completion.py"
     )
 
 
@@ -39,11 +39,11 @@ def test_what_keys_take_exists() -> None:
 
 
 def test_the_choices_are_those_of_the_code() -> None:
-    from lab.assembly import resolve_device
     from lab.config import ModelConfig, UserError
     from lab.data.sources import DOWNLOADS
     from lab.nets.init import initialise
     from lab.nets.recipe import build
+    from lab.runs.build import resolve_device
     from lab.training.graph import GRAPHS
     from lab.training.precision import PRECISIONS
 
@@ -116,7 +116,7 @@ def test_tab_answers_at_once() -> None:
         times.append(time.monotonic() - clock)
         assert answer == "model.act=relu\n"
     assert min(times) < 0.4
-    code = "import sys; from lab.cli import main; main(['_complete', 'train', 'optimizer.name=']); print(*sys.modules)"
+    code = "import sys, lab.cli.main as cli; cli.main(['_complete', 'train', 'optimizer.name=']); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"torch", "hydra", "omegaconf", "numpy"} & set(done.stdout.split())
 

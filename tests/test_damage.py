@@ -20,7 +20,7 @@ from lab.data.folder import read_folder
 from lab.records.events import EventFile
 from lab.records.places import Job
 from lab.records.results import read_metrics, read_result, write_atomically
-from lab.run import run
+from lab.runs.run import run
 from lab.training.checkpoint import load_checkpoint, pack, previous
 
 CPU = torch.device("cpu")

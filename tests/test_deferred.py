@@ -7,10 +7,10 @@ import pytest
 
 TRAIN = """
 import sys
-import lab.preload
+import lab.runs.preload
 import torch
 from lab.config import RunConfig
-from lab.assembly import assemble
+from lab.runs.build import assemble
 from lab.training.fit import train_step
 from lab.training.optimizers import OPTIMIZERS
 
@@ -55,7 +55,7 @@ def test_the_stand_in_does_what_the_module_does_in_eager_code():
     """Where nothing is compiled, both names do nothing in torch's own module, too."""
     import torch._dynamo
 
-    from lab.deferred import StandIn
+    from lab.system.deferred import StandIn
 
     def double(x: float) -> float:
         return 2 * x

@@ -4,9 +4,9 @@ import pytest
 from fake_runs import write_arms, write_run
 
 from lab.config import RunConfig, UserError, flatten
-from lab.studies.claims import check_claims
-from lab.studies.comparison import compare
-from lab.studies.metrics import check_metric, metric_tags, scores
+from lab.studies.claims.claim import check_claims
+from lab.studies.comparison.compare import compare
+from lab.studies.select.scores import check_metric, metric_tags, scores
 
 A, B, C = ({"model.act": name} for name in ("relu", "tanh", "sigmoid"))
 CHAIN = {"say": "relu, tanh, sigmoid", "ordered": [A, B, C], "by": 0.02}

@@ -9,7 +9,7 @@ from conftest import MakeJob
 from torch import Tensor, nn
 
 from lab.records.results import outcome, read_result
-from lab.run import run
+from lab.runs.run import run
 
 
 class Trap(nn.Module):

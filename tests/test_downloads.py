@@ -21,7 +21,7 @@ import torch
 from lab.config import DataConfig, UserError
 from lab.data.batches import load
 from lab.data.sources import DOWNLOADS, SOURCES, fetch, mnist
-from lab.vision import torchvision
+from lab.system.vision import torchvision
 
 CPU = torch.device("cpu")
 REAL = Path(__file__).parent.parent / "data"

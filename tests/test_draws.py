@@ -5,11 +5,11 @@ import torch
 from conftest import MakeJob
 from torch import nn
 
-from lab.assembly import Parts, assemble
 from lab.config import RunConfig, UserError, arm_hash, derive_seed
 from lab.nets.init import initialise
 from lab.nets.recipe import build
-from lab.run import run
+from lab.runs.build import Parts, assemble
+from lab.runs.run import run
 
 
 def started(make_job: MakeJob, draw: int, init: str = "he_normal", name: str = "recipe") -> Parts:

@@ -7,10 +7,10 @@ import pytest
 import yaml
 from hydra import initialize_config_dir
 
-from lab.app import plan, store_schema
-from lab.assembly import assemble
+from lab.cli.train import plan, store_schema
 from lab.config import config_dir, flatten
-from lab.studies.claims import check_claims
+from lab.runs.build import assemble
+from lab.studies.claims.claim import check_claims
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((config_dir() / "experiment").glob("*.yaml"))

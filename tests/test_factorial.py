@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from fake_runs import write_run
 
-from lab.studies.comparison import compare
-from lab.studies.factorial import find_grid
-from lab.studies.report import write_report
-from lab.studies.statistics import estimate
+from lab.studies.comparison.compare import compare
+from lab.studies.comparison.factorial import find_grid
+from lab.studies.report.page import write_report
+from lab.studies.statistics.paired import estimate
 
 LEVELS: dict[str, list[Any]] = {
     "model.depth": [4, 8, 16],

@@ -3,8 +3,8 @@
 import numpy as np
 from fake_runs import write_arms
 
-from lab.studies.comparison import compare
-from lab.studies.flips import find_flips
+from lab.studies.claims.flips import find_flips
+from lab.studies.comparison.compare import compare
 
 CLAIM = {"say": "relu wins", "higher": {"model.act": "relu"}, "than": {"model.act": "tanh"}}
 
@@ -50,7 +50,7 @@ def test_runs_without_the_same_pictures_are_left_out(tmp_path):
 
 
 def test_a_run_keeps_its_predictions(make_job):
-    from lab.run import run
+    from lab.runs.run import run
 
     job = make_job()
     result = run(job)

@@ -8,9 +8,9 @@ import pytest
 from fake_runs import write_run
 
 import lab.studies
-from lab.cli import main
+from lab.cli.main import main
 from lab.config import UserError
-from lab.studies.publish import select
+from lab.studies.report.publish import select
 
 
 @pytest.fixture

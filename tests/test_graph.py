@@ -8,12 +8,12 @@ import torch
 from conftest import MakeJob
 from torch import nn
 
-from lab.assembly import assemble
 from lab.config import UserError
-from lab.run import run
+from lab.runs.build import assemble
+from lab.runs.run import run
 from lab.training.fit import Member, fit
 from lab.training.graph import WARM_UP, StepGraph, make_graph, obstacles, plain_state
-from lab.training.lr_range import range_test
+from lab.training.range_test import range_test
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 

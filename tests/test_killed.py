@@ -11,13 +11,13 @@ from conftest import MakeJob
 from killed_worker import work
 
 from lab.records.results import read_metrics, read_result
-from lab.run import run
+from lab.runs.run import run
 from lab.training.checkpoint import load_checkpoint, previous
 
 KILLS = 20
 
 
-PRELOAD = ["lab.preload"]
+PRELOAD = ["lab.runs.preload"]
 """What every start would import: the processes are copies of one that has."""
 
 

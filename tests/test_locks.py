@@ -18,7 +18,7 @@ from lab.config import UserError
 from lab.records import lock
 from lab.records.lock import LockedError, is_locked, locked
 from lab.records.places import Job, arm_folders, claimed, settled
-from lab.run import run
+from lab.runs.run import run
 
 HOLD = """
 import sys, time

@@ -8,10 +8,10 @@ from fake_runs import write_arms
 from scipy import stats
 
 from lab.config import UserError
-from lab.records.looks import read_looks, record_look
-from lab.studies.comparison import compare
-from lab.studies.looks import counted_looks, level, levels, spending
-from lab.studies.publish import publish
+from lab.records.interim import read_looks, record_look
+from lab.studies.comparison.compare import compare
+from lab.studies.report.publish import publish
+from lab.studies.statistics.spending import counted_looks, level, levels, spending
 
 CLAIM = {
     "say": "a wins",
@@ -88,7 +88,7 @@ def test_the_record_keeps_the_largest_seed(tmp_path) -> None:
 
 
 def test_seeds_are_added_after_the_last_finished_sweep(tmp_path) -> None:
-    from lab.overrides import asked_seeds, take_seeds
+    from lab.cli.overrides import asked_seeds, take_seeds
 
     assert take_seeds(["a=1", "seeds=+5"]) == (["a=1"], "+5")
     own = ["seed=0", "seed=1"]
@@ -109,7 +109,7 @@ def test_seeds_are_added_after_the_last_finished_sweep(tmp_path) -> None:
     ],
 )
 def test_wrong_seeds_are_refused(typed, message) -> None:
-    from lab.overrides import take_seeds
+    from lab.cli.overrides import take_seeds
 
     with pytest.raises(UserError, match=message):
         take_seeds(typed)

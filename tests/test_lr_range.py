@@ -13,13 +13,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lab.assembly import assemble
-from lab.cli import main
+from lab.cli.main import main
 from lab.config import RunConfig, UserError
+from lab.runs.build import assemble
 from lab.training.fit import Member, train_step
 from lab.training.losses import cross_entropy
-from lab.training.lr_range import range_test
 from lab.training.metrics import classification
+from lab.training.range_test import range_test
 
 
 class Bowl(nn.Module):
@@ -227,7 +227,7 @@ def test_ctrl_c_ends_it() -> None:
 
 def test_help_is_quick_and_names_an_example() -> None:
     ask = "try: main(['lr-range', '--help'])\nfinally: print('torch' in sys.modules)"
-    code = f"import sys\nfrom lab.cli import main\n{ask}"
+    code = f"import sys\nfrom lab.cli.main import main\n{ask}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert "example: lab lr-range" in done.stdout
     assert done.stdout.endswith("False\n")

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lab.assembly import assemble
 from lab.config import ModelConfig, UserError
 from lab.nets.init import initialise
 from lab.nets.recipe import build
+from lab.runs.build import assemble
 
 IMAGES = torch.randn(64, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 2 + 1
 

@@ -7,9 +7,9 @@ import pytest
 from fake_runs import write_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lab.studies.comparison import Comparison, compare
-from lab.studies.means import arm_means, mean_series, write_mean_runs
-from lab.studies.report import write_report
+from lab.studies.comparison.compare import Comparison, compare
+from lab.studies.comparison.means import arm_means, mean_series, write_mean_runs
+from lab.studies.report.page import write_report
 
 SEEDS, STEPS = 5, 20
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from lab import catalogue
-from lab.assembly import Parts, assemble
+from lab.cli import catalogue
 from lab.config import RunConfig
+from lab.runs.build import Parts, assemble
 from lab.training.fit import fit
 
 KINDS = {

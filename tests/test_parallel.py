@@ -16,9 +16,9 @@ import torch.distributed as dist
 from conftest import MakeJob, output_of, rows
 from torch import nn
 
-from lab.assembly import assemble
-from lab.cli import main
+from lab.cli.main import main
 from lab.config import UserError
+from lab.runs.build import assemble
 from lab.training.parallel import ALONE, Ranks, SharedBatchNorm, check_share, joined, share_norms
 
 CPU = torch.device("cpu")

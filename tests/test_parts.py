@@ -10,14 +10,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lab.config import ModelConfig, UserError
-from lab.nets.acts import ACTS
-from lab.nets.drops import DROPS
-from lab.nets.heads import HEADS
 from lab.nets.init import initialise
-from lab.nets.norms import NORMS
-from lab.nets.pools import POOLS
+from lab.nets.parts.acts import ACTS
+from lab.nets.parts.drops import DROPS
+from lab.nets.parts.heads import HEADS
+from lab.nets.parts.norms import NORMS
+from lab.nets.parts.pools import POOLS
+from lab.nets.parts.skips import SKIPS, Concat, Gate
 from lab.nets.recipe import build
-from lab.nets.skips import SKIPS, Concat, Gate
 from lab.nets.weights import DropConnect
 
 MAPS, FEATURES = (6, 8, 8), (6,)

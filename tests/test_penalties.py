@@ -7,10 +7,10 @@ import torch
 from conftest import MakeJob
 from torch import nn
 
-from lab.assembly import assemble
 from lab.config import TrainConfig, UserError
 from lab.records.results import read_metrics
-from lab.run import run
+from lab.runs.build import assemble
+from lab.runs.run import run
 from lab.training.clipping import make_clip
 from lab.training.fit import train_step
 from lab.training.penalties import make_bound, make_penalty, weight_figures

@@ -8,10 +8,10 @@ import torch
 from conftest import MakeJob
 from torch import nn
 
-from lab.assembly import assemble
 from lab.config import UserError
 from lab.records.results import read_metrics
-from lab.run import run
+from lab.runs.build import assemble
+from lab.runs.run import run
 from lab.training.checkpoint import load_checkpoint
 from lab.training.fit import Member, fit
 from lab.training.precision import LossScaling, make_precision

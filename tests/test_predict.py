@@ -10,17 +10,17 @@ from conftest import MakeJob
 from scipy.stats import entropy
 from torch import Tensor, nn
 
-from lab.cli import main
+from lab.cli.main import main
 from lab.config import ModelConfig, UserError
 from lab.data.batches import Dataset, Split
-from lab.nets.acts import NoisyReLU
-from lab.nets.drops import DROPS
 from lab.nets.init import initialise
 from lab.nets.monte_carlo import drops, mc_predict, of_logits, sample
+from lab.nets.parts.acts import NoisyReLU
+from lab.nets.parts.drops import DROPS
 from lab.nets.recipe import build
-from lab.predict import COLUMNS, Disturbance, disturbed, forecast, summary, table
 from lab.records.places import Job
-from lab.run import run
+from lab.runs.predict import COLUMNS, Disturbance, disturbed, forecast, summary, table
+from lab.runs.run import run
 
 IMAGES = torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
 

@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from torch.autograd.functional import hessian as hessian_of
 from torch.nn.utils import prune
 
-from lab.assembly import assemble
 from lab.config import ModelConfig
 from lab.nets.init import initialise
 from lab.nets.prune import (
@@ -24,7 +23,8 @@ from lab.nets.prune import (
 )
 from lab.nets.recipe import build
 from lab.nets.weights import mask_of, mask_weights, standardise
-from lab.run import run
+from lab.runs.build import assemble
+from lab.runs.run import run
 from lab.training.fit import fit
 
 

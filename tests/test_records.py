@@ -22,7 +22,7 @@ from lab.records.events import write_scalars
 from lab.records.places import Job, arm_folders, arm_label, run_folder
 from lab.records.results import find_runs, read_metrics, read_result, read_run, read_study, write_atomically, write_json
 from lab.records.writer import MetricsWriter, summarise
-from lab.run import run
+from lab.runs.run import run
 
 TAGS = ["train/loss", "train/accuracy", "train/lr", "val/loss", "val/accuracy", "train/weight_norm", "train/near_zero"]
 

@@ -11,13 +11,13 @@ import pytest
 import yaml
 from fake_runs import write_arms
 
-import lab.app
-import lab.sweep
-from lab.cli import main
+import lab.cli.train
+import lab.launch.sweep
+from lab.cli.main import main
 from lab.config import UserError
 from lab.records.places import Job
-from lab.studies.arms import DEFAULTS
-from lab.studies.reference import check_reference
+from lab.studies.select.arms import DEFAULTS
+from lab.studies.select.reference import check_reference
 
 TWO = ["train", "model.act=relu,tanh"]
 
@@ -27,7 +27,7 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     """The runs that `lab train` would start, in an empty folder."""
     jobs: list[Job] = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(lab.app, "_start", lambda found: jobs.extend(found) or 0)
+    monkeypatch.setattr(lab.cli.train, "_start", lambda found: jobs.extend(found) or 0)
     return jobs
 
 
@@ -56,7 +56,7 @@ def test_what_is_typed_replaces_the_reference(words: list[str], found: dict[str,
 
 def test_a_run_can_be_repeated_from_its_overrides(started: list[Job]) -> None:
     assert main(["train", "experiment=xavier_vs_he", "seed=0", "study.reference={model.depth:30}"]) == 0
-    job = lab.app.one_job("train", started[0].overrides)
+    job = lab.cli.train.one_job("train", started[0].overrides)
     assert job.config.study.reference == {"model.depth": 30}
     assert job.folder == started[0].folder
 
@@ -91,7 +91,7 @@ def test_a_reference_that_no_arm_has_is_told_before_the_first_run(
     words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(lab.sweep, "train", lambda jobs: pytest.fail("it trains"))
+    monkeypatch.setattr(lab.launch.sweep, "train", lambda jobs: pytest.fail("it trains"))
     assert main([*TWO, *words]) == 2
     error = capsys.readouterr().err
     assert error.startswith(("lab: study.", "lab: the study's reference: "))
@@ -110,7 +110,7 @@ def test_a_single_run_may_name_an_arm_that_comes_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(lab.app, "_run_alone", lambda job: 0)
+    monkeypatch.setattr(lab.cli.train, "_run_alone", lambda job: 0)
     assert main(["train", "study.reference={model.act:tanh}"]) == 0
     assert main(["train", "study.reference={model.ac:tanh}"]) == 2
     assert "model.ac is no key of the configuration (did you mean 'model.act'?)" in capsys.readouterr().err
@@ -139,7 +139,7 @@ def compared(folder: Path, capsys: pytest.CaptureFixture[str], *words: str) -> d
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("write_report", "write_mean_runs", "write_board"):
-        monkeypatch.setattr(f"lab.studies.publish.{name}", lambda *_: None)
+        monkeypatch.setattr(f"lab.studies.report.publish.{name}", lambda *_: None)
 
 
 @pytest.mark.usefixtures("undrawn")

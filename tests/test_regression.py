@@ -5,11 +5,11 @@ import sklearn.metrics
 import torch
 from conftest import MakeJob
 
-from lab.assembly import assemble
 from lab.records.results import Run, read_run
-from lab.run import run
-from lab.studies.comparison import compare
-from lab.studies.metrics import lower_is_better
+from lab.runs.build import assemble
+from lab.runs.run import run
+from lab.studies.comparison.compare import compare
+from lab.studies.select.scores import lower_is_better
 
 LINEAR = {"data.name": "diabetes", "model.widths": [], "model.depth": 1, "train.batch_size": 64}
 

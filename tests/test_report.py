@@ -12,15 +12,15 @@ import pytest
 from fake_runs import write_arms, write_run
 
 from lab.config import UserError
-from lab.studies.comparison import compare
-from lab.studies.cost import target
-from lab.studies.curves import read_curves
-from lab.studies.forest import difference_rows
-from lab.studies.means import arm_means, mean_series, write_mean_runs
-from lab.studies.plots import COLORS, wrap
-from lab.studies.report import headline, write_report
-from lab.studies.table import render
-from lab.studies.texts import cost_rows, strip
+from lab.studies.comparison.compare import compare
+from lab.studies.comparison.means import arm_means, mean_series, write_mean_runs
+from lab.studies.figures.cost import target
+from lab.studies.figures.curves import read_curves
+from lab.studies.figures.forest import difference_rows
+from lab.studies.figures.style import COLORS, wrap
+from lab.studies.report.page import headline, write_report
+from lab.studies.report.table import render
+from lab.studies.report.texts import cost_rows, strip
 
 STUDY = {
     "question": "Is <He> better & sooner?",

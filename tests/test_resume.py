@@ -8,13 +8,13 @@ import pytest
 import torch
 from conftest import MakeJob
 
-from lab.assembly import assemble
 from lab.config import RunConfig, derive_seed
-from lab.nets.drops import DROPS
-from lab.nets.norms import NORMS
-from lab.nets.skips import SKIPS
+from lab.nets.parts.drops import DROPS
+from lab.nets.parts.norms import NORMS
+from lab.nets.parts.skips import SKIPS
 from lab.nets.zoo import NETS
-from lab.run import run
+from lab.runs.build import assemble
+from lab.runs.run import run
 from lab.training.clipping import CLIPS
 from lab.training.fit import Member, fit
 from lab.training.losses import LOSSES

@@ -10,13 +10,13 @@ import yaml
 from conftest import MakeJob
 from PIL import Image
 
-import lab.catalogue
+import lab.cli.catalogue
 from lab.data.folder import read_folder
-from lab.predict import load_net
-from lab.run import run
+from lab.runs.predict import load_net
+from lab.runs.run import run
 from lab.training.checkpoint import load_checkpoint
 
-LAB = Path(lab.catalogue.__file__).parent
+LAB = Path(lab.cli.catalogue.__file__).parent
 FILES = {path.relative_to(LAB).as_posix(): path for path in sorted(LAB.rglob("*.py"))}
 
 MODULES = {"pickle", "cPickle", "dill", "joblib", "marshal", "shelve", "cloudpickle", "runpy", "code"}

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from hydra import initialize_config_dir
 
-from lab.app import plan, store_schema
+from lab.cli.train import plan, store_schema
 from lab.config import DataConfig, RunConfig, config_dir
 from lab.data.augment import cutout
 from lab.nets.recipe import build

@@ -11,12 +11,12 @@ import pytest
 import torch
 from conftest import MakeJob, rows
 
-from lab.assembly import assemble
-from lab.cli import main
+from lab.cli.main import main
 from lab.config import UserError
 from lab.records.places import Job
 from lab.records.results import read_result
-from lab.run import run
+from lab.runs.build import assemble
+from lab.runs.run import run
 from lab.training.fit import fit
 
 # Norms, drops and momenta: everything that could move in a frozen body, or get lost in a resume.

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from lab.studies import power
-from lab.studies.power import seeds_needed
-from lab.studies.statistics import (
+from lab.studies.statistics import power
+from lab.studies.statistics.paired import (
     difference,
     differences,
     estimate,
@@ -22,6 +21,7 @@ from lab.studies.statistics import (
     p_above_exact,
     p_below,
 )
+from lab.studies.statistics.power import seeds_needed
 
 INF = math.inf
 

@@ -8,11 +8,11 @@ import torch
 from conftest import MakeJob
 from torch import nn
 
-from lab.assembly import assemble
 from lab.config import ScheduleConfig, UserError
+from lab.launch.sweep import stopped_early
 from lab.records.results import read_metrics
-from lab.run import run
-from lab.sweep import stopped_early
+from lab.runs.build import assemble
+from lab.runs.run import run
 from lab.training.plateau import Plateau, make_plateau
 from lab.training.stopping import Stopping
 

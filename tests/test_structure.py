@@ -1,4 +1,4 @@
-"""The arrows between the parts of the house, and the lines of its catalogue."""
+"""The order of the house, and the lines of its catalogue."""
 
 import ast
 import importlib
@@ -9,29 +9,38 @@ from pathlib import Path
 
 import pytest
 
-import lab.catalogue
+import lab.cli.catalogue
 
-LAB = Path(lab.catalogue.__file__).parent
+LAB = Path(lab.__file__).parent
 FILES = {path.relative_to(LAB).as_posix(): path for path in sorted(LAB.rglob("*.py"))}
 
-MAY_IMPORT = {  # of lab, besides themselves
-    "config.py": (),
-    "deferred.py": (),
-    "direction.py": (),
-    "machine.py": (),
-    "progress.py": (),
-    "vision.py": (),
-    "catalogue.py": ("lab.config",),
-    "data": ("lab.config", "lab.vision"),
-    "nets": ("lab.config", "lab.vision"),
-    "training": ("lab.config", "lab.direction"),
-    "records": ("lab.config", "lab.direction", "lab.__version__", "lab.__file__"),
-    "studies": ("lab.config", "lab.direction", "lab.machine", "lab.records"),
-    "checks": ("lab.config", "lab.nets"),
-}
+FLOORS = (  # lowest first; a room imports from floors below its own, and from itself
+    ("config",),
+    ("metric",),
+    ("system",),
+    ("training",),
+    ("data", "nets", "records"),
+    ("runs", "studies"),
+    ("launch",),
+    ("cli",),
+)
+STUDIES = ("select", "statistics", "claims", "comparison", "figures", "report")
+"""The floors inside `studies`, lowest first."""
 
-WITHOUT_TORCH = {"studies", "records", "app.py", "catalogue.py", "cli.py", "config.py"}
-WITHOUT_TORCH |= {"pool.py", "sweep.py", "worker.py"}
+DOORS = ("__init__", "__main__")
+"""Files of `lab/` itself that are no room: the package, whose version anybody may import, and `python -m lab`."""
+
+WITHOUT_TORCH = ("config", "metric", "records", "studies", "launch")
+
+
+def rooms(file: str) -> tuple[str, str]:
+    """Room and room within of a file of `lab/`, or of a module: `studies/claims/verdict.py` is (studies, claims)."""
+    parts = file.removesuffix(".py").split("/")
+    return parts[0], parts[1] if len(parts) > 1 else ""
+
+
+def floor(room: str) -> int:
+    return next(number for number, there in enumerate(FLOORS) if room in there)
 
 
 def imports(path: Path) -> Iterator[str]:
@@ -49,22 +58,36 @@ def within(module: str, packages: tuple[str, ...]) -> bool:
     return any(module == package or module.startswith(f"{package}.") for package in packages)
 
 
+def test_every_file_has_its_floor() -> None:
+    known = {room for there in FLOORS for room in there}
+    assert {rooms(name)[0] for name in FILES} - set(DOORS) == known
+    assert {rooms(name)[1] for name in FILES if name.startswith("studies/")} == {*STUDIES, "__init__"}
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if rooms(name)[0] not in DOORS])
+def test_imports_point_down(name: str) -> None:
+    room, inner = rooms(name)
+    found = {module for module in imports(FILES[name]) if within(module, ("lab",))}
+    for module in found - {"lab.__version__"}:
+        other, other_inner = rooms(module.removeprefix("lab.").replace(".", "/"))
+        if other != room:
+            assert floor(other) < floor(room), f"{name} imports {module}, which is not below it"
+        elif room == "studies" and inner != other_inner and inner in STUDIES:
+            assert STUDIES.index(other_inner) < STUDIES.index(inner), f"{name} imports {module}, which is not below it"
+
+
 @pytest.mark.parametrize("name", FILES)
-def test_arrows_run_one_way(name: str) -> None:
+def test_libraries_are_imported_where_they_belong(name: str) -> None:
     found = set(imports(FILES[name]))
-    part = name.split("/")[0]
-    if part in MAY_IMPORT:
-        allowed = (*MAY_IMPORT[part], f"lab.{part}")
-        assert {module for module in found if within(module, ("lab",)) and not within(module, allowed)} == set()
-    if part in WITHOUT_TORCH:
+    if rooms(name)[0] in WITHOUT_TORCH:
         assert not any(within(module, ("torch", "torchvision")) for module in found)
-    if name != "app.py":
+    if rooms(name)[0] != "cli":
         assert not any(within(module, ("hydra", "omegaconf")) for module in found)
-    if name != "vision.py":
+    if name != "system/vision.py":
         assert not any(within(module, ("torchvision",)) for module in found)
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name.count("/") == 1 and name.endswith("__init__.py")])
+@pytest.mark.parametrize("name", [name for name in FILES if name.endswith("/__init__.py")])
 def test_every_folder_says_what_never_lives_there(name: str) -> None:
     tree = ast.parse(FILES[name].read_text())
     assert "never" in (ast.get_docstring(tree) or "").lower()
@@ -73,7 +96,7 @@ def test_every_folder_says_what_never_lives_there(name: str) -> None:
     assert not rest or name == "studies/__init__.py", "one folder has something for notebooks"
 
 
-@pytest.mark.parametrize("module", ["lab", "lab.cli", "lab.catalogue", "lab.config", "lab.studies"])
+@pytest.mark.parametrize("module", ["lab", "lab.cli.main", "lab.cli.catalogue", "lab.config", "lab.studies"])
 def test_an_import_is_light(module: str) -> None:
     heavy = "{'torch', 'torchvision', 'hydra', 'omegaconf', 'sklearn', 'scipy', 'matplotlib', 'tensorboard', 'pandas'}"
     code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"
@@ -81,11 +104,11 @@ def test_an_import_is_light(module: str) -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("kind", lab.catalogue.TABLES)
+@pytest.mark.parametrize("kind", lab.cli.catalogue.TABLES)
 def test_every_name_has_its_line(kind: str) -> None:
-    file, table = lab.catalogue.TABLES[kind]
+    file, table = lab.cli.catalogue.TABLES[kind]
     module = importlib.import_module(f"lab.{file.removesuffix('.py').replace('/', '.')}")
-    lines = lab.catalogue.names(kind)
+    lines = lab.cli.catalogue.names(kind)
     assert list(lines) == list(getattr(module, table))
     for name, line in lines.items():
         assert 3 < len(line) <= 120, f"{name}: {line}"
@@ -94,4 +117,4 @@ def test_every_name_has_its_line(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["experiments", "models"])
 def test_every_file_has_its_line(kind: str) -> None:
-    assert all(3 < len(line) <= 120 for line in lab.catalogue.names(kind).values())
+    assert all(3 < len(line) <= 120 for line in lab.cli.catalogue.names(kind).values())

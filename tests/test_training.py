@@ -12,12 +12,12 @@ import torch
 from conftest import MakeJob, rows
 from torch import nn
 
-from lab.assembly import assemble
 from lab.config import UserError
 from lab.data.batches import Order
 from lab.records.places import settled
 from lab.records.results import read_metrics, write_atomically
-from lab.run import run
+from lab.runs.build import assemble
+from lab.runs.run import run
 from lab.training.checkpoint import load_checkpoint, pack
 from lab.training.fit import fit
 from lab.training.precision import choose_format

@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from conftest import MakeJob
 
-import lab.app
-from lab.cli import main
+import lab.cli.train
+from lab.cli.main import main
 from lab.config import UserError
+from lab.launch.tune import FIRST_SEED
+from lab.launch.worker import check
 from lab.records.places import Job
 from lab.records.results import write_json
 from lab.records.tuning import Tried, TunedArm, Tuning, write_tuning
-from lab.start import find_run
-from lab.tuning import FIRST_SEED
-from lab.worker import check
+from lab.runs.start import find_run
 
 OLD, NEW, OTHER = "0123abcd", "4567abcd", "89ababcd"
 """The hash of an arm that was picked once, of one that is picked now, and of another arm."""
@@ -89,11 +89,11 @@ def test_the_folder_of_an_arm_is_typed_as_it_is(quotes: str, tmp_path: Path, mon
     for arm in arms:
         Path(arm).mkdir(parents=True)
     started: list[Job] = []
-    monkeypatch.setattr(lab.app, "_start", lambda jobs: started.extend(jobs) or 0)
+    monkeypatch.setattr(lab.cli.train, "_start", lambda jobs: started.extend(jobs) or 0)
     for given in ([arms[0]], arms, ["nowhere/a=b"]):
         started.clear()
         typed = ",".join(f"{quotes}{one}{quotes}" for one in given)
         assert main(["train", f"start.run={typed}"]) == 0
         assert [job.config.start.run for job in started] == given
-        again: list[Any] = [lab.app.one_job("train", job.overrides).config for job in started]
+        again: list[Any] = [lab.cli.train.one_job("train", job.overrides).config for job in started]
         assert again == [job.config for job in started]

@@ -12,20 +12,20 @@ import pytest
 import yaml
 from fake_runs import write_run
 
-import lab.sweep
-from lab.app import one_job, typed_grid
-from lab.cli import main
+import lab.launch.sweep
+from lab.cli.main import main
+from lab.cli.train import one_job, typed_grid
 from lab.config import RunConfig, UserError, arm_hash, flatten
+from lab.launch.tune import FIRST_SEED, check_tuning, rank, validation_metric
 from lab.records.places import Job
 from lab.records.results import find_runs
 from lab.records.tuning import Tried, TunedArm, Tuning, base_id, read_tuning, write_tuning
 from lab.studies import load
-from lab.studies.comparison import Comparison, compare
-from lab.studies.report import write_report
-from lab.studies.table import columns, csv_text, render
-from lab.studies.tuning import budget_text, compared, find_tuning, picked_text, warnings
-from lab.studies.tuning_curves import value_places
-from lab.tuning import FIRST_SEED, check_tuning, rank, validation_metric
+from lab.studies.comparison.compare import Comparison, compare
+from lab.studies.comparison.tuned import budget_text, compared, find_tuning, picked_text, warnings
+from lab.studies.figures.tuning_curves import value_places
+from lab.studies.report.page import write_report
+from lab.studies.report.table import columns, csv_text, render
 
 LR = "optimizer.lr"
 BEST = {"none": 0.02, "batch": 0.1}
@@ -67,9 +67,9 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
     """The fake training, in an empty folder where all outputs go; comparisons print their table and draw nothing."""
     found = Fake()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(lab.sweep, "train", found)
+    monkeypatch.setattr(lab.launch.sweep, "train", found)
     for name in ("write_report", "write_mean_runs", "write_board"):
-        monkeypatch.setattr(f"lab.studies.publish.{name}", lambda *_: None)
+        monkeypatch.setattr(f"lab.studies.report.publish.{name}", lambda *_: None)
     return found
 
 
@@ -81,7 +81,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # One thread a run: two on busy cores wait for each other, up to ten times as long.
     more = ["train.eval_limit=50", "train.pictures=0", f"out={folder}", "train.device=cpu", "jobs=1", "train.threads=1"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lab.studies.report.FIGURES", ("tuning",))  # the others have tests of their own
+        patch.setattr("lab.studies.report.page.FIGURES", ("tuning",))  # the others have tests of their own
         assert main([*WORDS, *small, *more, "study.tune={optimizer.lr:[0.0001,0.1]}"]) == 0
     return folder / "scratch"
 
@@ -131,7 +131,7 @@ def test_the_report_tells_of_the_tuning_and_so_does_compare(
     assert (swept / "tuning.svg").exists()
     assert json.loads((swept / "verdict.json").read_text())["tune"]["arms"][0]["picked"]
     drawn: list[Comparison] = []
-    monkeypatch.setattr("lab.studies.publish.write_report", lambda comparison, *_: drawn.append(comparison))
+    monkeypatch.setattr("lab.studies.report.publish.write_report", lambda comparison, *_: drawn.append(comparison))
     assert main(["compare", str(swept)]) == 0
     assert said in " ".join(capsys.readouterr().out.split())
     assert [one.tuning and one.tuning.arms for one in drawn] == [tuning_in(swept).arms]
@@ -456,7 +456,7 @@ def test_arms_at_their_own_values_are_paired_and_cut_into_no_settings(
     assert max(map(len, render(comparison).splitlines())) <= 120
     # Without the tuning the same runs are two settings, which no claim compares.
     assert compare(runs, {"claims": [claim]}).verdicts[0].n == 0
-    monkeypatch.setattr("lab.studies.report.FIGURES", ("tuning",))
+    monkeypatch.setattr("lab.studies.report.page.FIGURES", ("tuning",))
     page = write_report(comparison, tmp_path / "report").read_text()
     assert "optimizer.lr=0.1 (val/accuracy 0.6000; 1: 0.7000, 10: diverged)" in " ".join(page.split())
     assert compared(tuning, runs[:0]) is None

@@ -7,7 +7,7 @@ import torch
 from lab.config import DataConfig, UserError
 from lab.data.batches import Dataset, Split, load
 from lab.data.variants import imbalanced, with_noise
-from lab.vision import torchvision
+from lab.system.vision import torchvision
 
 CPU = torch.device("cpu")
 

@@ -12,11 +12,11 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.compat.proto.graph_pb2 import GraphDef  # pyright: ignore[reportAttributeAccessIssue]
 from torch import nn
 
-from lab.assembly import assemble
 from lab.config import RunConfig, UserError, arm_hash
-from lab.records.pictures import grid_png
-from lab.run import run
-from lab.watch import activations, graph_def, looking, worst
+from lab.records.image_grid import grid_png
+from lab.runs.build import assemble
+from lab.runs.run import run
+from lab.runs.watch import activations, graph_def, looking, worst
 
 WATCHED = {
     "model.block": "conv-norm-act-drop-pool",

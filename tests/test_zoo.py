@@ -6,12 +6,12 @@ import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 
-from lab.assembly import assemble
 from lab.config import ModelConfig, UserError, config_dir
 from lab.nets.blunders import BLUNDERS
 from lab.nets.init import initialise
 from lab.nets.recipe import build, obeys_init
 from lab.nets.zoo import NETS, Branches
+from lab.runs.build import assemble
 
 FILES = sorted(path.stem for path in (config_dir() / "model").glob("*.yaml"))
 FIT_ALL = [name for name in FILES if name not in BLUNDERS]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.config import DamagedFileError, UserError
-from lab.vision import torchvision
+from lab.system.vision import torchvision
 
 IDX = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]
 """The four files of MNIST and of those made like it."""

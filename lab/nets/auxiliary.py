@@ -6,8 +6,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from lab.config import ModelConfig, UserError
-from lab.nets.heads import global_average
-from lab.nets.parts import Shape
+from lab.nets.parts.heads import global_average
+from lab.nets.parts.part import Shape
 
 
 class WithAuxiliaries(nn.Module):

@@ -10,11 +10,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from lab.nets.acts import relu, sigmoid, softmax
 from lab.nets.chain import chain, conv, dropout, linear, max_pool
-from lab.nets.heads import flatten
-from lab.nets.norms import batch_norm
-from lab.nets.parts import Part, Shape
+from lab.nets.parts.acts import relu, sigmoid, softmax
+from lab.nets.parts.heads import flatten
+from lab.nets.parts.norms import batch_norm
+from lab.nets.parts.part import Part, Shape
 from lab.nets.zoo import Net
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lab.config import UserError
-from lab.nets.parts import Part, Shape
+from lab.nets.parts.part import Part, Shape
 
 
 def chain(where: str, layers: Sequence[tuple[str, Part]], in_shape: Shape) -> nn.Sequential:

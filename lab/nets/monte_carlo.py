@@ -10,8 +10,8 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils.parametrize import ParametrizationList
 
 from lab.config import UserError, check_range, derive_seed
-from lab.nets.drops import GaussianDropout, VanillaDropout
-from lab.vision import torchvision
+from lab.nets.parts.drops import GaussianDropout, VanillaDropout
+from lab.system.vision import torchvision
 
 LEVEL = 0.95
 """Share of the passes between the lower and the upper end of an interval."""

@@ -8,7 +8,7 @@ from torch import Generator, Tensor, nn
 from torch.func import functional_call, grad, vmap
 
 from lab.config import UserError, check_range, choose
-from lab.nets.skips import Add
+from lab.nets.parts.skips import Add
 from lab.nets.weights import mask_of, mask_place, mask_weights
 
 CHUNK = 32

@@ -11,16 +11,16 @@ from functools import partial
 from torch import nn
 
 from lab.config import ModelConfig, UserError, check_range, choose, nearest
-from lab.nets.acts import ACTS
 from lab.nets.auxiliary import WithAuxiliaries, side_classifier, weight_of_blocks
 from lab.nets.blunders import BLUNDERS
 from lab.nets.chain import fit_layer, layer_name
-from lab.nets.drops import DROPS
-from lab.nets.heads import HEADS
-from lab.nets.norms import NORMS
-from lab.nets.parts import Shape
-from lab.nets.pools import POOLS
-from lab.nets.skips import SKIPS
+from lab.nets.parts.acts import ACTS
+from lab.nets.parts.drops import DROPS
+from lab.nets.parts.heads import HEADS
+from lab.nets.parts.norms import NORMS
+from lab.nets.parts.part import Shape
+from lab.nets.parts.pools import POOLS
+from lab.nets.parts.skips import SKIPS
 from lab.nets.weights import DropConnect, standardise
 from lab.nets.zoo import NETS
 

@@ -10,12 +10,12 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from lab.nets.acts import relu, scaled_tanh
 from lab.nets.auxiliary import WithAuxiliaries, side_classifier
 from lab.nets.chain import chain, conv, dropout, linear, max_pool, num_maps
-from lab.nets.heads import flatten, global_average
-from lab.nets.parts import Part, Shape
-from lab.nets.pools import avg_pool
+from lab.nets.parts.acts import relu, scaled_tanh
+from lab.nets.parts.heads import flatten, global_average
+from lab.nets.parts.part import Part, Shape
+from lab.nets.parts.pools import avg_pool
 
 Net = Callable[[Shape, int], nn.Module]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lab.direction import lower_is_better
+from lab.metric import lower_is_better
 from lab.records.events import EventFile, histograms, remove_events
 from lab.records.results import finite, read_metrics, write_atomically
 

@@ -7,7 +7,7 @@ second.
 
 
 def load(*folders, **options):
-    """`lab.studies.frame.load`: the runs under `folders` as a pandas data frame, for notebooks."""
-    from lab.studies.frame import load
+    """`lab.studies.select.frame.load`: the runs under `folders` as a pandas data frame, for notebooks."""
+    from lab.studies.select.frame import load
 
     return load(*folders, **options)

@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lab.config import ScheduleConfig, check_range
-from lab.direction import lower_is_better
+from lab.metric import lower_is_better
 from lab.training.stopping import check_tag
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from lab.config import TrainConfig, UserError, check_range, nearest
-from lab.direction import lower_is_better
+from lab.metric import lower_is_better
 
 
 @dataclass

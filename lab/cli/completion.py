@@ -1,0 +1,250 @@
+"""What TAB offers: verbs, kinds, keys, files of groups, and names that a key can take, found without torch or Hydra.
+
+What a key takes is read from the docstring of its field in `lab.config`: where that says `lab list KIND`, the names of
+that kind. So a key that says what it takes is completed, and none has to be entered here as well.
+"""
+
+import ast
+import re
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import lab.config
+from lab.cli.catalogue import KINDS, names
+from lab.config import RunConfig, UserError, config_dir, default_leaves, nearest
+
+OVERRIDING = ("train", "lr-range")
+"""The verbs that take overrides."""
+
+METRICS = ("val/loss", "val/accuracy", "val/rmse", "train/loss")
+
+CHOICES = {
+    "model.name": ("recipe",),
+    "model.init_gain": ("paper", "auto"),
+    "model.init_fan": ("in", "out"),
+    "train.device": ("auto", "cpu", "cuda", "mps"),
+    "train.precision": ("fp32", "bf16", "fp16"),
+    "train.graph": ("auto", "on", "off"),
+    "train.loss": ("auto",),
+    "train.patience_metric": METRICS,
+    "schedule.interval": ("steps", "epochs"),
+    "schedule.metric": METRICS,
+    "start.load": ("none", "body", "all"),
+    "start.prune": ("none", "blocks", "weights"),
+    "start.prune_by": ("auto",),
+}
+"""What keys take that is in no table of `lab list`."""
+
+FREE = ("name", "out", "data.root", "start.run")
+"""Keys that take any text."""
+
+HYDRA_FLAGS = ("--cfg", "--config-dir", "--help", "--hydra-help", "--info", "--multirun", "--package", "--resolve")
+
+FILES = 3
+"""Exit code of `lab _complete` where the shell's own completion of files should follow."""
+
+
+def candidates(words: list[str], verbs: Iterable[str]) -> list[str] | None:
+    """What the last of `words`, begun or empty, can become; None where it is a path.
+
+    Args:
+        words: the words after `lab` up to the cursor.
+        verbs: the verbs there are.
+    """
+    *before, begun = words or [""]
+    if not before:
+        return _starting(begun, [*verbs, "--help", "--version"] if begun.startswith("-") else verbs)
+    verb, last = before[0], before[-1]
+    if begun.startswith("-"):
+        return _starting(begun, HYDRA_FLAGS if verb == "train" else [*_flags(verb), "--help"])
+    if last in ("--by", "--metric", "--format", "--low", "--high", "--steps", "--cfg", "--info", "--package"):
+        given = {
+            "--by": list(default_leaves()),
+            "--cfg": ["job", "hydra", "all"],
+            "--format": ["text", "md", "csv", "json"],
+        }
+        return _starting(begun, given.get(last, []))
+    if last in ("--root", "--html", "--config-dir") or verb == "board":
+        return None
+    if verb == "compare" and last in ("--where", "--reference"):
+        return overrides(begun)
+    if verb == "compare":
+        return _starting(begun, default_leaves()) if "--by" in before else None
+    if verb in OVERRIDING:
+        return overrides(begun)
+    others = {"list": KINDS, "completion": SCRIPTS, "data": ("fetch",) if len(before) == 1 else downloads()}
+    return _starting(begun, others.get(verb, ()))
+
+
+def overrides(begun: str) -> list[str] | None:
+    """What the override `begun` can become: `model.`, `model.act=`, `model.act=relu`, `model.act=relu,gelu`."""
+    sign = re.match(r"[+~]*", begun)
+    assert sign is not None
+    key, equals, value = begun[sign.end() :].partition("=")
+    if not equals:
+        found = [f"{one}=" for one in keys()]
+        if "." not in key:  # whole sections first, as there are more keys than a screen holds
+            found = list(dict.fromkeys(re.sub(r"\..*", ".", one) for one in found))
+            found += [f"{group}=" for group in groups()]
+        return [sign[0] + one for one in _starting(key, found)]
+    given = value.rpartition(",")[0]
+    head = f"{given}," if given else ""
+    typed = value[len(head) :]
+    there = values(key)
+    if there is None:
+        return None
+    if "joined by dashes" in documented().get(key, ""):
+        dash = typed.rpartition("-")[0]
+        typed_head = f"{dash}-" if dash else ""
+        there = [typed_head + one for one in there]
+    chosen = given.split(",")
+    return [f"{sign[0]}{key}={head}{one}" for one in _starting(typed, there) if one not in chosen]
+
+
+def values(key: str) -> list[str] | None:
+    """The names that `key` takes, or the files of the group `key`; None where it is a path."""
+    if key in groups():
+        return sorted(path.stem for path in (config_dir() / key).glob("*.yaml"))
+    if isinstance(default_leaves().get(key), bool):
+        return ["true", "false"]
+    if key in FREE:
+        return None
+    return [*CHOICES.get(key, ()), *(name for kind in kinds().get(key, ()) for name in names(kind))]
+
+
+@lru_cache
+def kinds() -> dict[str, tuple[str, ...]]:
+    """For each key that is looked up in tables, their kinds: `{"model.act": ("acts",), ...}`."""
+    found = {key: tuple(re.findall(r"`lab list (\w+)`", text)) for key, text in documented().items()}
+    return {key: there for key, there in found.items() if there}
+
+
+@lru_cache
+def documented() -> dict[str, str]:
+    """The docstring of each key's field in `lab.config`, on one line."""
+    tree = ast.parse(Path(lab.config.__file__).read_text())
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+
+    def read(config: Any, prefix: str) -> dict[str, str]:
+        texts: dict[str, str] = {}
+        for node, after in pairwise(classes[type(config).__name__].body):
+            match node, after:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                    texts[name] = " ".join(text.split())
+        found: dict[str, str] = {}
+        for one in fields(config):
+            value = getattr(config, one.name)
+            inner = is_dataclass(value)
+            found |= read(value, f"{prefix}{one.name}.") if inner else {prefix + one.name: texts.get(one.name, "")}
+        return found
+
+    return read(RunConfig(), "")
+
+
+def keys() -> list[str]:
+    """Every key of the configuration."""
+    return list(default_leaves())
+
+
+def groups() -> list[str]:
+    """The groups of files: `data`, `model`, ..., `experiment`."""
+    return sorted(path.name for path in config_dir().iterdir() if path.is_dir())
+
+
+def downloads() -> list[str]:
+    """The data sets that `lab data fetch` knows."""
+    tree = ast.parse((Path(lab.__file__).parent / "data" / "sources.py").read_text())
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "DOWNLOADS":
+            return list(ast.literal_eval(node.value))
+    raise AssertionError("lab/data/sources.py has no DOWNLOADS")
+
+
+def _flags(verb: str) -> list[str]:
+    """The flags that the function of `verb` in `lab.cli.main` gives to its parser."""
+    body = ast.parse((Path(__file__).parent / "main.py").read_text()).body
+    tables = [node.value for node in body if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "VERBS"]
+    assert isinstance(tables[0], ast.Dict)
+    pairs = zip(tables[0].keys, tables[0].values, strict=True)
+    name = next((ast.unparse(value) for key, value in pairs if key and ast.literal_eval(key) == verb), None)
+    function = next((node for node in body if isinstance(node, ast.FunctionDef) and node.name == name), None)
+    words = [node.value for node in ast.walk(function) if isinstance(node, ast.Constant)] if function else []
+    return [word for word in words if isinstance(word, str) and re.fullmatch(r"--[a-z-]+", word)]
+
+
+def _starting(begun: str, there: Iterable[str]) -> list[str]:
+    return [one for one in there if one.startswith(begun)]
+
+
+def script(shell: str) -> str:
+    """What `shell` evaluates to ask `lab _complete` at TAB.
+
+    Raises:
+        UserError: the shell is none of bash, zsh and fish.
+    """
+    if shell not in SCRIPTS:
+        raise UserError(f"completion {shell}: no such shell{nearest(shell, SCRIPTS)}; there are: {', '.join(SCRIPTS)}")
+    return SCRIPTS[shell]
+
+
+BASH = r"""# Completion of lab for bash: eval "$(lab completion bash)", here or in ~/.bashrc
+_lab() {
+    local line=${COMP_LINE:0:COMP_POINT} words found code word cut
+    read -ra words <<< "$line"
+    [[ $line == *[[:space:]] ]] && words+=("")
+    found=$("$1" _complete "${words[@]:1}" 2> /dev/null)
+    code=$?
+    COMPREPLY=()
+    [[ -n $found ]] && mapfile -t COMPREPLY <<< "$found"
+    (( code == 3 )) && compopt -o default
+    # A key or the begin of a recipe goes on after TAB: no space.
+    [[ ${COMPREPLY[0]} == *[=.] || ${words[-1]} == *=* ]] && compopt -o nospace
+    # Bash completes from the last '=' or ':' on, and wants only that back.
+    word=${words[-1]}
+    for cut in = :; do
+        if [[ $COMP_WORDBREAKS == *"$cut"* && $word == *"$cut"* ]]; then
+            COMPREPLY=("${COMPREPLY[@]#"${word%"${word##*"$cut"}"}"}")
+            word=${word##*"$cut"}
+        fi
+    done
+}
+complete -F _lab lab
+"""
+
+ZSH = r"""#compdef lab
+# Completion of lab for zsh: eval "$(lab completion zsh)", after compinit, here or in ~/.zshrc
+_lab() {
+    local -a found
+    local answer code
+    answer=$("${words[1]}" _complete "${(@)words[2,CURRENT]}" 2> /dev/null)
+    code=$?
+    found=("${(@f)answer}")
+    if [[ -n $answer ]]; then
+        # A key or the begin of a recipe goes on after TAB: no space.
+        if [[ ${found[1]} == *[=.] || ${words[CURRENT]} == *=* ]]; then
+            compadd -Q -S '' -a found
+        else
+            compadd -Q -a found
+        fi
+    elif (( code == 3 )); then
+        compset -P '*='
+        _files
+    fi
+}
+compdef _lab lab
+"""
+
+FISH = r"""# Completion of lab for fish: lab completion fish | source, here or in ~/.config/fish/config.fish
+function __lab_complete
+    set -l words (commandline -opc)
+    $words[1] _complete $words[2..-1] (commandline -ct) 2> /dev/null
+end
+complete -c lab -f -a '(__lab_complete)'
+complete -c lab -n '__fish_seen_subcommand_from compare board' -F
+"""
+
+SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}

@@ -1,0 +1,81 @@
+"""`lab lr-range`: the range test of one configuration, in words, as a table and as a figure."""
+
+import csv
+import io
+from pathlib import Path
+
+import torch
+
+from lab.config import UserError, derive_seed
+from lab.records.places import Job
+from lab.records.results import write_atomically
+from lab.runs.build import assemble
+from lab.runs.run import set_threads
+from lab.studies.figures.range_curve import draw_range
+from lab.studies.figures.style import render
+from lab.training.range_test import RangeTest, range_test
+
+
+def lr_range(job: Job, low: float, high: float, steps: int) -> RangeTest:
+    """Tests `job` from rate `low` to `high`, prints what follows, and writes `seed=<n>.csv`, `.png` and `.svg`.
+
+    The files lie in `<out>/<name>/lr-range/<arm>/`, beside the runs and never taken for one.
+
+    Raises:
+        UserError: the configuration or a value is wrong, or the folder cannot be written.
+    """
+    set_threads(job.config.train.threads)
+    member = assemble(job.config).member
+    folder = job.folder.parent.parent / "lr-range" / job.folder.parent.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"out={job.config.out}: cannot write {folder} ({error.strerror or error})") from error
+    torch.manual_seed(derive_seed(job.config.seed, "dropout"))
+    found = range_test(member, low, high, steps)
+    write(found, folder, job.folder.name)
+    print(f"{describe(found, low, high)}\nresults: {folder}/{job.folder.name}.png, .svg and .csv")
+    return found
+
+
+def write(found: RangeTest, folder: Path, name: str) -> None:
+    """The table, a row a step, and the figure."""
+    table = io.StringIO(newline="")
+    rows = csv.writer(table, lineterminator="\n")
+    rows.writerow(["step", "lr", "loss", "smoothed"])
+    columns = zip(found.rates, found.losses, found.smoothed, strict=True)
+    rows.writerows([step, *map("{:.8g}".format, row)] for step, row in enumerate(columns))
+    write_atomically(folder / f"{name}.csv", table.getvalue().encode())
+    marks = {}
+    if found.steepest is not None and found.least is not None:
+        marks = {"steepest descent": found.steepest, "least": found.least}
+    figure = draw_range(found.rates, found.losses, found.smoothed, found.suggestion, marks)
+    for kind in ("png", "svg"):
+        write_atomically(folder / f"{name}.{kind}", render(figure, kind))
+
+
+def describe(found: RangeTest, low: float, high: float) -> str:
+    """What was found, and what to do where nothing can be said."""
+    if not found.rates:
+        return "the loss is not finite at the first step, before any rate has acted: look at the data and the net"
+    ends = {
+        "blew up": "the loss blew up at {:.2g}, after {} steps",
+        "not finite": "the loss was finite up to {:.2g}, for {} steps",
+        "reached the end": "up to {:.2g}, in {} steps, the loss did not blow up",
+    }
+    lines = [f"from {low:.2g} on: " + ends[found.outcome].format(found.rates[-1], len(found.rates))]
+    if found.suggestion is None or found.least is None or found.steepest is None:
+        other = (
+            f"a lower --low than {low:g}" if found.outcome != "reached the end" else f"a higher --high than {high:g}"
+        )
+        lines.append(f"no suggestion: the loss did not fall by more than batches differ; try {other}, or more --steps")
+        return "\n".join(lines)
+    lines += [
+        f"loss {found.smoothed[0]:.4g} at the start, {found.smoothed[found.least]:.4g} at least",
+        f"steepest descent at {found.rates[found.steepest]:.2g}; a tenth of the least's rate: "
+        f"{found.rates[found.least] / 10:.2g}",
+        f"suggested, between the two: optimizer.lr={found.suggestion:.2g}",
+    ]
+    if found.outcome == "reached the end":
+        lines.append(f"but the limit was not found: try a higher --high than {high:g}")
+    return "\n".join(lines)

@@ -1,0 +1,91 @@
+"""What the user typed, before Hydra reads it: words that Hydra would take otherwise, and the lab's own `seeds=`."""
+
+from pathlib import Path
+
+from lab.config import UserError
+from lab.records.interim import read_looks
+
+PATHS = ("start.run", "data.root", "out")
+"""Keys that take a path, which the folder of an arm (`act=relu-f0c356a5`) is legal in, although Hydra stops at `=`."""
+
+REPLACED = ("study.tune", "study.reference")
+"""Mappings that what was typed replaces: Hydra would merge it into what is there, where it lets new keys in at all."""
+
+
+def rewritten(typed: list[str]) -> list[str]:
+    """The overrides `typed` as Hydra has to get them, so that they do what they say.
+
+    `experiment=null` in quotes, as a bare null is no choice to Hydra and a name here; paths with `=` in quotes; and
+    null before each mapping of `REPLACED`.
+    """
+    words = []
+    for text in typed:
+        key, sign, value = text.partition("=")
+        if text == "experiment=null":
+            words.append("experiment='null'")
+        elif key in PATHS and "=" in value and not set(value) & set("\"'\\"):
+            words.append(f"{key}=" + ",".join(f'"{path}"' for path in split_paths(value)))
+        elif sign and key.lstrip("+") in REPLACED:
+            words += [f"{key.lstrip('+')}=null", f"{key.lstrip('+')}={value}"]
+        else:
+            words.append(text)
+    return words
+
+
+def split_paths(value: str) -> list[str]:
+    """The paths that `value` has between its commas, some of which may belong to a path that is there."""
+    paths, begun = [], ""
+    for part in value.split(","):
+        begun = f"{begun},{part}" if begun else part
+        if Path(begun).expanduser().exists():
+            paths.append(begun)
+            begun = ""
+    return [*paths, *([begun] if begun else [])]
+
+
+def take_seeds(typed: list[str]) -> tuple[list[str], str]:
+    """Takes `seeds=10` or `seeds=+5` out of what was typed; an empty text where there is none.
+
+    Raises:
+        UserError: it is given twice or beside `seed=`, or is no whole number above 0.
+    """
+    found = [text.partition("=")[2] for text in typed if text.startswith("seeds=")]
+    if not found:
+        return typed, ""
+    rest = [text for text in typed if not text.startswith("seeds=")]
+    asked = found[-1]
+    if len(found) > 1:
+        raise UserError(f"seeds is given {len(found)} times: {', '.join(found)}; once is enough")
+    if not asked.startswith("+") and any(text.startswith("seed=") for text in rest):
+        raise UserError(f"seeds={asked} says how many seeds and seed= which ones; give one of them")
+    if not asked.removeprefix("+").isdecimal() or not int(asked):
+        raise UserError(f"seeds={asked} is out of range; allowed: a number of 1 or more, as 10, or further ones, as +5")
+    return rest, asked
+
+
+def asked_seeds(asked: str, seeds: list[str], root: Path) -> list[str]:
+    """The seeds of an arm as overrides: `seeds`, or what `seeds=` made of them.
+
+    `seeds=10` are 0 to 9. `seeds=+5` are those of the sweep and five new ones: after the largest of the sweep, or that
+    an earlier `seeds=+5` of this experiment got to the end with. A sweep that was interrupted does not count, so that
+    the same command goes on with it.
+
+    Args:
+        asked: `10`, `+5` or nothing.
+        seeds: the sweep's own.
+        root: the experiment's folder.
+    """
+    if not asked.startswith("+"):
+        return [f"seed={seed}" for seed in range(int(asked))] if asked else seeds
+    own = [whole_seed(text) for text in seeds]
+    last = max([*own, read_looks(root)["last_seed"] or 0])
+    return [f"seed={seed}" for seed in dict.fromkeys([*own, *range(max(own) + 1, last + 1 + int(asked))])]
+
+
+def whole_seed(text: str) -> int:
+    """The number of the override `seed=3`; a `UserError` where it is none."""
+    value = text.partition("=")[2]
+    try:
+        return int(value)
+    except ValueError:
+        raise UserError(f"seed={value} is not a whole number") from None

@@ -1,0 +1,118 @@
+"""Many runs: what is missing trains in parallel processes, what is there is left alone, then all are compared."""
+
+import sys
+from pathlib import Path
+
+from lab.config import TrainConfig, UserError, flatten
+from lab.launch.local import train
+from lab.launch.tune import check_tuning, tune
+from lab.records.places import Job, settled
+from lab.records.results import read_run
+from lab.records.tuning import read_tuning
+
+INTERRUPTED = 130
+"""The exit code of a command that Ctrl-C ended."""
+
+
+def sweep(jobs: list[Job]) -> int:
+    """Trains what is missing of `jobs`, then compares all of them.
+
+    Returns:
+        The exit code: 0, 1 if a run failed, 130 if interrupted.
+
+    Raises:
+        UserError: a configuration or a claim of the study is wrong, or the outputs cannot be written; nothing has been
+            trained then.
+    """
+    from lab.studies.claims.claim import check_claims
+
+    config = jobs[0].config
+    tuned = config.study.tune or {}
+    if tuned:
+        check_tuning(jobs)
+    # Arms that will differ in nothing but what is tuned are counterparts.
+    same = {key: values[0] for key, values in tuned.items()}
+    check_claims(vars(config.study), [{**flatten(job.config), **same} for job in jobs])
+    root = Path(config.out) / config.name
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"out={config.out}: cannot write {root} ({error.strerror or error})") from error
+    troubles: list[str] = []
+    if tuned:
+        if (found := tune(jobs, root, train)) is None:
+            return interrupted()
+        jobs, troubles = found
+    code = train_and_compare(jobs, root, bool(tuned)) if jobs else 1
+    if troubles:
+        print("\ntuning did not end well:", *troubles, sep="\n  ", file=sys.stderr)
+    return max(code, 1) if troubles else code
+
+
+def train_and_compare(jobs: list[Job], root: Path, tuned: bool) -> int:
+    """The comparison itself: trains what is missing of `jobs`, and publishes all of them; returns the exit code.
+
+    Args:
+        jobs: one or more.
+        root: the folder of the experiment.
+        tuned: whether the values of nuisance keys were picked before.
+    """
+    config = jobs[0].config
+    missing = [job for job in jobs if not job.is_over()]
+    seeds = sorted({job.config.seed for job in jobs})
+    num_arms = len({job.folder.parent for job in jobs})
+    print(f"{config.name}: {len(jobs)} runs, {num_arms} arms, seeds {', '.join(map(str, seeds))}", flush=True)
+    if len(missing) < len(jobs):
+        print(f"{len(jobs) - len(missing)} finished already, {len(missing)} to do", flush=True)
+    for key in stopped_early(jobs):
+        print(f"note: {key} ends arms at different steps, so they are compared after unequal training", file=sys.stderr)
+    stopped, errors = train(missing) if missing else (False, {})
+    if stopped:
+        return interrupted()
+    return compare_jobs([settled(job) for job in jobs], root, errors, tuned)
+
+
+def interrupted() -> int:
+    """Says how to go on; the exit code."""
+    print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
+    return INTERRUPTED
+
+
+def stopped_early(jobs: list[Job]) -> list[str]:
+    """The keys that end runs before their last step although the sweep does not compare them."""
+    found = []
+    for key in ("patience", "max_seconds"):
+        values = {getattr(job.config.train, key) for job in jobs}
+        if len(values) == 1 and values != {getattr(TrainConfig(), key)}:
+            found.append(f"train.{key}={values.pop()}")
+    return found
+
+
+def compare_jobs(jobs: list[Job], root: Path, errors: dict[Path, str], tuned: bool = False) -> int:
+    """Prints and writes the comparison of `jobs`; 1 if any of them failed, with a table of those last.
+
+    Args:
+        jobs: all of the sweep.
+        root: the folder of the experiment.
+        errors: what went wrong, by a run's folder, where not even that could be written.
+        tuned: whether `tune.json` in `root` is about them.
+    """
+    from lab.studies.report.publish import publish
+
+    found = {job.folder: read_run(job.folder) for job in jobs}
+    runs = [run for run in found.values() if run is not None]
+    failed = {
+        folder: errors.get(folder, "it left no result") if run is None else run.result.get("error", "no message")
+        for folder, run in found.items()
+        if run is None or run.status == "failed"
+    }
+    if len(failed) < len(found):
+        print()
+        last_seed = max(job.config.seed for job in jobs)
+        tuning = read_tuning(root) if tuned else None
+        publish(runs, vars(jobs[0].config.study), root, last_seed=last_seed, tuning=tuning)
+    if failed:
+        print(f"\n{len(failed)} of {len(jobs)} runs failed:", file=sys.stderr)
+        for folder, message in failed.items():
+            print(f"  {folder.relative_to(root)}: {message}", file=sys.stderr)
+    return 1 if failed else 0

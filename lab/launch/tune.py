@@ -1,0 +1,218 @@
+"""Nuisance tuning: every arm tries the same values on seeds of their own, and is then compared at its best ones.
+
+The trials are runs like others, under `<out>/<name>/_tune/`: resumed, left alone when they are over, never compared.
+"""
+
+import copy
+import itertools
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lab.config import NOT_IDENTITY, StudyConfig, UserError, arm_hash, check_range, default_leaves, flatten, nearest
+from lab.metric import lower_is_better
+from lab.records.places import Job, arm_folders, run_folder, settled
+from lab.records.results import TRIALS, Run, read_run
+from lab.records.tuning import Tried, TunedArm, Tuning, base_id, write_tuning
+from lab.studies.claims.claim import named_keys, parse_claims
+from lab.studies.comparison.tuned import arm_name, picked_text, warnings
+from lab.studies.select.scores import metric_tags, scores, study_metric, worst
+from lab.studies.select.selectors import canonical
+from lab.studies.statistics.numerals import count
+
+FIRST_SEED = 1_000_000
+"""Of the trials; all seeds of a comparison lie below. So training and validation pictures are cut apart otherwise than
+in any of its runs; the test pictures are the same, and their scores are not looked at."""
+
+Train = Callable[[list[Job]], tuple[bool, dict[Path, str]]]
+"""What trains runs: `lab.launch.local.train`."""
+
+
+def check_tuning(jobs: Sequence[Job]) -> None:
+    """Raises `UserError` for what `study.tune` of the sweep `jobs` cannot be, naming what is allowed."""
+    study, known = jobs[0].config.study, default_leaves()
+    check_range("study.tune_seeds", study.tune_seeds, study.tune_seeds >= 1, "1 or more")
+    if not isinstance(study.tune, Mapping):
+        raise UserError(
+            f"study.tune={study.tune}: allowed: keys with lists of values, as {{optimizer.lr: [0.01, 0.1]}}"
+        )
+    may = [key for key in known if key not in NOT_IDENTITY]
+    for key, values in study.tune.items():
+        if key not in may:
+            what = "cannot be tuned" if key in known or key.startswith("study") else "is no key of the configuration"
+            raise UserError(
+                f"study.tune: {key} {what}{nearest(key, may)}; allowed: what makes an arm, which study.* and "
+                f"{', '.join(sorted(NOT_IDENTITY))} do not; in the same group: {', '.join(neighbours(key, may))}"
+            )
+        if not isinstance(values, list) or len(set(map(canonical, values))) < len(values) or len(values) < 2:
+            raise UserError(f"study.tune: {key}={values}; allowed: a list of two or more values, all different")
+        if len({canonical(job.arm.get(key)) for job in jobs}) > 1:
+            raise UserError(f"study.tune: {key} is swept as well; a key is compared or tuned, so take it out of one")
+    groups = [f"{key}.name" for key in study.reference]
+    for key in (*named_keys(parse_claims(vars(study)), known), *study.reference, *groups):
+        if key in study.tune:
+            raise UserError(f"study.tune: {key} is named by a claim or the reference; a key is compared or tuned")
+    for job in jobs:
+        check_range("with study.tune, seed", job.config.seed, job.config.seed < FIRST_SEED, f"0 to {FIRST_SEED - 1}")
+    arms: dict[str, Job] = {}
+    for job in jobs:
+        other = arms.setdefault(base_id(flatten(job.config), list(study.tune)), job)
+        if arm_hash(other.config) != arm_hash(job.config):
+            raise UserError(
+                f"study.tune: the arms of {' '.join(other.overrides)} and {' '.join(job.overrides)} differ in nothing "
+                f"but {' and '.join(study.tune)}; a key is compared or tuned"
+            )
+
+
+def neighbours(key: str, keys: Sequence[str]) -> list[str]:
+    """Those of `keys` in the group of `key`, or all groups with a star."""
+    group = f"{key.partition('.')[0]}."
+    return [one for one in keys if one.startswith(group)] or list(dict.fromkeys(f"{k.split('.')[0]}.*" for k in keys))
+
+
+def tune(jobs: Sequence[Job], root: Path, train: Train) -> tuple[list[Job], list[str]] | None:
+    """Tunes every arm of `jobs` and writes `tune.json` into `root`, the folder of the experiment.
+
+    Returns:
+        The jobs with the values picked, those of arms of which no trial ended well left out; and what went wrong.
+        None if it was interrupted.
+
+    Raises:
+        UserError: a configuration is wrong, or the metric is unknown.
+    """
+    config = jobs[0].config
+    study = config.study
+    metric = validation_metric(study.metric)
+    trials = make_trials(jobs, metric)
+    num_arms, num_trials = len(trials), sum(map(len, trials.values()))
+    each = num_trials // num_arms // study.tune_seeds
+    print(
+        f"{config.name}: tuning {' and '.join(study.tune)}: {count(num_arms, 'arm')} x {each} values x "
+        f"{count(study.tune_seeds, 'seed')} = {count(num_trials, 'trial')}, then {count(len(jobs), 'run')} to compare",
+        flush=True,
+    )
+    if metric != study.metric:
+        print(f"values are picked by validation, as study.metric={study.metric} is not for choosing", flush=True)
+    everything = [job for members in trials.values() for job in members]
+    missing = [job for job in everything if not job.is_over()]
+    if len(missing) < num_trials:
+        print(f"{count(num_trials - len(missing), 'trial')} finished already, {len(missing)} to do", flush=True)
+    stopped, errors = train(missing) if missing else (False, {})
+    if stopped:
+        return None
+    runs = {job.folder: read_run(settled(job).folder) for job in everything}
+    there = [run for run in runs.values() if run is not None]
+    metric = study_metric({"metric": metric}, there)
+    found = [tuned_arm(jobs, members, runs, metric) for members in trials.values()]
+    seeds = sorted({job.config.seed for job in everything})
+    tuning = write_tuning(root, Tuning(list(study.tune), metric, seeds, found, []))
+    own = replace(tuning, arms=found)
+    print("\n".join(["", *(picked_text(own, arm) for arm in found), *warnings(own), ""]), flush=True)
+    picked = {arm.base_id: arm.picked for arm in found if arm.picked}
+    return tuned_jobs(jobs, picked), troubles(found, runs, errors, root)
+
+
+def validation_metric(metric: str) -> str:
+    """What values are picked by: `metric` if it is one of validation, that of validation for one of the test, else the
+    task's own (`auto`): nobody tunes for a small gap, or for many images a second."""
+    if metric == "auto":
+        return metric
+    seen = metric.replace("test/", "val/")
+    return seen if all(tag.startswith("val/") for tag in metric_tags(seen)) and "gap(" not in seen else "auto"
+
+
+def make_trials(jobs: Sequence[Job], metric: str) -> dict[str, list[Job]]:
+    """The trials of each arm by its `base_id`: every point of the grid, on the same seeds."""
+    config = jobs[0].config
+    keys = list(config.study.tune)
+    known = arm_folders(Path(config.out) / config.name / TRIALS)
+    arms = {base_id(flatten(job.config), keys): job for job in reversed(jobs)}  # the first one of each arm stays
+    trials: dict[str, list[Job]] = {digits: [] for digits in reversed(arms)}
+    for digits, job in arms.items():
+        for point in itertools.product(*config.study.tune.values()):
+            values = dict(zip(keys, point, strict=True))
+            for seed in range(FIRST_SEED, FIRST_SEED + config.study.tune_seeds):
+                one = with_values(job, values).config
+                one.name, one.seed = f"{config.name}/{TRIALS}", seed
+                one.train.watch, one.train.pictures = False, 0
+                # On their own they are a sweep without claims.
+                one.study = StudyConfig(metric=metric)
+                arm = {**without(job.arm, keys), **values}
+                overrides = [*with_values(job, values).overrides, f"name={one.name}", f"seed={seed}"]
+                trials[digits].append(Job(one, run_folder(one, arm, known), arm, overrides, job.command))
+    return trials
+
+
+def with_values(job: Job, values: Mapping[str, Any]) -> Job:
+    """`job` with the tuned `values` in its configuration and its overrides, which repeat it without a tuning."""
+    config = copy.deepcopy(job.config)
+    for key, value in values.items():
+        group, _, name = key.rpartition(".")
+        setattr(getattr(config, group), name, copy.copy(value))
+    overrides = [text for text in job.overrides if text.partition("=")[0] not in ("study.tune", *values)]
+    overrides += [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]
+    return replace(job, config=config, overrides=[*overrides, "study.tune=null"])
+
+
+def without(arm: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    return {key: value for key, value in arm.items() if key not in keys}
+
+
+def tuned_jobs(jobs: Sequence[Job], picked: Mapping[str, Mapping[str, Any]]) -> list[Job]:
+    """`jobs` at the values `picked` for their arms, by `base_id`, in new folders; jobs of other arms are left out."""
+    config = jobs[0].config
+    keys = list(config.study.tune)
+    known = arm_folders(Path(config.out) / config.name)
+    tuned = []
+    for job in jobs:
+        if values := picked.get(base_id(flatten(job.config), keys)):
+            job = with_values(job, values)
+            arm = without(job.arm, keys)
+            tuned.append(replace(job, arm=arm, folder=run_folder(job.config, arm, known)))
+    return tuned
+
+
+def tuned_arm(jobs: Sequence[Job], trials: Sequence[Job], runs: Mapping[Path, Run | None], metric: str) -> TunedArm:
+    """What the trials of one arm came to."""
+    keys = list(jobs[0].config.study.tune)
+    points: dict[str, Tried] = {}
+    for trial in trials:
+        values = {key: flatten(trial.config)[key] for key in keys}
+        run = runs[trial.folder]
+        ended = run is not None and run.status in ("finished", "diverged")
+        score = scores([run], metric)[0] if run is not None and ended else math.nan
+        point = points.setdefault(json.dumps(values), Tried(values, [], []))
+        point.scores.append(score if math.isfinite(score) else None)
+        point.statuses.append(run.status if run is not None else "failed")
+    tried = list(points.values())
+    well = [point for point in tried if "finished" in point.statuses]
+    picked = min(well, key=lambda point: rank(point, metric)).values if well else {}
+    base = base_id(flatten(trials[0].config), keys)
+    job = next(job for job in jobs if base_id(flatten(job.config), keys) == base)
+    digits = arm_hash(with_values(job, picked).config) if picked else ""
+    return TunedArm(without(job.arm, keys), base, digits, picked, tried)
+
+
+def rank(point: Tried, metric: str) -> tuple[int, float]:
+    """Less for a better point: infinite scores first, then the mean of the others. A run that diverged or failed counts
+    at its worst; of equals the first one given is picked."""
+    values = [worst(metric) if score is None else score for score in point.scores]
+    finite = [value for value in values if math.isfinite(value)]
+    mean = math.fsum(finite) / len(finite) if finite else 0.0
+    return len(values) - len(finite), mean if lower_is_better(metric) else -mean
+
+
+def troubles(
+    arms: Sequence[TunedArm], runs: Mapping[Path, Run | None], errors: Mapping[Path, str], root: Path
+) -> list[str]:
+    """A line for each trial that failed and each arm without values, for the end of the command."""
+    lines = []
+    for folder, run in runs.items():
+        if run is None or run.status == "failed":
+            message = run.result.get("error", "no message") if run else errors.get(folder, "it left no result")
+            lines.append(f"{folder.relative_to(root)}: {message}")
+    lines += [f"{arm_name(arm)}: left out, as none of its trials ended well" for arm in arms if not arm.picked]
+    return lines

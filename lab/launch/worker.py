@@ -1,0 +1,91 @@
+"""A worker process of a sweep: how it starts and ends, what it checks before the first run, and a run in it."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from multiprocessing.connection import wait as wait_for
+from pathlib import Path
+from typing import Any
+
+from lab.config import DamagedFileError, RunConfig, UserError, arm_hash
+from lab.records.lock import LockedError
+from lab.records.places import Job
+from lab.records.results import TRIALS
+
+ELSEWHERE = "elsewhere"
+"""What a worker says instead of a status where another process is at the run."""
+
+_stop: Any = None
+_busy = threading.Lock()
+
+
+def start_worker(stop: Any, threads: int, path: list[str]) -> None:
+    """Prepares a worker: one thread where several work side by side, the parent's import path, no orphans."""
+    from lab.runs.run import set_threads
+
+    global _stop
+    _stop = stop
+    sys.path[:] = path
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes it on by `stop`
+    set_threads(threads)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    """Ends this process, after a checkpoint of the run under way, when the one that started it is gone."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait_for([parent.sentinel])
+    _stop.value = 1
+    with _busy:
+        os._exit(1)
+
+
+def check(configs: list[RunConfig]) -> None:
+    """Builds everything that each arm names, and trains none: raises `UserError` for the first bad one.
+
+    A damaged data file is left to its runs to tell of, unless there are no others.
+    """
+    from lab.runs.build import assemble
+    from lab.runs.start import find_run
+
+    for config in configs:
+        if config.start.run:
+            try:
+                find_run(config.start.run, config.seed)
+            except UserError as error:
+                raise UserError(f"{error}{trials_hint(config)}") from error
+    arms = {arm_hash(config): config for config in configs}.values()
+    damaged: list[DamagedFileError] = []
+    for config in arms:
+        try:
+            assemble(config)
+        except DamagedFileError as error:
+            damaged.append(error)
+    if len(damaged) == len(arms):
+        raise damaged[0]
+
+
+def trials_hint(config: RunConfig) -> str:
+    """What to do where an arm that `start.run` names has no run for a trial of a tuning."""
+    if Path(config.name).name != TRIALS or not Path(config.start.run).expanduser().is_dir():
+        return ""
+    return (
+        f". The trials of study.tune have seeds of their own: train the source with seed={config.seed} too, or name "
+        "one of its runs, for all to start from (trials are then judged by pictures that it may have been trained on)"
+    )
+
+
+def work(job: Job) -> dict[str, Any]:
+    """One run, in this process; its status is `ELSEWHERE` where another one is at it."""
+    from lab.runs.run import run, set_threads
+
+    with _busy:
+        if job.config.train.threads:
+            set_threads(job.config.train.threads)
+        try:
+            return run(job, should_stop=lambda: bool(_stop.value))
+        except LockedError:
+            return {**job.record(), "status": ELSEWHERE}

@@ -1,0 +1,47 @@
+"""Normalisations by name."""
+
+import math
+
+from torch import nn
+
+from lab.nets.parts.part import Part, Shape
+
+
+def no_norm(shape: Shape) -> nn.Module:
+    """No normalisation."""
+    return nn.Identity()
+
+
+def batch_norm(shape: Shape) -> nn.Module:
+    """Each map (or feature) over the batch; running statistics in evaluation (Ioffe and Szegedy 2015)."""
+    return nn.BatchNorm2d(shape[0]) if len(shape) == 3 else nn.BatchNorm1d(shape[0])
+
+
+def layer_norm(shape: Shape) -> nn.Module:
+    """All maps (or features) of one example together (Ba et al. 2016); for maps, one gain a map."""
+    return nn.GroupNorm(1, shape[0]) if len(shape) == 3 else nn.LayerNorm(shape[0])
+
+
+def instance_norm(shape: Shape) -> nn.Module:
+    """Each map of one example by itself (Ulyanov et al. 2016); needs maps of more than one pixel."""
+    if len(shape) != 3 or shape[1] * shape[2] < 2:
+        raise ValueError("instance norm needs feature maps of more than one pixel")
+    return nn.InstanceNorm2d(shape[0], affine=True)
+
+
+def group_norm(shape: Shape) -> nn.Module:
+    """Groups of maps (or features) of one example: 8 groups, or fewer where 8 does not divide (Wu and He 2018).
+
+    A group has at least two numbers, as one by itself would become zero.
+    """
+    fits = (groups for groups in range(8, 1, -1) if shape[0] % groups == 0 and math.prod(shape) // groups >= 2)
+    return nn.GroupNorm(next(fits, 1), shape[0])
+
+
+NORMS: dict[str, Part] = {
+    "none": no_norm,
+    "batch": batch_norm,
+    "layer": layer_norm,
+    "instance": instance_norm,
+    "group": group_norm,
+}

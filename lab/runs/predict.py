@@ -1,0 +1,224 @@
+"""`lab predict`: a finished run's net on its test pictures, with Monte-Carlo intervals where it has drops."""
+
+import csv
+import io
+import math
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from lab.config import RunConfig, UserError, check_range, derive_seed
+from lab.data.batches import Dataset, Split, load
+from lab.nets.monte_carlo import LEVEL, Prediction, mc_predict
+from lab.nets.recipe import build
+from lab.nets.transfer import misfits, restructure
+from lab.records.results import write_atomically
+from lab.runs.build import resolve_device
+from lab.runs.start import find_run, open_run
+from lab.system.vision import torchvision
+
+BATCH = 512
+"""Test pictures that are disturbed and predicted at a time; the result does not depend on it."""
+
+COLUMNS = ["index", "label", "predicted", "probability", "lower", "upper", "std", "entropy", "mutual_information"]
+"""Of a classification's table; `index` is the picture's place in the data set's own test part."""
+
+OUTPUTS = ["index", "label", "predicted", "lower", "upper", "std"]
+"""Of a regression's table, in the target's own unit."""
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    """What is done to a test picture before it is predicted."""
+
+    noise: float
+    """Standard deviation of gaussian noise added to the scaled picture, at least 0."""
+
+    rotate: float
+    """Degrees, counter-clockwise; what comes in at the corners is the pixel value 0."""
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Predictions of a run's test pictures, beside the truth."""
+
+    index: Tensor  # (n,) places in the data set's test part
+    labels: Tensor  # (n,) int64, or (n, 1) for a regression
+    prediction: Prediction
+    classes: tuple[str, ...]
+    """None for a regression."""
+    intervals: bool
+    """Whether there is a spread: more than one pass."""
+
+
+def predict(
+    folder: Path, passes: int, disturbance: Disturbance, limit: int | None, device: str, out: Path | None
+) -> str:
+    """Predicts the test pictures of the run in `folder`, writes a row a picture, and says in a few lines how it went.
+
+    Args:
+        folder: a finished run's, or what holds only one of seed 0: its arm, or its name.
+        passes: Monte-Carlo passes; 1 is the plain prediction.
+        disturbance: what is done to the pictures.
+        limit: how many pictures; all if None.
+        device: as `train.device`.
+        out: the table, CSV; `predictions.csv` in the run's folder if None.
+
+    Raises:
+        UserError: no finished run, a value out of range, passes of a net without drops, or `out` cannot be written.
+    """
+    if limit is not None:
+        check_range("--limit", limit, limit >= 1, "1 or more")
+    folder = find_run(str(folder), 0, "predict")
+    out = out or folder / "predictions.csv"
+    config, data, model = load_net(folder, resolve_device(device))
+    found = forecast(model, data, passes, disturbance, limit, config.seed)
+    try:
+        write_atomically(out, table(found).encode())
+    except OSError as error:
+        raise UserError(f"--out={out}: cannot write ({error.strerror or error})") from error
+    done = [f"{len(found.labels):,} test pictures of {config.data.name}"]
+    done += [f"noise {disturbance.noise:g}"] * bool(disturbance.noise)
+    done += [f"rotated by {disturbance.rotate:g} degrees"] * bool(disturbance.rotate)
+    done += [f"{passes} passes" if found.intervals else "one pass with the drops off, so no intervals"]
+    return "\n".join([", ".join(done), *summary(found), f"table: {out}"])
+
+
+def load_net(folder: Path, device: torch.device) -> tuple[RunConfig, Dataset, nn.Module]:
+    """Configuration, data and net of a finished run, the net pruned as it was trained, in evaluation mode.
+
+    Raises:
+        UserError: it is not finished, or its net cannot be built again.
+    """
+    source = open_run(folder, "predict")
+    config = RunConfig()
+    try:
+        fill(config, yaml.safe_load((folder / "config.yaml").read_text()))
+    except FileNotFoundError:
+        raise UserError(f"predict: {folder} has no config.yaml") from None
+    if config.model.output != "identity":
+        raise UserError(
+            f"predict: the run {folder} has model.output={config.model.output}; probabilities are the softmax of "
+            "logits, which only model.output=identity puts out"
+        )
+    data = load(config.data, config.seed, device)
+    with torch.random.fork_rng(devices=[]):
+        model = build(config.model, data.shape, data.num_outputs)
+    restructure(model, source.state, source.dropped())
+    if found := misfits(model.state_dict(), source.state):
+        raise UserError(f"predict: the weights of {folder} do not fit its own config.yaml: {'; '.join(found[:3])}")
+    model.load_state_dict(source.state)
+    return config, data, model.to(device).eval()
+
+
+def fill(config: Any, values: dict[str, Any]) -> None:
+    """Sets the fields of a (nested) dataclass; those that `values` lacks keep their defaults.
+
+    Raises:
+        UserError: a key that there is no field for.
+    """
+    names = [one.name for one in fields(config)]
+    for key, value in values.items():
+        if key not in names:
+            raise UserError(f"config.yaml: {key} is no key of the configuration; there are: {', '.join(names)}")
+        if is_dataclass(getattr(config, key)):
+            fill(getattr(config, key), value)
+        else:
+            setattr(config, key, value)
+
+
+def forecast(
+    model: nn.Module, data: Dataset, passes: int, disturbance: Disturbance, limit: int | None, seed: int
+) -> Forecast:
+    """Predicts the first `limit` test pictures of `data`, in the order of every evaluation.
+
+    Raises:
+        UserError: a value out of range, or a rotation of what is no picture.
+    """
+    check_range("--noise", disturbance.noise, 0 <= disturbance.noise < math.inf, "0 or more")
+    check_range("--rotate", disturbance.rotate, math.isfinite(disturbance.rotate), "a number of degrees")
+    if disturbance.rotate and len(data.shape) != 3:
+        raise UserError(f"--rotate={disturbance.rotate} needs pictures (c, h, w); the data have shape {data.shape}")
+    count = min(limit or len(data.test), len(data.test))
+    regression = not data.classes
+    labels, parts = [], []
+    for positions in torch.arange(count, device=data.test.index.device).split(BATCH):
+        images, truth = data.test.take(positions)
+        images = disturbed(images, data.test, disturbance, positions.tolist(), seed)
+        parts.append(mc_predict(model, images, passes, derive_seed(seed, "predict"), regression))
+        labels.append(truth.cpu())
+    joined = Prediction(*(torch.cat([getattr(p, name) for p in parts]) for name in Prediction.__annotations__))
+    index, truth = data.test.index[:count].cpu(), torch.cat(labels)
+    if regression:
+        truth, joined = in_unit(truth, joined, data.unit, data.offset)
+    return Forecast(index, truth, joined, data.classes, passes > 1)
+
+
+def in_unit(labels: Tensor, prediction: Prediction, unit: float, offset: float) -> tuple[Tensor, Prediction]:
+    """Labels and prediction of a standardised target, times `unit` plus `offset`: in the target's own unit."""
+    mean, lower, upper = (x * unit + offset for x in (prediction.mean, prediction.lower, prediction.upper))
+    own = replace(prediction, mean=mean, std=prediction.std * unit, lower=lower, upper=upper)
+    return labels * unit + offset, own
+
+
+def disturbed(images: Tensor, split: Split, disturbance: Disturbance, numbers: list[int], seed: int) -> Tensor:
+    """Scaled pictures, rotated and then with noise, a picture's own by its number."""
+    if disturbance.rotate:
+        transforms = torchvision().transforms
+        fill = (-split.shift * split.factor).flatten().tolist()  # the pixel value 0, scaled like the pictures
+        bilinear = transforms.InterpolationMode.BILINEAR
+        images = transforms.functional.rotate(images, disturbance.rotate, bilinear, fill=fill)
+    if disturbance.noise:
+        seeds = [derive_seed(seed, "noise", number) for number in numbers]
+        noise = [torch.randn(images.shape[1:], generator=torch.Generator().manual_seed(one)) for one in seeds]
+        images = images + disturbance.noise * torch.stack(noise).to(images.device)
+    return images
+
+
+def table(found: Forecast) -> str:
+    """CSV with a row a picture; what a single pass cannot tell is left empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS if found.classes else OUTPUTS)
+    p = found.prediction
+    best = p.mean.argmax(1)
+    value, std = (part.gather(1, best.unsqueeze(1)).squeeze(1).tolist() for part in (p.mean, p.std))
+    spread = [column.tolist() for column in (p.lower, p.upper)] + [std]
+    for i, index in enumerate(found.index.tolist()):
+        lower, upper, deviation = (f"{column[i]:.6g}" if found.intervals else "" for column in spread)
+        if not found.classes:
+            writer.writerow([index, f"{found.labels[i].item():.6g}", f"{value[i]:.6g}", lower, upper, deviation])
+            continue
+        information = f"{p.mutual_information[i].item():.6g}" if found.intervals else ""
+        names = [found.classes[int(label)] for label in (found.labels[i], best[i])]
+        entropy = f"{p.entropy[i].item():.6g}"
+        writer.writerow([index, *names, f"{value[i]:.6g}", lower, upper, deviation, entropy, information])
+    return text.getvalue()
+
+
+def summary(found: Forecast) -> list[str]:
+    """Accuracy, and means over the pictures that are right and wrong: do the intervals know what they don't know?"""
+    p = found.prediction
+    width = p.upper - p.lower
+    if not found.classes:
+        truth = found.labels.view(-1).double()
+        lines = [f"root mean square error {(p.mean[:, 0] - truth).square().mean().sqrt().item():.4g}"]
+        inside = ((truth >= p.lower) & (truth <= p.upper)).double().mean().item()
+        # The spread is the net's own doubt; the noise of the labels is not in it.
+        spread = f"mean width of the {LEVEL:.0%} interval {width.mean().item():.4g}, {inside:.1%} of the labels inside"
+        return [*lines, spread] if found.intervals else lines
+    right = p.mean.argmax(1) == found.labels
+    rows = {"mean entropy, nats": p.entropy}
+    if found.intervals:
+        rows["mean mutual information, nats"] = p.mutual_information
+        rows[f"mean width of the {LEVEL:.0%} interval"] = width
+    lines = [f"accuracy {right.double().mean().item():.4f}", f"{'':30}{'right':>9}{'wrong':>9}"]
+    lines.append(f"{'pictures':30}{int(right.sum()):9,}{int((~right).sum()):9,}")
+    for name, values in rows.items():
+        cells = [f"{part.mean().item():.3f}" if len(part) else "-" for part in (values[right], values[~right])]
+        lines.append(f"{name:30}{cells[0]:>9}{cells[1]:>9}")
+    return lines

@@ -1,0 +1,169 @@
+"""What TensorBoard shows of one run besides its curves: pictures, histograms and the graph. None of it trains.
+
+Everything here happens between two steps, on copies or in evaluation mode, and under a fork of the global generators:
+a run that is watched has the numbers of one that is not. All tags begin with `watch`, since TensorBoard sorts by the
+alphabet, and `train` and `val` come first.
+"""
+
+import copy
+import io
+import math
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+
+import torch
+from torch import Tensor, nn
+
+from lab.config import TrainConfig, UserError, check_range
+from lab.data.batches import Dataset
+from lab.records.image_grid import grid_png
+from lab.records.writer import MetricsWriter
+
+MOST_ACTIVATIONS = 256
+"""Pictures of a step from which histograms of activations are made."""
+
+
+class Watch:
+    """Looks at a run's net and data, and writes what it sees."""
+
+    def __init__(self, config: TrainConfig, model: nn.Module, data: Dataset, batch: Callable, writer: MetricsWriter):
+        """
+        Args:
+            config: `watch`, `watch_steps` and `pictures` are read.
+            model: the net, not compiled.
+            data: its pictures.
+            batch: from a step to the pictures and labels of it, as in `Member`.
+            writer: where it goes.
+        """
+        self.config, self.model, self.data, self.batch, self.writer = config, model, data, batch, writer
+        self.steps = frozenset(config.watch_steps)
+        self.shows_pictures = config.pictures > 0 and len(data.shape) == 3
+
+    def start(self) -> None:
+        """The first batch as the net sees it, scaled and augmented, and with `train.watch` the graph of the net."""
+        images, labels = self.batch(0)
+        if self.shows_pictures:
+            shown = images[: self.config.pictures].detach().float().cpu().numpy()
+            names = self.names(labels[: self.config.pictures].flatten().tolist())
+            self.writer.picture("watch_batch", *grid_png(shown, names), 0)
+        if self.config.watch:
+            self.writer.graph(graph_def(self.model, images[:1]))
+
+    def report(self, step: int) -> None:
+        """At a logged step: histograms, unless `train.watch_steps` names other steps."""
+        if self.config.watch and not self.steps:
+            self.histograms(step)
+
+    def tick(self, step: int) -> None:
+        """After each step; does something at those of `train.watch_steps` only."""
+        if step in self.steps and self.config.watch:
+            self.histograms(step)
+
+    def histograms(self, step: int) -> None:
+        """Weights, the gradients of the last step as the optimizer saw them, and activations of its pictures."""
+        for name, parameter in self.model.named_parameters():
+            self.writer.histogram(f"watch_weights/{name}", parameter.detach().float().cpu().numpy(), step)
+            if parameter.grad is not None and bool(parameter.grad.isfinite().all()):
+                self.writer.histogram(f"watch_gradients/{name}", parameter.grad.float().cpu().numpy(), step)
+        images = self.batch(max(0, step - 1))[0][:MOST_ACTIVATIONS]
+        for name, values in activations(self.model, images).items():
+            if bool(values.isfinite().all()):
+                self.writer.histogram(f"watch_activations/{name}", values.float().cpu().numpy(), step)
+
+    def end(self, step: int, limit: int | None) -> None:
+        """The validation pictures with the greatest loss among those that are mistaken, with what they are taken for.
+
+        Args:
+            step: the last one.
+            limit: most pictures that are looked at.
+        """
+        if not self.shows_pictures or not self.data.classes:
+            return
+        found = [worst(self.model, images, labels) for images, labels in self.data.val.batches(1000, limit)]
+        losses, guesses = torch.cat([one[0] for one in found]), torch.cat([one[1] for one in found])
+        order = losses.argsort(descending=True, stable=True)[: self.config.pictures]
+        order = order[losses[order].isfinite() & (losses[order] > 0)].to(self.data.val.index.device)
+        if len(order):
+            images, labels = self.data.val.take(order)
+            pairs = zip(self.names(labels.tolist()), self.names(guesses[order.cpu()].tolist()), strict=True)
+            captions = [f"{true} as {guess}" for true, guess in pairs]
+            self.writer.picture("watch_worst_mistakes", *grid_png(images.float().cpu().numpy(), captions), step)
+
+    def names(self, labels: list[int]) -> list[str]:
+        classes = self.data.classes
+        return [classes[int(label)].encode("ascii", "replace").decode() for label in labels] if classes else []
+
+
+def check_watch(config: TrainConfig) -> None:
+    """Raises `UserError` for a number of pictures or a step that cannot be, and for steps that nobody watches."""
+    check_range("train.pictures", config.pictures, config.pictures >= 0, "0 (none) or more")
+    if config.watch_steps and not config.watch:
+        raise UserError(f"train.watch_steps={config.watch_steps} does nothing without train.watch=true")
+    for step in config.watch_steps:
+        check_range("train.watch_steps", step, step >= 1, "steps from 1 on")
+
+
+@contextmanager
+def looking(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; afterwards every module's mode and the global generators are as before."""
+    modes = {module: module.training for module in model.modules()}
+    devices = [parameter.device for parameter in model.parameters() if parameter.device.type == "cuda"]
+    with torch.random.fork_rng(devices=list({device.index or 0 for device in devices})), torch.no_grad():
+        model.eval()
+        try:
+            yield
+        finally:
+            for module, training in modes.items():
+                module.training = training
+
+
+def activations(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    """The output of every layer without layers of its own, by its name, for `images` (b, c, h, w)."""
+    found: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Callable[..., None]:
+        def hook(_layer: nn.Module, _inputs: object, output: object) -> None:
+            if isinstance(output, Tensor):
+                found[name] = output.detach()
+
+        return hook
+
+    layers = {name: layer for name, layer in model.named_modules() if not list(layer.children())}
+    hooks = [layer.register_forward_hook(keep(name)) for name, layer in layers.items()]
+    try:
+        with looking(model):
+            model(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return found
+
+
+def worst(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Cross-entropy of each picture that is mistaken, 0 for the others, and the class it is taken for, (b,) each."""
+    with looking(model):
+        logits = model(images).float()  # (b, k)
+        losses = nn.functional.cross_entropy(logits, labels, reduction="none")
+    guesses = logits.argmax(1)
+    losses = torch.where(guesses == labels, torch.zeros_like(losses), losses).nan_to_num(math.inf)
+    return losses.cpu(), guesses.cpu()
+
+
+def graph_def(model: nn.Module, images: Tensor) -> bytes | None:
+    """The traced graph of a copy of `model` as a serialised `GraphDef`, or None where it cannot be traced.
+
+    By torch's own writer (`torch.utils.tensorboard`), whose `SummaryWriter.add_graph` would make a file of its own.
+    """
+    from torch.utils.tensorboard._pytorch_graph import graph
+
+    double = copy.deepcopy(model).eval()
+    with looking(double), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the tracer, about shapes that it takes as constants
+        try:
+            with redirect_stdout(io.StringIO()):  # it prints what it raises
+                return graph(double, images)[0].SerializeToString()
+        except Exception as error:  # whatever the net does that cannot be traced
+            print(f"note: no graph for TensorBoard ({type(error).__name__})", file=sys.stderr)
+            return None

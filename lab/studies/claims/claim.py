@@ -1,0 +1,180 @@
+"""Claims: what an experiment says before its first run, how it is read, and what is wrong with it.
+
+A claim names sides by selectors and a margin: `higher` or `lower`, `than`, `by`; `same: [.., ..]`, `within`;
+`ordered: [.., .., ..]`, each higher than the next, `by`; or `interaction: [.., ..]`, `between: [.., ..]`, `by`: first
+minus second of the interaction is higher at the first level of `between` than at the other. `where` restricts all
+sides. How a claim is judged is in `lab.studies.claims.verdict`.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from lab.config import UserError, nearest
+from lab.studies.select.arms import complete, is_identity, values_of
+from lab.studies.select.reference import check_reference
+from lab.studies.select.scores import check_metric
+from lab.studies.select.selectors import Flat, full_key, label, pick
+
+KINDS = {
+    "higher": ("than", "by"),
+    "lower": ("than", "by"),
+    "same": ("within",),
+    "ordered": ("by",),
+    "interaction": ("between", "by"),
+}
+LEFT_OUT = "study.claims=[] leaves claims out"
+CLAIM_KEYS = ("say", "where", "metric", *KINDS, "than", "between", "by", "within")
+
+
+@dataclass(frozen=True)
+class Claim:
+    say: str
+    """The claim in words."""
+
+    kind: str
+    """`higher`, `lower`, `same`, `ordered` or `interaction`."""
+
+    where: dict[str, Any]
+    """Selector of the runs that the claim is about; empty for all."""
+
+    sides: tuple[dict[str, Any], ...]
+    """Selectors: the side that is higher or lower, then the other; the two of `same` or `interaction`; the chain of
+    `ordered`, highest first."""
+
+    margin: float
+    """`by`, the smallest difference that matters, or `within`; in the metric's unit."""
+
+    metric: str
+    """What is compared; empty for the study's metric."""
+
+    between: tuple[dict[str, Any], ...] = ()
+    """The two levels of an `interaction`: the effect is higher at the first."""
+
+    @property
+    def left(self) -> dict[str, Any]:
+        return self.sides[0]
+
+    @property
+    def right(self) -> dict[str, Any]:
+        return self.sides[1]
+
+    def contrasts(self) -> list[list[dict[str, Any]]]:
+        """What is subtracted from what: for each step of a chain, or else once, [a, b] for a - b, and [a, b, c, d] for
+        the interaction (a - b) - (c - d)."""
+        if self.kind == "interaction":
+            return [[{**side, **level} for level in self.between for side in self.sides]]
+        return [[a, b] for a, b in pairwise(self.sides)]
+
+    def own_keys(self, config: Flat) -> set[str]:
+        """The full keys, as `config` has them, in which the sides may differ."""
+        return {full_key(key, config) for side in (*self.sides, *self.between) for key in side}
+
+
+def parse_claims(study: Mapping[str, Any]) -> list[Claim]:
+    """Reads the claims of a study; see `parse_claim`."""
+    return [parse_claim(raw) for raw in study.get("claims") or []]
+
+
+def parse_claim(raw: Any) -> Claim:
+    """Reads one claim of a study.
+
+    Raises:
+        UserError: a key is unknown or missing, or a part has the wrong form; the message starts with the claim's words.
+    """
+    if not isinstance(raw, Mapping) or not raw.get("say"):
+        raise UserError(f"a claim needs 'say', the claim in words; given: {raw}")
+    say = str(raw["say"])
+
+    def need(ok: Any, problem: str) -> None:
+        if not ok:
+            raise UserError(f"claim '{say}': {problem}")
+
+    for key in raw:
+        close = nearest(str(key), CLAIM_KEYS)
+        need(key in CLAIM_KEYS, f"'{key}' is unknown{close}; there are: {', '.join(CLAIM_KEYS)}")
+    given = [kind for kind in KINDS if kind in raw]
+    need(len(given) == 1, f"needs exactly one of {', '.join(KINDS)}; given: {', '.join(given) or 'none'}")
+    kind = given[0]
+    for key in ("than", "between", "by", "within"):
+        need(key not in raw or key in KINDS[kind], f"'{key}' does not belong to '{kind}'")
+    need(kind != "interaction" or "between" in raw, "'interaction' needs 'between', a list of two selectors")
+    lists = {key: raw[key] for key in ("same", "ordered", "interaction", "between") if key in raw}
+    for key, value in lists.items():
+        fits = isinstance(value, Sequence) and (len(value) >= 3 if key == "ordered" else len(value) == 2)
+        length = "at least three" if key == "ordered" else "two"
+        need(fits, f"'{key}' needs a list of {length} selectors")
+    sides = list(raw[kind]) if kind in lists else [raw[kind], raw.get("than", {})]
+    between = list(raw.get("between", ()))
+    if kind == "same":
+        margin = raw.get("within", 0)
+        need(is_number(margin) and margin > 0, f"'same' needs 'within', a number above 0; given: {margin}")
+    else:
+        margin = raw.get("by", 0)
+        need(is_number(margin) and margin >= 0, f"'by' must be a number of at least 0; given: {margin}")
+    where = raw.get("where", {})
+    need(isinstance(where, Mapping), f"'where' must be a selector, {{key: value}}; given: {where}")
+    for side in (*sides, *between):
+        need(isinstance(side, Mapping) and side, f"each side must be a selector, {{key: value}}; given: {side}")
+    return Claim(
+        say=say,
+        kind=kind,
+        where=dict(where),
+        sides=tuple(map(dict, sides)),
+        margin=float(margin),
+        metric=str(raw.get("metric") or ""),
+        between=tuple(map(dict, between)),
+    )
+
+
+def named_keys(claims: Sequence[Claim], config: Flat) -> list[str]:
+    """The full keys, as `config` has them, that the claims name in their sides and in `where`."""
+    named = [key for claim in claims for part in (claim.where, *claim.sides, *claim.between) for key in part]
+    return list(dict.fromkeys(full_key(key, config) for key in named))
+
+
+def is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def check_claims(study: Mapping[str, Any], arms: Sequence[Flat]) -> None:
+    """Checks a study's metric, reference and claims against the arms of its sweep, before a second is spent.
+
+    Args:
+        study: `metric`, `reference` and `claims`, any of which may be missing.
+        arms: the flat configuration of each arm.
+
+    Raises:
+        UserError: a claim cannot be read, names an unknown key, or picks no arm, the same arm on both sides, or arms
+            that have no counterpart on the other side.
+    """
+    check_metric(study.get("metric") or "")
+    arms = [complete(arm) for arm in arms]
+    if reference := study.get("reference"):
+        check_reference(reference, arms)
+    for claim in parse_claims(study):
+        name = f"claim '{claim.say}'"
+        check_metric(claim.metric)
+        inside = pick(arms, claim.where, f"{name}: where", LEFT_OUT)
+        own = claim.own_keys(arms[0])
+        # A group brings its keys along, so they may differ between the sides as well.
+        own_groups = tuple(key.removesuffix("name") for key in own if key.endswith(".name"))
+        rest = [key for key in arms[0] if is_identity(key) and key not in own and not key.startswith(own_groups)]
+        for sides in claim.contrasts():
+            check_contrast([(side, pick(inside, side, name, LEFT_OUT)) for side in sides], rest, name)
+
+
+def check_contrast(sides: Sequence[tuple[Flat, Sequence[Flat]]], rest: Sequence[str], name: str) -> None:
+    """Raises `UserError` unless the arms of all `sides`, (selector, arms), differ and some agree in the keys `rest`."""
+    for index, (selector, arms) in enumerate(sides):
+        for other, others in sides[:index]:
+            if any(arm in others for arm in arms):
+                raise UserError(f"{name}: {label(other)} and {label(selector)} pick the same arm; add a key")
+    shared = set.intersection(*({values_of(arm, rest) for arm in arms} for _, arms in sides))
+    if not shared:
+        first, *others = (label(selector) for selector, _ in sides)
+        raise UserError(
+            f"{name}: no arm of {first} has a counterpart in {' and '.join(others)} that differs "
+            "in nothing else; name the other keys in the claim"
+        )

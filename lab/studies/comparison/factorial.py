@@ -1,0 +1,154 @@
+"""Factorial designs: main effects and two-way interactions of a full grid, with intervals over the seeds.
+
+Sources: Fisher 1935, chapter VI; Montgomery, Design and Analysis of Experiments, chapter 5. The seed is the unit: every
+effect is taken within a seed, where all cells see the same split and the same batches, and the interval is of its
+mean over the seeds. So the other factors' levels are averaged over and are no replication.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lab.studies.comparison.compare import Comparison
+from lab.studies.select.selectors import canonical, short_keys, show
+from lab.studies.statistics.paired import Estimate, estimate
+
+Cell = tuple[str, ...]
+"""A level of each factor, in canonical form."""
+
+MOST_FACTORS = 6
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A main effect or an interaction."""
+
+    keys: tuple[str, ...]
+    """The factor, or the two of an interaction."""
+    label: str
+    """`init: he_normal - xavier_normal`; `init: he_normal - xavier_normal, depth: 30 - 22`."""
+    values: list[float]
+    """One a seed."""
+    center: Estimate
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A full grid of arms, and what its factors do."""
+
+    factors: dict[str, list[Any]]
+    """The levels of each factor, its reference first."""
+    seeds: list[int]
+    """Those that every cell has."""
+    scores: dict[int, dict[Cell, float]]
+    """The score of each seed in each cell."""
+    main: list[Effect]
+    """The mean difference of each level to its factor's reference."""
+    interactions: list[Effect]
+    """How much more (or less) a level of one factor does at a level of another than at that one's reference."""
+
+    def means(self, keys: Sequence[str]) -> dict[Cell, list[float]]:
+        """The scores at each combination of the levels of `keys`, one a seed: means over the other factors."""
+        return marginal(self.scores, [list(self.factors).index(key) for key in keys])
+
+
+def find_grid(comparison: Comparison) -> Grid | None:
+    """Main effects and interactions of the comparison's arms.
+
+    The reference level of a factor is that of the reference arm, or of the first of several.
+
+    Returns:
+        None unless the arms are a full grid of 2 to 6 factors in which one seed at least has a finite score everywhere.
+    """
+    keys = comparison.keys
+    arms = {cell_of(arm.keys, keys): arm for arm in comparison.arms}
+    levels = {key: {canonical(arm.keys[key]): arm.keys[key] for arm in comparison.arms} for key in keys}
+    if not 2 <= len(keys) <= MOST_FACTORS or not len(comparison.arms) == len(arms) == math.prod(
+        map(len, levels.values())
+    ):
+        return None
+    scores = seed_scores(comparison, keys)
+    if not scores:
+        return None
+    first = next((arm for arm in comparison.arms if arm.is_reference), comparison.arms[0])
+    factors = {}
+    for key, there in levels.items():
+        own = canonical(first.keys[key])
+        factors[key] = [there[own], *(value for name, value in there.items() if name != own)]
+    main = [effect for index in range(len(keys)) for effect in main_effects(scores, factors, index)]
+    pairs = itertools.combinations(range(len(keys)), 2)
+    crossed = [effect for left, right in pairs for effect in interactions(scores, factors, left, right)]
+    return Grid(factors, list(scores), scores, main, crossed)
+
+
+def cell_of(values: Mapping[str, Any], keys: Sequence[str]) -> Cell:
+    return tuple(canonical(values[key]) for key in keys)
+
+
+def seed_scores(comparison: Comparison, keys: Sequence[str]) -> dict[int, dict[Cell, float]]:
+    """For each seed that has a finite score in every arm its scores by cell, several runs of a cell averaged."""
+    found: dict[int, dict[Cell, list[float]]] = {}
+    for arm in comparison.arms:
+        for run, value in zip(arm.runs, arm.values, strict=True):
+            found.setdefault(run.seed, {}).setdefault(cell_of(arm.keys, keys), []).append(value)
+    whole = {seed: cells for seed, cells in sorted(found.items()) if len(cells) == len(comparison.arms)}
+    means = {seed: {cell: mean(values) for cell, values in cells.items()} for seed, cells in whole.items()}
+    return {seed: cells for seed, cells in means.items() if all(map(math.isfinite, cells.values()))}
+
+
+def main_effects(scores: dict[int, dict[Cell, float]], factors: dict[str, list[Any]], index: int) -> list[Effect]:
+    """The effect of each level of a factor: its mean over the other factors minus the reference's, seed by seed."""
+    key, means = list(factors)[index], marginal(scores, [index])
+    name = short_keys(factors)[key]
+    base, *others = factors[key]
+    effects = []
+    for level in others:
+        values = subtract(means[(canonical(level),)], means[(canonical(base),)])
+        effects.append(make_effect((key,), f"{name}: {show(level)} - {show(base)}", values))
+    return effects
+
+
+def interactions(
+    scores: dict[int, dict[Cell, float]], factors: dict[str, list[Any]], left: int, right: int
+) -> list[Effect]:
+    """Differences of differences (y_ab - y_0b) - (y_a0 - y_00) of two factors, means over the others, a seed each."""
+    keys, short = list(factors), short_keys(factors)
+    means = marginal(scores, [left, right])
+    (base, *firsts), (other_base, *seconds) = factors[keys[left]], factors[keys[right]]
+    effects = []
+    for a, b in itertools.product(firsts, seconds):
+        at_b, at_base = (
+            subtract(means[(canonical(a), canonical(level))], means[(canonical(base), canonical(level))])
+            for level in (b, other_base)
+        )
+        words = f"{short[keys[left]]}: {show(a)} - {show(base)}, {short[keys[right]]}: {show(b)} - {show(other_base)}"
+        effects.append(make_effect((keys[left], keys[right]), words, subtract(at_b, at_base)))
+    return effects
+
+
+def marginal(scores: dict[int, dict[Cell, float]], indices: Sequence[int]) -> dict[Cell, list[float]]:
+    """The mean of the cells at each combination of the levels of some factors, one for each seed."""
+    found: dict[Cell, list[float]] = {}
+    for cells in scores.values():
+        groups: dict[Cell, list[float]] = {}
+        for cell, value in cells.items():
+            groups.setdefault(tuple(cell[index] for index in indices), []).append(value)
+        for group, values in groups.items():
+            found.setdefault(group, []).append(mean(values))
+    return found
+
+
+def make_effect(keys: tuple[str, ...], words: str, values: list[float]) -> Effect:
+    center = estimate(values)
+    assert center is not None
+    return Effect(keys, words, values, center)
+
+
+def subtract(left: Sequence[float], right: Sequence[float]) -> list[float]:
+    return [a - b for a, b in zip(left, right, strict=True)]
+
+
+def mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)

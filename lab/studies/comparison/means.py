@@ -1,0 +1,102 @@
+"""Means over the seeds of an arm: for figures, and as TensorBoard runs of their own."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.records.results import Run
+from lab.studies.comparison.compare import Comparison
+from lab.studies.select.scores import metric_tags
+from lab.studies.statistics.paired import ALPHA
+
+# Coordinates of a logged step, not series.
+COORDINATES = ("step", "epoch", "seconds")
+
+# Enough for a band, and a fifth of what the table has: there is an interval for every step.
+NUM_RESAMPLES = 1000
+
+Series = dict[str, list[tuple[int, float, float, float]]]
+"""By tag (step, mean, low, high)."""
+
+
+@dataclass(frozen=True)
+class ArmMeans:
+    """What TensorBoard shows of an arm beside its runs."""
+
+    folder: str
+    """The name of the folder that the runs lie in."""
+    num_runs: int
+    series: Series
+
+
+def mean_series(runs: Sequence[Run], tags: Iterable[str]) -> Series:
+    """Means of logged scalars over `runs`, with pointwise 95 % percentile bootstrap intervals of the mean.
+
+    Unlike a t-interval these never leave the range of the seeds, so that no band shows accuracies above 1 or losses
+    below 0 where seeds set off at different times.
+
+    Returns:
+        For each tag (step, mean, low, high) at the steps where all runs logged a finite value; low and high are NaN for
+        a single run. A tag that no such step has is left out.
+    """
+    import numpy as np
+
+    if not runs:
+        return {}
+    series = {}
+    # How often each seed is drawn in each resample: one product then gives the means at all steps.
+    draws = np.random.default_rng(0).multinomial(len(runs), [1 / len(runs)] * len(runs), NUM_RESAMPLES)
+    for tag in tags:
+        logged = [{row["step"]: row[tag] for row in run.history if is_finite(row.get(tag))} for run in runs]
+        steps = sorted(set(logged[0]).intersection(*logged[1:]))
+        if not steps:
+            continue
+        values = np.array([[run[step] for step in steps] for run in logged], dtype=float)  # (seeds, steps)
+        lows = highs = np.full(len(steps), math.nan)
+        if len(runs) > 1:
+            means = draws @ values / len(runs)  # (resamples, steps)
+            lows, highs = np.quantile(means, [ALPHA / 2, 1 - ALPHA / 2], axis=0)
+        columns = (values.mean(axis=0), lows, highs)
+        series[tag] = list(zip(steps, *(column.tolist() for column in columns), strict=True))
+    return series
+
+
+def arm_means(comparison: Comparison) -> list[ArmMeans]:
+    """The means of everything logged by the runs that count, for each folder of an arm."""
+    arms: dict[str, list[Run]] = {}
+    for run in comparison.runs:
+        arms.setdefault(run.path.parent.name, []).append(run)
+    found = []
+    for folder, runs in arms.items():
+        tags = dict.fromkeys(tag for run in runs for row in run.history for tag in row if tag not in COORDINATES)
+        found.append(ArmMeans(folder, len(runs), mean_series(runs, tags)))
+    return found
+
+
+def curve_tag(metric: str) -> str:
+    """What is drawn as a curve of `metric`: what has to reach a mark, and validation where it is the test's score."""
+    # The test score is known at the end only; its curve is that of the validation set.
+    return metric_tags(metric)[0].replace("test/", "val/")
+
+
+def is_finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def write_mean_runs(means: Sequence[ArmMeans], folder: Path) -> None:
+    """Writes `_mean/<arm>`, and `low` and `high` in it, under `folder`: all scalars, averaged over an arm's seeds.
+
+    Event files that are there already are removed, since TensorBoard would show both. Arms with one seed have no edges.
+    """
+    # Late: TensorBoard's writer is slow to import.
+    from lab.records.events import write_scalars
+
+    for stale in (folder / "_mean").rglob("events.out.tfevents.*"):
+        stale.unlink()
+    for arm in means:
+        parts = [("", 1), ("low", 2), ("high", 3)] if arm.num_runs > 1 else [("", 1)]
+        for part, column in parts:
+            scalars = {tag: [(point[0], point[column]) for point in points] for tag, points in arm.series.items()}
+            write_scalars(folder / "_mean" / arm.folder / part, scalars)

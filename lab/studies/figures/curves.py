@@ -1,0 +1,180 @@
+"""The figure of the metric over the steps, the epochs or the seconds of training."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lab.records.results import Run
+from lab.studies.comparison.compare import Arm, Comparison
+from lab.studies.comparison.means import curve_tag, is_finite, mean_series
+from lab.studies.figures.style import (
+    NARROW,
+    OTHERS,
+    STYLE,
+    WIDE,
+    add_legend,
+    axis_label,
+    panel_key,
+    series_styles,
+    split,
+)
+from lab.studies.select.scores import parse_mark
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+AXES = {"step": "optimizer steps", "epoch": "epochs", "seconds": "seconds of training"}
+"""What a curve can be drawn over: the coordinates of a logged row, and their names on the axis."""
+
+MOST_SEED_LINES = 100
+"""Thin lines in a figure, beyond which each arm shows only its first seeds."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One arm's mean, and what is needed to draw it over each coordinate."""
+
+    arm: Arm
+    means: list[float]
+    """At the steps that all runs logged."""
+    lows: list[float]
+    highs: list[float]
+    places: dict[str, list[float]]
+    """Where these steps lie on each axis: the mean over the seeds."""
+    seeds: list[tuple[dict[str, list[float]], list[float], bool]]
+    """For each run its coordinates, its values, and whether it diverged after the last."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What `read_curves` finds: enough for figures over all axes, with the intervals computed once."""
+
+    tag: str
+    mark: float | None
+    """The level that the metric wants to be reached, if it is one of time."""
+    curves: list[Curve]
+    panel_key: str | None
+    axes: list[str]
+    """Those of `AXES` that all runs logged."""
+    num_seeds: int | None
+    """How many seeds of each arm are drawn; None for all."""
+
+
+def read_curves(comparison: Comparison) -> Curves | None:
+    """The curves of the comparison's metric, or None where it was not logged at two steps or more.
+
+    Where the metric is a time to reach a mark, the curve is of what has to reach it.
+    """
+    mark = parse_mark(comparison.metric)
+    tag = curve_tag(comparison.metric)
+    found = [(arm, [logged(run, tag) for run in arm.runs]) for arm in comparison.arms]
+    found = [(arm, rows) for arm, rows in found if any(len(one) > 1 for one in rows)]
+    if not found:
+        return None
+    arms = [arm for arm, _ in found]
+    points = [row for _, rows in found for one in rows for row in one]
+    axes = [axis for axis in AXES if all(is_finite(row.get(axis)) for row in points)]
+    curves = [read_curve(arm, rows, tag, axes) for arm, rows in found]
+    most = max(1, MOST_SEED_LINES // len(arms))
+    few = all(len(arm.runs) <= most for arm in arms)
+    return Curves(tag, mark and mark[3], curves, panel_key(comparison, arms), axes, None if few else most)
+
+
+def read_curve(arm: Arm, histories: list[list[dict[str, Any]]], tag: str, axes: list[str]) -> Curve:
+    """The mean curve of one arm, and its seeds, whose rows with a finite `tag` are given."""
+    points = mean_series(arm.runs, [tag]).get(tag, [])
+    steps, means, lows, highs = (list(column) for column in zip(*points, strict=True)) if points else ([], [], [], [])
+    rows = [{row["step"]: row for row in one} for one in histories]
+    places = {axis: [math.fsum(run[step][axis] for run in rows) / len(rows) for step in steps] for axis in axes}
+    seeds = [
+        ({axis: [row[axis] for row in one.values()] for axis in axes}, [row[tag] for row in one.values()], diverged)
+        for one, diverged in zip(rows, (run.status == "diverged" for run in arm.runs), strict=True)
+    ]
+    return Curve(arm, means, lows, highs, places, seeds)
+
+
+def logged(run: Run, tag: str) -> list[dict[str, Any]]:
+    """The rows of a run's history that have a finite `tag`."""
+    return [row for row in run.history if is_finite(row.get(tag))]
+
+
+def draw_curves(found: Curves, along: str = "step", narrow: bool = False) -> "Figure":
+    """Mean and 95 % interval of each arm, seeds as thin lines, a cross where one diverged, a line for a mark.
+
+    Arms that differ in several keys are spread over panels, by a key that the claims restrict.
+
+    Args:
+        found: result of `read_curves`.
+        along: the horizontal axis, a key of `AXES`. Over seconds the mean stands at the seeds' mean time.
+        narrow: whether it is for a phone, panels below each other.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    arms = [curve.arm for curve in found.curves]
+    curve_of = {id(curve.arm): curve for curve in found.curves}
+    panels, series = split(arms, found.panel_key)
+    styles = series_styles(series, arms)
+    num_columns = 1 if narrow else 2 if len(panels) in (2, 4) else min(len(panels), 3)
+    num_rows = math.ceil(len(panels) / num_columns)
+    with matplotlib.rc_context(STYLE):
+        width = NARROW if narrow else WIDE
+        legend_rows = math.ceil(len(styles) / max(1, int(width / (0.6 + 0.08 * max(map(len, styles))))))
+        figure = Figure(
+            figsize=(width, (2.5 if narrow else 2.9) * num_rows + 0.3 + 0.2 * legend_rows), layout="constrained"
+        )
+        grid = figure.subplots(num_rows, num_columns, sharex=True, sharey=True, squeeze=False)
+        axes: list[Axes] = list(grid.flat)
+        for index, (axis, (title, members)) in enumerate(zip(axes, panels.items(), strict=False)):
+            shown = [(curve_of[id(arm)], styles[series[arm.label]]) for arm in members]
+            draw_others(axis, [curve for curve, style in shown if style["color"] == OTHERS], along)
+            for curve, style in shown:
+                if style["color"] != OTHERS:
+                    draw_curve(axis, curve, along, style, len(members) > 3, found.num_seeds)
+            axis.set_title(title)
+            axis.grid(True)
+            axis.xaxis.set_major_locator(MaxNLocator(5, integer=along == "step"))
+            if index + num_columns >= len(panels):
+                axis.set_xlabel(AXES[along])
+                axis.tick_params(labelbottom=True)
+            if found.mark is not None:
+                axis.axhline(found.mark, color="#555555", linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
+        for axis in axes[len(panels) :]:
+            axis.set_visible(False)
+        # Not before all is drawn: a limit that is set stays, whatever a longer run in another panel needs.
+        axes[0].set_xlim(left=0)
+        if "accuracy" in found.tag or "top5" in found.tag:
+            low, high = axes[0].get_ylim()
+            axes[0].set_ylim(max(low, -0.02), min(high, 1.02))
+        for row in grid:
+            row[0].set_ylabel(axis_label(found.tag))
+        add_legend(figure, styles)
+    return figure
+
+
+def draw_others(axis: "Axes", curves: Sequence[Curve], along: str) -> None:
+    """The means alone of arms that no colour is left for, as one line: each costs the time of many points."""
+    xs = [x for curve in curves for x in (*curve.places[along], math.nan)]
+    ys = [mean for curve in curves for mean in (*curve.means, math.nan)]
+    if curves:
+        axis.plot(xs, ys, color=OTHERS, linewidth=0.8, zorder=2)
+
+
+def draw_curve(
+    axis: "Axes", curve: Curve, along: str, style: dict[str, Any], crowded: bool, num_seeds: int | None
+) -> None:
+    """One arm: mean, band, seeds, crosses; paler in a crowded panel."""
+    color, places = style["color"], curve.places[along]
+    axis.plot(places, curve.means, color=color, linestyle=style["linestyle"], linewidth=1.8, zorder=4)
+    axis.fill_between(
+        places, curve.lows, curve.highs, color=color, alpha=0.07 if crowded else 0.15, linewidth=0, zorder=3
+    )
+    for xs, values, _ in curve.seeds[:num_seeds]:
+        if values and len(curve.seeds) > 1:
+            axis.plot(xs[along], values, color=color, linewidth=0.6, alpha=0.15 if crowded else 0.35, zorder=3)
+    for xs, values, diverged in curve.seeds:
+        if values and diverged:
+            axis.plot(xs[along][-1], values[-1], "x", color=color, markersize=6, markeredgewidth=1.6, zorder=5)

@@ -1,0 +1,200 @@
+"""The look of all figures: fonts, colours, how arms become panels and lines, and how a figure becomes a file."""
+
+import io
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lab.studies.comparison.compare import Arm, Comparison
+from lab.studies.select.scores import parse_mark
+from lab.studies.select.selectors import canonical, label, short_keys, show
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito 2008, told apart with all kinds of colour vision; their yellow is left out, as it fades on white, and
+# their black is a dark grey, as matplotlib writes no colour for black, so that a dark page could not change it.
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#111111")
+DASHES = ("-", (0, (5, 1.6)), (0, (1.4, 1.4)), (0, (6, 1.5, 1.4, 1.5)))
+OTHERS = "#B4B4B4"
+MOST_SERIES = 14
+MOST_PANELS = 6
+
+WIDE, NARROW = 7.4, 3.7
+"""Widths of figures in inches: of files and of pages on a screen or on paper, and of pages on a phone."""
+
+# The page's own colours (`report/page.html.j2`) for those of the figures, so that they follow it into the dark.
+THEME = {
+    "#ffffff": "var(--card)",
+    "#333333": "var(--ink)",
+    "#555555": "var(--ink)",
+    "#8c8c8c": "var(--axis)",
+    "#e4e4e4": "var(--grid)",
+    "#f0f0f0": "var(--grid)",
+    OTHERS.lower(): "var(--others)",
+    **{color.lower(): f"var(--c{i})" for i, color in enumerate(COLORS)},
+}
+
+STYLE: dict[Any, Any] = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["Helvetica", "Arial", "Liberation Sans", "DejaVu Sans"],
+    "font.size": 9.5,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": "#8C8C8C",
+    "axes.linewidth": 0.8,
+    "axes.axisbelow": True,
+    "axes.formatter.useoffset": False,
+    "axes.labelcolor": "#333333",
+    "text.color": "#333333",
+    "xtick.color": "#8C8C8C",
+    "ytick.color": "#8C8C8C",
+    "xtick.labelcolor": "#333333",
+    "ytick.labelcolor": "#333333",
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.7,
+    "legend.frameon": False,
+    # Text stays text, and the same runs give the same file.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "lab",
+}
+
+WORDS = {"train": "training", "val": "validation", "test": "test"}
+
+
+def panel_key(comparison: Comparison, arms: Sequence[Arm]) -> str | None:
+    """The key to cut a figure by: of those that claims restrict (of all, for many arms) the one with fewest values."""
+    if len(comparison.keys) < 2:
+        return None
+    num_values = {key: len({canonical(arm.keys[key]) for arm in arms}) for key in comparison.keys}
+    candidates = [key for key in comparison.where_keys if key in num_values]
+    if not candidates and len(arms) > 6:
+        candidates = comparison.keys
+    candidates = [key for key in candidates if 1 < num_values[key] <= MOST_PANELS]
+    return min(candidates, key=num_values.__getitem__) if candidates else None
+
+
+def split(arms: Sequence[Arm], key: str | None) -> tuple[dict[str, list[Arm]], dict[str, str]]:
+    """The arms of each panel by its title, and for each arm's label the name of its line, which panels share."""
+    panels: dict[str, list[Arm]] = {}
+    series = {}
+    for arm in arms:
+        title = f"{short_keys(arm.keys)[key]} {show(arm.keys[key])}" if key else ""
+        panels.setdefault(title, []).append(arm)
+        series[arm.label] = label({k: v for k, v in arm.keys.items() if k != key}) if key else arm.label
+    return panels, series
+
+
+def series_styles(series: dict[str, str], arms: Sequence[Arm]) -> dict[str, dict[str, Any]]:
+    """Colour and dashes by name of line; where there are too many to tell apart, all but the first are grey."""
+    names = list(dict.fromkeys(series[arm.label] for arm in arms))
+    shown = names if len(names) <= MOST_SERIES else names[: MOST_SERIES - 1]
+    styles = {
+        # Seven colours and four dashes have no common divisor, so 28 lines are all unlike.
+        name: {"color": COLORS[i % len(COLORS)], "linestyle": DASHES[i % len(DASHES)]}
+        for i, name in enumerate(shown)
+    }
+    return styles | {name: {"color": OTHERS, "linestyle": "-"} for name in names[len(shown) :]}
+
+
+def arm_colors(comparison: Comparison, arms: Sequence[Arm]) -> dict[str, str]:
+    """The colour of each of `arms` by its label, the same in every figure of the comparison."""
+    _, series = split(arms, panel_key(comparison, arms))
+    styles = series_styles(series, arms)
+    return {arm.label: styles[series[arm.label]]["color"] for arm in arms}
+
+
+def wrap(text: str, most: int) -> str:
+    """`text` in lines of at most `most` characters: broken after commas, else at spaces, else after - and _."""
+    lines = [text]
+    for piece in (r"[^,]+,*\s*", r"\S+\s*", r"[^-_]+[-_]*|[-_]+"):
+        lines = [
+            part for line in lines for part in (pack(re.findall(piece, line), most) if len(line) > most else [line])
+        ]
+    return "\n".join(lines)
+
+
+def pack(parts: Sequence[str], most: int) -> list[str]:
+    """`parts` joined into lines of at most `most` characters each, but for parts that are longer."""
+    lines = [""]
+    for part in parts:
+        if lines[-1] and len((lines[-1] + part).rstrip()) > most:
+            lines.append("")
+        lines[-1] += part
+    return [line.rstrip() for line in lines]
+
+
+def add_legend(figure: "Figure", styles: dict[str, dict[str, Any]]) -> None:
+    """A legend above the panels, where it hides nothing."""
+    from matplotlib.lines import Line2D
+
+    shown = {name: style for name, style in styles.items() if style["color"] != OTHERS}
+    if len(styles) == 1:
+        return
+    lines = [Line2D([], [], linewidth=2, **style) for style in shown.values()]
+    names = list(shown)
+    if len(shown) < len(styles):
+        lines.append(Line2D([], [], linewidth=2, color=OTHERS))
+        names.append(f"{len(styles) - len(shown)} others")
+    # About 13 characters an inch at this size; the sample of a line takes the room of 7.
+    room = int(figure.get_figwidth() * 13)
+    names = [wrap(name, room - 7) for name in names]
+    num_columns = max(1, int(room / (max(len(line) for name in names for line in name.split("\n")) + 7)))
+    figure.legend(lines, names, loc="outside upper left", ncols=min(num_columns, len(names)), handlelength=2.6)
+
+
+def axis_label(metric: str) -> str:
+    """`validation accuracy`, `steps to val/accuracy >= 0.8`."""
+    if parse_mark(metric):
+        return metric.replace("_to(", " to ").removesuffix(")")
+    part, _, name = metric.partition("/")
+    return f"{WORDS.get(part, part)} {name.replace('_', ' ')}" if name else metric.replace("_", " ")
+
+
+def render(figure: "Figure", kind: str) -> bytes:
+    """The figure as `svg` or `png` (200 dots an inch), without a date, so that the same runs give the same bytes."""
+    import matplotlib
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    data = io.BytesIO()
+    # By the canvas itself: `savefig` draws everything twice, once to find the layout.
+    with matplotlib.rc_context(STYLE):
+        if kind == "svg":
+            metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
+            FigureCanvasSVG(figure).print_svg(data, metadata=metadata)
+        else:
+            figure.set_dpi(200)
+            FigureCanvasAgg(figure).print_png(data, metadata={"Software": None}, pil_kwargs={"compress_level": 3})
+    # The layout is found once: it costs as much as the drawing, and all files show the same.
+    figure.set_layout_engine("none")
+    return data.getvalue()
+
+
+def inline_svg(text: str, prefix: str) -> str:
+    """SVG ready to stand in a page: no prologue, no fixed size, the page's colours, and ids that no other figure has.
+
+    It is made a third as long, too: coordinates keep one decimal, a tenth of a point, and the dots of a series share
+    their style.
+    """
+    text = text[text.index("<svg") :]
+    head, rest = text[: text.index(">")], text[text.index(">") :]
+    text = re.sub(r'\s(xmlns(:\w+)?|width|height|version)="[^"]*"', "", head) + rest
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r'\bid="', f'id="{prefix}-', text)
+    text = re.sub(r'(url\(|xlink:href=")#', rf"\1#{prefix}-", text).replace("xlink:href", "href")
+    text = re.sub(r"(?<=: )#[0-9a-f]{6}\b", lambda found: THEME.get(found[0], found[0]), text)
+    text = re.sub(r' (?:d|x|y|points|transform)="[^"]*"', lambda found: re.sub(r"(\d\.\d)\d+", r"\1", found[0]), text)
+    text = re.sub(r"<g([^>]*)>\s*((?:<use [^>]*/>\s*){2,})</g>", share_style, text)
+    return re.sub(r"\s*\nL ", " L", re.sub(r"\n\s+<", "\n<", text))
+
+
+def share_style(group: re.Match) -> str:
+    """A group of markers with the style that all of them have."""
+    styles = set(re.findall(r' style="([^"]*)"', group[2]))
+    if len(styles) != 1 or "style=" in group[1]:
+        return group[0]
+    return f'<g{group[1]} style="{styles.pop()}">' + re.sub(r' style="[^"]*"', "", group[2]) + "</g>"

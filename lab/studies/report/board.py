@@ -1,0 +1,135 @@
+"""What TensorBoard shows of a whole sweep: the verdicts as text, and charts that hold its curves side by side."""
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+from lab.studies.comparison.compare import Comparison
+from lab.studies.comparison.means import COORDINATES, ArmMeans, curve_tag
+from lab.studies.report.table import p_text
+from lab.studies.select.selectors import label
+from lab.studies.statistics.numerals import center_text, decimals, interval_text
+
+
+def write_board(comparison: Comparison, means: Sequence[ArmMeans], folder: Path) -> None:
+    """Writes the run `_study` under `folder`, and `_study/<arm>`: verdicts, the layout of Custom Scalars, its bands.
+
+    One layout serves all runs, so it lies beside them; in the root itself TensorBoard would call it `.`. A chart with a
+    band wants its three lines in one run, which `_mean` does not have.
+    """
+    # Late: TensorBoard's writer is slow to import.
+    from lab.records.events import EventFile, write_scalars
+
+    target = folder / "_study"
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    with EventFile(target) as events:
+        events.text("verdicts", verdicts_text(comparison))
+        events.text("verdicts/arms", arms_text(comparison))  # as `arms` it would come first
+        events.layout(charts(comparison, several=any(arm.num_runs > 1 for arm in means)))
+        events.hparams_columns(hparam_rows(comparison), hparam_metrics(comparison))
+    metric = curve_tag(comparison.metric)
+    banded = [metric, *paired_tags(comparison)]
+    for arm in means:
+        lines = {}
+        for tag in banded if arm.num_runs > 1 else ():
+            bands = list(enumerate(band_tags(tag), 1))[: 3 if tag == metric else 1]
+            points = arm.series.get(tag, [])
+            lines |= {band: [(one[0], one[i]) for one in points] for i, band in bands if points}
+        if lines:
+            write_scalars(target / arm.folder, lines)
+
+
+def means_query() -> str:
+    """What follows TensorBoard's address to show the arms' means alone, unsmoothed, each with its edges in a colour."""
+    arm = "regex:([^/]*-[0-9a-f]{8})"  # the folder of an arm, wherever it stands in the name of a run
+    return f"?{urlencode({'runColorGroup': arm, 'runFilter': '(^|/)_mean/', 'smoothing': 0})}#timeseries"
+
+
+def band_tags(tag: str) -> tuple[str, str, str]:
+    """The tags of mean and edges of `tag` in one run; TensorBoard shows them last."""
+    return f"with_interval/{tag}/mean", f"with_interval/{tag}/low", f"with_interval/{tag}/high"
+
+
+def logged_tags(comparison: Comparison) -> list[str]:
+    """The scalars at the end of the runs."""
+    found = dict.fromkeys(tag for run in comparison.runs for row in run.history[-1:] for tag in row)
+    return [tag for tag in found if tag not in COORDINATES]
+
+
+def paired_tags(comparison: Comparison) -> list[str]:
+    """Those that there are in training and in validation: `train/loss`, `val/loss`, ..."""
+    tags = logged_tags(comparison)
+    names = [tag.removeprefix("val/") for tag in tags if tag.startswith("val/") and f"train/{tag[4:]}" in tags]
+    return [f"{part}/{name}" for name in names for part in ("train", "val")]
+
+
+def hparam_rows(comparison: Comparison) -> list[dict[str, Any]]:
+    """What the HParams tab knows of each run, the keys in which the arms differ first."""
+    rows: list[dict[str, Any]] = [run.result.get("arm", {}) for run in comparison.runs]
+    return [{key: row[key] for key in sorted(row, key=lambda key: key not in comparison.keys)} for row in rows]
+
+
+def hparam_metrics(comparison: Comparison) -> list[str]:
+    """The scalars for the HParams tab, which ticks five: the metric, validation beside training, the rest."""
+    tags, metric = logged_tags(comparison), curve_tag(comparison.metric)
+    wanted = [metric, *reversed(paired_tags(comparison)), *(tag for tag in tags if tag.startswith("val/")), *tags]
+    return [tag for tag in dict.fromkeys(wanted) if tag in tags]
+
+
+def charts(comparison: Comparison, several: bool) -> dict[str, dict[str, list[str] | tuple[str, str, str]]]:
+    """The Custom Scalars tab: the metric with its band, training beside validation, then everything run by run.
+
+    The means of arms with several seeds have tags of their own, as a chart cannot choose among runs.
+    """
+    tags, metric, paired = logged_tags(comparison), curve_tag(comparison.metric), paired_tags(comparison)
+    found: dict[str, dict[str, list[str] | tuple[str, str, str]]] = {}
+    if metric in tags and several:
+        found[metric] = {"mean of each arm, 95 % interval": band_tags(metric)}
+    if paired:
+        lines = [band_tags(tag)[0] for tag in paired] if several else paired
+        found["training beside validation" + ", means" * several] = {
+            train.removeprefix("train/"): lines[2 * i : 2 * i + 2] for i, train in enumerate(paired[::2])
+        }
+    if metric in tags:
+        found[f"{metric} of every run"] = {metric: [metric]}
+    rest = [tag for tag in tags if tag not in (metric, *paired)]
+    if rest:
+        found["everything else"] = {tag: [tag] for tag in rest}
+    return found
+
+
+def verdicts_text(comparison: Comparison) -> str:
+    """Question and verdicts as Markdown."""
+    lines = [f"## {comparison.question}", ""] if comparison.question else []
+    lines += [f"Prediction from {comparison.source}", ""] if comparison.source else []
+    if not comparison.verdicts:
+        lines.append("No claim was written beforehand, so there is no verdict.")
+    for verdict in comparison.verdicts:
+        setting = f" ({label(verdict.setting)})" if verdict.setting else ""
+        lines += [
+            f"- **{verdict.verdict}**: {verdict.say}{setting}. {verdict.explain} {p_text(verdict.p)}, "
+            f"by {verdict.metric}."
+        ]
+    return "\n".join(lines)
+
+
+def arms_text(comparison: Comparison) -> str:
+    """The arms as a Markdown table."""
+    arms = comparison.arms
+    places, places_apart = decimals(arm.score for arm in arms), decimals(arm.difference for arm in arms)
+    lines = [
+        f"| arm | n | {comparison.metric} | 95 % interval | difference | 95 % of difference |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for arm in arms:
+        apart = (
+            center_text(arm.difference, places_apart, sign=True),
+            interval_text(arm.difference, places_apart, sign=True),
+        )
+        cells = ("reference", "") if arm.is_reference else apart
+        score = (center_text(arm.score, places), interval_text(arm.score, places))
+        lines.append(f"| {' | '.join([arm.label, str(len(arm.runs)), *score, *cells])} |")
+    return "\n".join([*lines, "", f"Differences to {comparison.reference}, paired by seed."])

@@ -1,0 +1,66 @@
+"""The comparison for other programs and pages: Markdown, CSV and JSON, beside the text of `table`."""
+
+import json
+from typing import Any
+
+from lab.records.results import finite
+from lab.studies.comparison.compare import Arm, Comparison
+from lab.studies.comparison.tuned import budget_text, warnings
+from lab.studies.report.table import NUMBERS, ascii_only, columns, csv_text, p_text, render, verdict_data
+from lab.studies.select.selectors import label
+from lab.studies.statistics.numerals import count
+
+
+def markdown(comparison: Comparison) -> str:
+    """The table and a bullet a verdict, for a page like those under `experiments/`."""
+    table = columns(comparison)
+    rules = ["---:" if name in NUMBERS else "---" for name in table]
+    rows = [list(table), rules, *zip(*table.values(), strict=True)]
+    lines = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
+    title = f"{comparison.metric}, {count(len(comparison.runs), 'run')}"
+    title += f", differences to {comparison.reference} paired by seed" if len(comparison.arms) > 1 else ""
+    bullets = [
+        f"- **{verdict.verdict}**: {verdict.say}{f' ({label(verdict.setting)})' if verdict.setting else ''}. "
+        f"{verdict.explain} {p_text(verdict.p)}, by {verdict.metric}."
+        for verdict in comparison.verdicts
+    ]
+    if comparison.tuning:
+        bullets += [f"- {text}" for text in (budget_text(comparison.tuning), *warnings(comparison.tuning))]
+    return ascii_only("\n".join([f"{title}.", "", *lines, *([""] if bullets else []), *bullets]))
+
+
+def json_text(comparison: Comparison) -> str:
+    """What `verdict.json` holds, with the arms of the table; infinities become null, which JSON lacks."""
+    data = {
+        "question": comparison.question,
+        "reference": comparison.reference,
+        "arms": [arm_data(arm) for arm in comparison.arms],
+        **verdict_data(comparison),
+    }
+    return json.dumps(finite(data), indent=2, allow_nan=False)
+
+
+def arm_data(arm: Arm) -> dict[str, Any]:
+    """One arm, numbers unrounded, the score of every seed with it."""
+    return {
+        "label": arm.label,
+        "keys": arm.keys,
+        "n": len(arm.runs),
+        "num_diverged": arm.num_diverged,
+        "num_failed": arm.num_failed,
+        "is_reference": arm.is_reference,
+        "score": arm.score and vars(arm.score),
+        "difference": arm.difference and vars(arm.difference),
+        "images_per_second": arm.images_per_second,
+        "num_params": arm.num_params,
+        "seeds": [run.seed for run in arm.runs],
+        "scores": arm.values,
+    }
+
+
+FORMATS = {
+    "text": render,
+    "md": markdown,
+    "csv": lambda comparison: csv_text(comparison).rstrip("\n"),
+    "json": json_text,
+}

@@ -1,0 +1,140 @@
+"""From runs to all that a comparison leaves behind: the table on the screen, the report and the mean curves."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lab.config import UserError, choose
+from lab.records.interim import read_looks, record_look
+from lab.records.lock import locked
+from lab.records.results import Run, find_runs, read_study
+from lab.records.tuning import Tuning
+from lab.studies.comparison.compare import compare
+from lab.studies.comparison.means import arm_means, write_mean_runs
+from lab.studies.comparison.tuned import compared, find_tuning
+from lab.studies.report.board import write_board
+from lab.studies.report.formats import FORMATS
+from lab.studies.report.page import write_report
+from lab.studies.select.arms import complete
+from lab.studies.select.selectors import label, matches
+from lab.system.machine import collector_off
+
+
+@collector_off()
+def publish(
+    runs: list[Run],
+    study: dict[str, Any],
+    folder: Path,
+    by: list[str] | None = None,
+    metric: str | None = None,
+    html: Path | None = None,
+    form: str = "text",
+    last_seed: int | None = None,
+    tuning: Tuning | None = None,
+    reference: Mapping[str, str] | None = None,
+) -> None:
+    """Prints the comparison of `runs` and writes the report, the table, the verdicts, figures, `_mean/` and `_study/`.
+
+    Where there are claims it is a look at the experiment, which `looks.json` in `folder` remembers.
+
+    Args:
+        runs: what is compared; failed and interrupted ones are counted, and left out of the statistics.
+        study: question, metric, reference and claims; any may be missing.
+        folder: where the files go.
+        by: the keys that make an arm; those that differ if None.
+        metric: what is compared; the study's if None.
+        html: where the report goes instead of `folder`/report.html.
+        form: how it is printed: `text`, `md`, `csv` or `json`.
+        last_seed: the largest seed of the sweep that made the runs and came to its end, for `looks.json`.
+        tuning: what was tuned before; arms of it that are not among `runs` do not matter.
+        reference: replaces the study's.
+
+    Raises:
+        UserError: an unknown key, metric or form, or a claim about arms that are not there.
+    """
+    show = choose("--format", form, FORMATS)
+    tuning = tuning and compared(tuning, runs)
+    comparison = compare(runs, study, by, metric, read_looks(folder)["looks"], tuning, reference)
+    print(show(comparison))
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder, ".report.lock", wait=True):  # another command may be writing the same files
+        write_report(comparison, folder, html)
+        means = arm_means(comparison)
+        write_mean_runs(means, folder)
+        write_board(comparison, means, folder)
+        if comparison.runs and study.get("claims"):
+            record_look(folder, comparison.looks[-1], last_seed)
+    # Whoever reads a table from the output wants nothing else in it.
+    places = f"\nreport: {html or folder / 'report.html'}\ncurves: lab board {folder}"
+    print(places, file=sys.stdout if form == "text" else sys.stderr)
+
+
+@collector_off()
+def compare_folders(
+    folders: list[Path],
+    by: list[str] | None,
+    metric: str | None,
+    html: Path | None,
+    where: Sequence[str] = (),
+    form: str = "text",
+    reference: Sequence[str] = (),
+) -> None:
+    """`lab compare`: publishes the runs that lie under `folders`, whichever commands made them, in the first of these.
+
+    Args:
+        where: `key=value`; the runs that have all of them. What is left of an experiment is no verdict on it, so that
+            its files stay as they are: with `where` the comparison is printed, and written only where `html` says.
+        reference: `key=value`; the arm that has all of them replaces the study's reference.
+
+    Raises:
+        UserError: no such folder, no run in it, or an unknown key, metric or form.
+    """
+    found = find_runs(folders)
+    tuning, runs = find_tuning(found)
+    if not runs:
+        raise UserError(
+            f"no run under {', '.join(map(str, folders))} has the values that its tuning picked in the end "
+            f"({len(found)} have others); the same 'lab train' makes them"
+        )
+    if len(runs) < len(found):
+        print(f"left out: {len(found) - len(runs)} runs with other values than their tuning picked", file=sys.stderr)
+    study, asked = read_study(runs), read_selector("--reference", reference)
+    if not where:
+        publish(runs, study, folders[0], by, metric, html, form, tuning=tuning, reference=asked)
+        return
+    show = choose("--format", form, FORMATS)
+    runs = select(runs, where)
+    tuning = tuning and compared(tuning, runs)
+    comparison = compare(runs, study, by, metric, read_looks(folders[0])["looks"], tuning, asked)
+    comparison = replace(comparison, verdicts=[verdict for verdict in comparison.verdicts if verdict.n])
+    print(show(comparison))
+    if html:
+        write_report(comparison, html.parent, html)
+
+
+def select(runs: list[Run], where: Sequence[str]) -> list[Run]:
+    """The runs that have all the values of `where`, `key=value` each.
+
+    Raises:
+        UserError: a word is none, a key is unknown, or no run is left.
+    """
+    selector = read_selector("--where", where)
+    found = [run for run in runs if matches(complete(run.config), selector)]
+    if not found:
+        there = {key: sorted({str(complete(run.config).get(key)) for run in runs}) for key in selector}
+        values = "; ".join(f"{key} takes: {', '.join(texts)}" for key, texts in there.items())
+        raise UserError(f"--where {label(selector)}: no run is like this; {values}")
+    return found
+
+
+def read_selector(option: str, words: Sequence[str]) -> dict[str, str]:
+    """The selector that the `words` of an option are, `key=value` each; a `UserError` for one that is none."""
+    selector = {}
+    for word in words:
+        key, sign, value = word.partition("=")
+        if not (key and sign):
+            raise UserError(f"{option} {word}: write KEY=VALUE, as model.depth=30")
+        selector[key] = value
+    return selector

@@ -1,0 +1,185 @@
+"""The comparison as text for the terminal, as CSV and as `verdict.json`."""
+
+import csv
+import io
+import textwrap
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lab.records.results import write_atomically, write_json
+from lab.studies.comparison.compare import Comparison
+from lab.studies.comparison.tuned import budget_text, warnings
+from lab.studies.select.selectors import label, short_keys, show
+from lab.studies.statistics.numerals import center_text, decimals, fixed, interval_text
+from lab.studies.statistics.paired import Estimate
+
+WIDTH = 120
+
+NUMBERS = ("n", "diverged", "failed", "mean", "IQM", "difference", "images/s", "parameters")
+
+
+def columns(comparison: Comparison) -> dict[str, list[str]]:
+    """The table's cells by column, each a text for every arm."""
+    arms = comparison.arms
+    places = decimals(arm.score for arm in arms)
+    places_apart = decimals(arm.difference for arm in arms)
+    short = short_keys(comparison.keys)
+    table = {short[key]: [show(arm.keys[key]) for arm in arms] for key in comparison.keys}
+    if not table:
+        table["arm"] = [arm.label for arm in arms]
+    table |= tuned_columns(comparison)
+    table["n"] = [str(len(arm.runs)) for arm in arms]
+    if any(arm.num_diverged for arm in arms):
+        table["diverged"] = [str(arm.num_diverged) for arm in arms]
+    if any(arm.num_failed for arm in arms):
+        table["failed"] = [str(arm.num_failed) for arm in arms]
+    table["mean"] = [center_text(arm.score, places) for arm in arms]
+    table["95 % interval"] = [interval_text(arm.score, places) for arm in arms]
+    if len(arms) > 1:
+        table["difference"] = [
+            "reference" if arm.is_reference else center_text(arm.difference, places_apart, sign=True) for arm in arms
+        ]
+        table["95 % of difference"] = [
+            "" if arm.is_reference else interval_text(arm.difference, places_apart, sign=True) for arm in arms
+        ]
+    if any(len(arm.runs) > 3 for arm in arms):  # of up to three scores it is the mean
+        table["IQM"] = [fixed(arm.score.iqm if arm.score else None, places) for arm in arms]
+    table["images/s"] = [fixed(arm.images_per_second, 0) for arm in arms]
+    table["parameters"] = [f"{arm.num_params:,}" if arm.num_params is not None else "-" for arm in arms]
+    return table
+
+
+def tuned_columns(comparison: Comparison, full: bool = False) -> dict[str, list[str]]:
+    """For each tuned key the values that the arms were given.
+
+    Args:
+        full: whether columns bear the whole keys.
+    """
+    if comparison.tuning is None:
+        return {}
+    picked = {one.arm_id: one.picked for one in comparison.tuning.arms}
+    keys = [key for key in comparison.tuning.keys if key not in comparison.keys]
+    short = short_keys([*comparison.keys, *keys])
+    return {
+        key if full else f"tuned {short[key]}": [
+            ", ".join(dict.fromkeys(show(picked[digits][key]) for digits in arm.arm_ids if digits in picked)) or "-"
+            for arm in comparison.arms
+        ]
+        for key in keys
+    }
+
+
+def render(comparison: Comparison) -> str:
+    """The table of arms, then a paragraph a verdict: ASCII, at most 120 columns wide, no newline at the end."""
+    table = fit(columns(comparison))
+    title = f"{comparison.metric}, differences to {comparison.reference} paired by seed"
+    lines = [shorten(title, WIDTH) if len(comparison.arms) > 1 else comparison.metric, ""]
+    rows = [list(table), *zip(*table.values(), strict=True)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(table))]
+    for row in rows:
+        cells = [
+            cell.rjust(width) if name in NUMBERS else cell.ljust(width)
+            for cell, width, name in zip(row, widths, table, strict=True)
+        ]
+        lines.append("  ".join(cells).rstrip())
+    lines.insert(3, "-" * (sum(widths) + 2 * (len(widths) - 1)))
+    return ascii_only("\n".join([*lines, *verdict_lines(comparison), *tuning_lines(comparison)]))
+
+
+def fit(table: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The table made narrow enough, at the cost of what is missed least."""
+    labels = [name for name in table if name not in NUMBERS and not name.startswith("95 %")]
+    # Each column that goes, and then how short labels may be cut.
+    for column, shortest in (("IQM", WIDTH), ("parameters", WIDTH), ("images/s", 24), ("95 % of difference", 8)):
+        if line_width(table) > WIDTH:
+            table = {name: cells for name, cells in table.items() if name != column}
+        most = max(len(cell) for name in labels for cell in table[name])
+        while line_width(table) > WIDTH and most > shortest:
+            most -= 1
+            table |= {name: [shorten(cell, most) for cell in table[name]] for name in labels}
+    return table
+
+
+def line_width(table: dict[str, list[str]]) -> int:
+    return sum(max(map(len, [name, *cells])) + 2 for name, cells in table.items()) - 2
+
+
+def shorten(text: str, most: int) -> str:
+    """`text` without its middle: recipes often differ at their ends."""
+    if len(text) <= most:
+        return text
+    head = (most - 2) // 2
+    return f"{text[:head]}..{text[head + 2 - most :]}"
+
+
+def ascii_only(text: str) -> str:
+    return text.encode("ascii", "replace").decode()
+
+
+def verdict_lines(comparison: Comparison) -> list[str]:
+    """A paragraph for each verdict: the word, the claim, the numbers."""
+    lines: list[str] = []
+    for verdict in comparison.verdicts:
+        setting = f" ({label(verdict.setting)})" if verdict.setting else ""
+        head = f"{verdict.verdict:<11}{verdict.say}{setting}"
+        text = f"{verdict.explain} {p_text(verdict.p)}, by {verdict.metric}."
+        lines += ["", *textwrap.wrap(head, WIDTH, subsequent_indent=" " * 11)]
+        lines += textwrap.wrap(text, WIDTH, initial_indent=" " * 11, subsequent_indent=" " * 11)
+    return lines
+
+
+def tuning_lines(comparison: Comparison) -> list[str]:
+    """What was tuned with which budget, and a warning where that does not settle it."""
+    if comparison.tuning is None:
+        return []
+    texts = [budget_text(comparison.tuning), *warnings(comparison.tuning)]
+    return ["", *(line for text in texts for line in textwrap.wrap(text, WIDTH, subsequent_indent="  "))]
+
+
+def p_text(p: float) -> str:
+    """`p < 0.001`, `p = 0.032`."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def write_csv(comparison: Comparison, path: Path) -> None:
+    """Writes `csv_text`, atomically."""
+    write_atomically(path, csv_text(comparison).encode())
+
+
+def csv_text(comparison: Comparison) -> str:
+    """A row an arm, with full keys, unrounded numbers and the score of every seed."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    tuned = tuned_columns(comparison, full=True)
+    header = ["metric", *comparison.keys, *tuned, "n", "num_diverged", "num_failed"]
+    header += ["mean", "mean_low", "mean_high", "iqm", "difference", "difference_low", "difference_high"]
+    writer.writerow([*header, "is_reference", "images_per_second", "num_params", "seeds", "scores"])
+    for index, arm in enumerate(comparison.arms):
+        row: list[Any] = [comparison.metric, *(show(arm.keys[key]) for key in comparison.keys)]
+        row += [cells[index] for cells in tuned.values()]
+        row += [len(arm.runs), arm.num_diverged, arm.num_failed, *edges(arm.score), arm.score and arm.score.iqm]
+        row += edges(arm.difference)
+        row += [arm.is_reference, arm.images_per_second, arm.num_params]
+        writer.writerow([*row, " ".join(str(run.seed) for run in arm.runs), " ".join(f"{v:.10g}" for v in arm.values)])
+    return text.getvalue()
+
+
+def edges(estimate: Estimate | None) -> Sequence[float | None]:
+    """(value, low, high), None for what there is not."""
+    if estimate is None:
+        return None, None, None
+    return estimate.value, *(estimate.interval or (None, None))
+
+
+def write_verdicts(comparison: Comparison, path: Path) -> None:
+    """Writes `verdict.json`, atomically; an infinite effect becomes null."""
+    write_json(path, verdict_data(comparison))
+
+
+def verdict_data(comparison: Comparison) -> dict[str, Any]:
+    """The content of `verdict.json`."""
+    claims = [verdict.as_json() for verdict in comparison.verdicts]
+    tune = {"tune": asdict(comparison.tuning)} if comparison.tuning else {}
+    return {"metric": comparison.metric, "looks": comparison.looks, "claims": claims, **tune}

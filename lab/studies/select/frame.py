@@ -1,0 +1,63 @@
+"""Runs as a pandas data frame, for notebooks: `lab.studies.load("outputs/xavier_vs_he")`."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lab.records.results import Run, find_runs
+from lab.studies.select.arms import complete, differing_keys, swept_keys
+from lab.studies.select.scores import RESULT_FIGURES, scores
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+
+def load(*folders: str | Path, metrics: Sequence[str] = (), history: bool = False) -> "DataFrame":
+    """Reads the runs under `folders`; a row a run, or with `history` a row a logged step.
+
+    Columns: `name`, `arm` (hash), `seed`, `status`, `path`; the configuration keys that were swept or differ, in full
+    (`model.init`); then for a run `images_per_second`, `train_seconds`, `num_params`, the last value of all that was
+    logged (`val/accuracy`) and each of `metrics`, or for a step `step`, `epoch`, `seconds` and what was logged at it.
+
+    Args:
+        folders: as for `lab compare`, one or several.
+        metrics: others to score finished and diverged runs by, as `best(val/accuracy)`; see `scores`.
+        history: whether to give the logged steps instead.
+
+    Raises:
+        UserError: no such folder, no run in it, or an unknown metric.
+    """
+    from pandas import DataFrame
+
+    runs = find_runs(map(Path, folders))
+    configs = [complete(run.config) for run in runs]
+    keys = list(dict.fromkeys([*swept_keys(runs), *differing_keys(configs)]))
+    heads = [
+        {**facts(run), **{key: plain(config[key]) for key in keys}} for run, config in zip(runs, configs, strict=True)
+    ]
+    if history:
+        return DataFrame([{**head, **row} for run, head in zip(runs, heads, strict=True) for row in run.history])
+    for run, head in zip(runs, heads, strict=True):
+        head.update({key: run.result.get(key) for key in RESULT_FIGURES})
+        head.update({tag: one["last"] for tag, one in run.result.get("metrics", {}).items()})
+    counted = [(run, head) for run, head in zip(runs, heads, strict=True) if run.status in ("finished", "diverged")]
+    for metric in metrics:
+        for (_, head), value in zip(counted, scores([run for run, _ in counted], metric), strict=True):
+            head[metric] = value
+    return DataFrame(heads)
+
+
+def facts(run: Run) -> dict[str, Any]:
+    """What names a run."""
+    return {
+        "name": run.config["name"],
+        "arm": run.arm_id,
+        "seed": run.seed,
+        "status": run.status,
+        "path": str(run.path),
+    }
+
+
+def plain(value: Any) -> Any:
+    """`value`, a list as a tuple, which can be grouped by."""
+    return tuple(map(plain, value)) if isinstance(value, Iterable) and not isinstance(value, str) else value

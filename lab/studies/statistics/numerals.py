@@ -1,0 +1,49 @@
+"""How numbers are written: with as many decimals as their intervals deserve."""
+
+import math
+from collections.abc import Iterable
+
+from lab.studies.statistics.paired import Estimate
+
+
+def decimals(estimates: Iterable[Estimate | None]) -> int:
+    """Decimals for a column of estimates: two digits of the narrowest interval, at most four of the largest value."""
+    found = [estimate for estimate in estimates if estimate]
+    intervals = [estimate.interval for estimate in found if estimate.interval]
+    widths = [high - low for low, high in intervals if high > low]
+    sizes = [abs(estimate.value) for estimate in found if math.isfinite(estimate.value) and estimate.value]
+    most = 3 - math.floor(math.log10(max(sizes))) if sizes else 3
+    places = min(1 - math.floor(math.log10(min(widths))), most) if widths else most - 1
+    return max(places, 0)
+
+
+def fixed(value: float | None, places: int, sign: bool = False) -> str:
+    """`value` with `places` decimals and thousands in groups; `-` for None, `inf` for infinity, no negative zero."""
+    if value is None:
+        return "-"
+    return f"{round(value, places) + 0.0:{'+' if sign else ''},.{places}f}" if math.isfinite(value) else f"{value:g}"
+
+
+def center_text(estimate: Estimate | None, places: int, sign: bool = False) -> str:
+    """`0.971`, or `median 420` where some values are infinite."""
+    if estimate is None:
+        return "-"
+    text = fixed(estimate.value, places, sign)
+    return f"median {text}" if estimate.num_infinite else text
+
+
+def interval_text(estimate: Estimate | None, places: int, sign: bool = False) -> str:
+    """`[0.969, 0.974]`, or how many values are infinite."""
+    if estimate is None:
+        return "-"
+    if estimate.num_infinite:
+        return f"{estimate.num_infinite} of {estimate.n} infinite"
+    if estimate.interval is None:
+        return "-"
+    low, high = (fixed(edge, places, sign) for edge in estimate.interval)
+    return f"[{low}, {high}]"
+
+
+def count(number: int, noun: str) -> str:
+    """`1 seed`, `2 seeds`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"

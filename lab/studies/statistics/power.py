@@ -1,0 +1,129 @@
+"""The seeds still needed to decide a claim, from the power of its tests at the effect that is seen so far.
+
+Source: power of the t-test from the noncentral t distribution. How far the numbers can be believed is measured by
+`benchmarks/calibration.py`.
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+
+from lab.studies.statistics.paired import ALPHA, BOOTSTRAP_FROM, spread
+
+POWER = 0.8
+MOST_SEEDS = 1000
+
+
+def seeds_needed(
+    values: Sequence[float],
+    margins: Sequence[float],
+    alpha: float = ALPHA,
+    later: Callable[[int], float] | None = None,
+) -> int | None:
+    """Further pairs until one-sided tests against all of `margins` reject with power 0.8, as far as can be told so far.
+
+    Args:
+        values: paired differences so far, at least two, which left the matter undecided.
+        margins: one value for a test away from it on the side of the mean; two for the mean to lie between them.
+        alpha: level of each test so far.
+        later: level of each test with so many further pairs, which falls with their number; `alpha` if None.
+
+    Returns:
+        A number of at least 1; None if it is above 1,000, or if the observed values give no ground for one.
+    """
+    if len(values) < 2:
+        return None
+    if all(map(math.isfinite, values)):
+        powers = [t_power(values, margin, alpha if len(margins) == 1 else None) for margin in margins]
+    else:
+        powers = [sign_power(values, margin) for margin in margins]
+
+    def enough(further: int) -> bool:
+        level = later(further) if later else alpha
+        return sum(power(len(values) + further, level) for power in powers) - (len(margins) - 1) >= POWER
+
+    if not enough(MOST_SEEDS):
+        return None
+    number = 1 + bisect_left(range(1, MOST_SEEDS + 1), True, key=enough)
+    return min(MOST_SEEDS, round(number * caution(values)))
+
+
+def caution(values: Sequence[float]) -> float:
+    """By how much the number of further seeds is raised, since a few values do not show their tails.
+
+    A number that is right for normal scores is half of what skewed or heavy-tailed ones need after three seeds, and two
+    thirds after five. Nobody can tell them apart from so few, so a middle course is taken below ten values: 1.25 times
+    the number after three, 1.12 after five (`benchmarks/calibration.py`). Values without spread, and those with an
+    infinite one, are counted by their signs, which have no tails.
+    """
+    n = len(values)
+    by_sign = not all(map(math.isfinite, values)) or spread(values) == 0
+    return 1.0 if by_sign or n >= BOOTSTRAP_FROM else 1 + 1.3 / n**1.5
+
+
+Power = Callable[[int, float], float]
+"""Number of values and level to the chance that a one-sided test rejects."""
+
+
+def t_power(values: Sequence[float], margin: float, undecided_at: float | None) -> Power:
+    """Power of the one-sided t-test away from `margin`, at the effect that finite `values` suggest.
+
+    Args:
+        values: differences so far.
+        margin: what they are tested against.
+        undecided_at: the level at which a test to either side decided nothing, where that is why the question is asked.
+    """
+    from scipy import special
+
+    size, mean, deviation = len(values), math.fsum(values) / len(values), spread(values)
+    if deviation == 0:
+        apart = not math.isclose(mean, margin, rel_tol=1e-9, abs_tol=1e-9)
+        return lambda n, level: float(apart and 0.5**n < level)
+    effect = median_effect(abs(mean - margin) / deviation * math.sqrt(size), size - 1, undecided_at) / math.sqrt(size)
+
+    def power(n: int, level: float) -> float:
+        return float(1 - special.nctdtr(n - 1, effect * math.sqrt(n), -special.stdtrit(n - 1, level))) * (effect > 0)
+
+    return power
+
+
+def median_effect(t: float, freedom: int, undecided_at: float | None) -> float:
+    """The noncentrality, at least 0, under which a statistic comes out below `t`, at least 0, half of the time.
+
+    Experiments that are undecided are those in which the effect came out small, and to take it as it came would ask for
+    twice the seeds and more. So where a level `undecided_at` is given, only statistics that are not significant at it,
+    to either side, count, and by their size, as nobody knows the side. Estimates are then above and below the truth
+    equally often among undecided experiments, and so is the number of seeds, which falls with the effect. A size that
+    chance alone exceeds half of the time gives 0.
+    """
+    from scipy import special
+
+    edge = math.inf if undecided_at is None else -float(special.stdtrit(freedom, undecided_at))
+    if t >= edge:  # decided by itself, and held back by the other claims only
+        edge = math.inf
+
+    def below(effect: float) -> float:
+        if undecided_at is None:
+            return special.nctdtr(freedom, effect, t)
+        inside, whole = (
+            1.0 if math.isinf(x) else special.nctdtr(freedom, effect, x) - special.nctdtr(freedom, effect, -x)
+            for x in (t, edge)
+        )
+        return inside / max(whole, 1e-300)
+
+    if below(0.0) <= 0.5:
+        return 0.0
+    least, most = 0.0, (t if math.isinf(edge) else edge) + 6
+    for _ in range(20):
+        middle = (least + most) / 2
+        least, most = (middle, most) if below(middle) > 0.5 else (least, middle)
+    return most
+
+
+def sign_power(values: Sequence[float], margin: float) -> Power:
+    """Power of the sign test against `margin`, at the observed share on its larger side."""
+    from scipy import stats
+
+    above, below = sum(value > margin for value in values), sum(value < margin for value in values)
+    share = max(above, below) / len(values)
+    return lambda n, level: float(stats.binom.sf(stats.binom.isf(level, n, 0.5), n, share))
