@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from lab.config import RunConfig, flatten
+from lab.config import RunConfig
+from lab.identity import flatten
 from lab.records.results import Run
 from lab.studies.claims.verdict import judge
 from lab.studies.statistics.paired import ALPHA, mean_interval, p_above

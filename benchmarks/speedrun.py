@@ -33,8 +33,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lab.cli.train import one_job
-from lab.config import RunConfig, UserError, derive_seed
+from lab.config import RunConfig
 from lab.data.batches import Split
+from lab.errors import UserError
+from lab.identity import derive_seed
 from lab.records.writer import MetricsWriter
 from lab.runs.build import Parts, assemble, eval_batch
 from lab.training.fit import Row, fit, synchronise

@@ -4,23 +4,9 @@ The rest of the lab sees plain dataclasses; Hydra fills them (`lab.cli.train`). 
 differs.
 """
 
-import difflib
-import hashlib
-import importlib
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
-from functools import cache
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-
-class UserError(ValueError):
-    """The user's input is wrong. The message says what was given, what is allowed and the nearest name; exit code 2."""
-
-
-class DamagedFileError(UserError):
-    """A file that was whole once is cut short or altered. A sweep goes on without the runs that need it."""
 
 
 @dataclass
@@ -402,106 +388,6 @@ class RunConfig:
 
     jobs: int = 0
     """Runs side by side in a sweep; 0: one for each CPU core, one where a GPU is used."""
-
-
-# Keys that say where and how a run is done, not what is done: they do not make another arm.
-NOT_IDENTITY = frozenset(
-    {"seed", "name", "out", "force", "jobs", "data.root", "train.checkpoint_every", "train.threads"}
-    | {"train.watch", "train.watch_steps", "train.pictures"}
-)
-
-
-def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
-    """The leaves of a (nested) dataclass or mapping as `{"model.depth": 30, ...}`, in order; `study` is left out."""
-    items = (
-        [(f.name, getattr(config, f.name)) for f in fields(config)] if is_dataclass(config) else list(config.items())
-    )
-    flat: dict[str, Any] = {}
-    for name, value in items:
-        if not prefix and name == "study":
-            continue
-        key = f"{prefix}{name}"
-        if is_dataclass(value) or isinstance(value, Mapping):
-            flat.update(flatten(value, f"{key}."))
-        else:
-            flat[key] = value
-    return flat
-
-
-@cache
-def default_leaves() -> dict[str, Any]:
-    """The leaves of a configuration that nothing was changed in."""
-    return flatten(RunConfig())
-
-
-def identity(config: RunConfig | Mapping[str, Any]) -> dict[str, Any]:
-    """The leaves that make this run's arm: what differs from the defaults, seed and bookkeeping aside.
-
-    Only differences count, so that a knob added later does not rename the runs there are.
-    """
-    default, given = default_leaves(), flatten(config)
-    flat = {k: v for k, v in given.items() if k not in NOT_IDENTITY and (k not in default or v != default[k])}
-    # For `folder` and one's own data the root is the data set, so there it does make another arm.
-    if (name := given.get("data.name", "")) == "folder" or ":" in name:
-        flat["data.root"] = str(Path(given["data.root"]).resolve())
-    return flat
-
-
-def arm_hash(config: RunConfig | Mapping[str, Any]) -> str:
-    """Eight hexadecimal digits that name the configuration, which may be flat, without its seed."""
-    text = json.dumps(identity(config), sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
-
-
-def derive_seed(seed: int, *purpose: str | int) -> int:
-    """A seed in [0, 2^63) for one purpose of a run, so that no two purposes share a stream of random numbers."""
-    text = "/".join(map(str, (seed, *purpose)))
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
-
-
-def nearest(given: str, names: Iterable[str]) -> str:
-    """` (did you mean 'conv'?)` for the closest of `names`, or nothing where none is close."""
-    there = list(names)
-    alike = [name for name in there if name[:2] == given[:2]]  # `hee` is far from `he_normal`, yet meant
-    close = difflib.get_close_matches(given, there, cutoff=0.5) or difflib.get_close_matches(given, alike, cutoff=0.3)
-    return f" (did you mean '{close[0]}'?)" if close else ""
-
-
-def choose(kind: str, name: str, table: Mapping[str, Any]) -> Any:
-    """Looks `name` up in `table`; `package.module:attribute` imports a user's own part instead.
-
-    Args:
-        kind: what is looked up, as the user types it (`model.act`), for the message.
-        name: the user's choice.
-        table: the names there are.
-
-    Raises:
-        UserError: `name` is in neither the table nor an importable module; lists the names there are.
-    """
-    if name in table:
-        return table[name]
-    if ":" not in name:
-        check_name(kind, name, table)
-    module, _, attribute = name.partition(":")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, ValueError, TypeError) as error:  # the last two for an empty or a relative module
-        raise UserError(f"{kind}={name}: cannot import '{module}' ({error})") from error
-    except AttributeError as error:
-        raise UserError(f"{kind}={name}: module '{module}' has no '{attribute}'") from error
-
-
-def check_name(key: str, name: str, names: Iterable[str]) -> None:
-    """Raises `UserError` naming key, name, the nearest and all `names` unless `name` is one of them."""
-    there = list(names)
-    if name not in there:
-        raise UserError(f"{key}={name} is unknown{nearest(name, there)}; there are: {', '.join(there)}")
-
-
-def check_range(key: str, value: float, ok: bool, allowed: str) -> None:
-    """Raises `UserError` naming key, value and what is allowed unless `ok`."""
-    if not ok:
-        raise UserError(f"{key}={value} is out of range; allowed: {allowed}")
 
 
 def config_dir() -> Path:

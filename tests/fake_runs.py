@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from lab.config import RunConfig, flatten
+from lab.config import RunConfig
+from lab.identity import flatten
 from lab.records.results import Run, read_run
 
 

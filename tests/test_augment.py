@@ -9,9 +9,11 @@ from conftest import MakeJob
 from torch import Tensor
 from torch.nn import functional as F
 
-from lab.config import DataConfig, UserError, derive_seed
+from lab.config import DataConfig
 from lab.data.augment import crop, cutout, flip, make_augment
 from lab.data.batches import Order, load
+from lab.errors import UserError
+from lab.identity import derive_seed
 from lab.records.results import read_metrics
 from lab.runs.build import assemble
 from lab.runs.run import run

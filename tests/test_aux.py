@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from lab.config import ModelConfig, UserError
+from lab.config import ModelConfig
+from lab.errors import UserError
 from lab.nets.init import initialise
 from lab.nets.recipe import build
 

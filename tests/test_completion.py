@@ -13,7 +13,8 @@ import pytest
 from lab.cli.catalogue import KINDS, names
 from lab.cli.completion import CHOICES, FREE, SCRIPTS, candidates, documented, downloads, keys, kinds, values
 from lab.cli.main import VERBS, main
-from lab.config import RunConfig, flatten
+from lab.config import RunConfig
+from lab.identity import flatten
 
 
 def offered(line: str) -> list[str] | None:
@@ -39,8 +40,9 @@ def test_what_keys_take_exists() -> None:
 
 
 def test_the_choices_are_those_of_the_code() -> None:
-    from lab.config import ModelConfig, UserError
+    from lab.config import ModelConfig
     from lab.data.sources import DOWNLOADS
+    from lab.errors import UserError
     from lab.nets.init import initialise
     from lab.nets.recipe import build
     from lab.runs.build import resolve_device

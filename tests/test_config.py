@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 import lab.config
-from lab.config import RunConfig, UserError, arm_hash, choose, derive_seed, flatten, nearest
+from lab.config import RunConfig
+from lab.errors import UserError, choose, nearest
+from lab.identity import arm_hash, derive_seed, flatten
 
 FIELDS = [
     pytest.param(node, line, after, id=f"{node.name}.{line.target.id}")

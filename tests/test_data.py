@@ -9,11 +9,12 @@ import torch
 from PIL import Image
 
 import lab.data.folder
-from lab.config import DataConfig, UserError
+from lab.config import DataConfig
 from lab.data.batches import Dataset, Order, Split, load
 from lab.data.folder import read_folder
 from lab.data.scales import standard
 from lab.data.sources import digits, folder, synthetic
+from lab.errors import UserError
 
 CPU = torch.device("cpu")
 

@@ -3,7 +3,9 @@
 import pytest
 from fake_runs import write_arms, write_run
 
-from lab.config import RunConfig, UserError, flatten
+from lab.config import RunConfig
+from lab.errors import UserError
+from lab.identity import flatten
 from lab.studies.claims.claim import check_claims
 from lab.studies.comparison.compare import compare
 from lab.studies.select.scores import check_metric, metric_tags, scores

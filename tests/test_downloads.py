@@ -18,9 +18,10 @@ import pytest
 import scipy.io
 import torch
 
-from lab.config import DataConfig, UserError
+from lab.config import DataConfig
 from lab.data.batches import load
 from lab.data.sources import DOWNLOADS, SOURCES, fetch, mnist
+from lab.errors import UserError
 from lab.system.vision import torchvision
 
 CPU = torch.device("cpu")

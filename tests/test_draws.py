@@ -5,7 +5,9 @@ import torch
 from conftest import MakeJob
 from torch import nn
 
-from lab.config import RunConfig, UserError, arm_hash, derive_seed
+from lab.config import RunConfig
+from lab.errors import UserError
+from lab.identity import arm_hash, derive_seed
 from lab.nets.init import initialise
 from lab.nets.recipe import build
 from lab.runs.build import Parts, assemble

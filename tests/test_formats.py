@@ -9,7 +9,7 @@ from fake_runs import write_run
 
 import lab.studies
 from lab.cli.main import main
-from lab.config import UserError
+from lab.errors import UserError
 from lab.studies.report.publish import select
 
 

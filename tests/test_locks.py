@@ -14,7 +14,7 @@ from subprocess import PIPE
 import pytest
 from conftest import MakeJob
 
-from lab.config import UserError
+from lab.errors import UserError
 from lab.records import lock
 from lab.records.lock import LockedError, is_locked, locked
 from lab.records.places import Job, arm_folders, claimed, settled

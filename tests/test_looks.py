@@ -7,7 +7,7 @@ import pytest
 from fake_runs import write_arms
 from scipy import stats
 
-from lab.config import UserError
+from lab.errors import UserError
 from lab.records.interim import read_looks, record_look
 from lab.studies.comparison.compare import compare
 from lab.studies.report.publish import publish

@@ -8,7 +8,8 @@ import sklearn.metrics
 import torch
 from torch import Tensor
 
-from lab.config import TrainConfig, UserError
+from lab.config import TrainConfig
+from lab.errors import UserError
 from lab.training.losses import LOSSES, make_losses
 from lab.training.metrics import classification, make_metrics, regression
 

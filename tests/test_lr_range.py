@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from lab.cli.main import main
-from lab.config import RunConfig, UserError
+from lab.config import RunConfig
+from lab.errors import UserError
 from lab.runs.build import assemble
 from lab.training.fit import Member, train_step
 from lab.training.losses import cross_entropy

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lab.config import ModelConfig, UserError
+from lab.config import ModelConfig
+from lab.errors import UserError
 from lab.nets.init import initialise
 from lab.nets.parts.acts import ACTS
 from lab.nets.parts.drops import DROPS

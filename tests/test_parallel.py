@@ -17,7 +17,7 @@ from conftest import MakeJob, output_of, rows
 from torch import nn
 
 from lab.cli.main import main
-from lab.config import UserError
+from lab.errors import UserError
 from lab.runs.build import assemble
 from lab.training.parallel import ALONE, Ranks, SharedBatchNorm, check_share, joined, share_norms
 

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lab.config import ModelConfig, UserError
+from lab.config import ModelConfig
+from lab.errors import UserError
 from lab.nets.init import initialise
 from lab.nets.parts.acts import ACTS
 from lab.nets.parts.drops import DROPS

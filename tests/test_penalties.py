@@ -7,7 +7,8 @@ import torch
 from conftest import MakeJob
 from torch import nn
 
-from lab.config import TrainConfig, UserError
+from lab.config import TrainConfig
+from lab.errors import UserError
 from lab.records.results import read_metrics
 from lab.runs.build import assemble
 from lab.runs.run import run

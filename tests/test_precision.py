@@ -8,7 +8,7 @@ import torch
 from conftest import MakeJob
 from torch import nn
 
-from lab.config import UserError
+from lab.errors import UserError
 from lab.records.results import read_metrics
 from lab.runs.build import assemble
 from lab.runs.run import run

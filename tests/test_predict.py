@@ -11,8 +11,9 @@ from scipy.stats import entropy
 from torch import Tensor, nn
 
 from lab.cli.main import main
-from lab.config import ModelConfig, UserError
+from lab.config import ModelConfig
 from lab.data.batches import Dataset, Split
+from lab.errors import UserError
 from lab.nets.init import initialise
 from lab.nets.monte_carlo import drops, mc_predict, of_logits, sample
 from lab.nets.parts.acts import NoisyReLU
@@ -229,7 +230,7 @@ def test_a_regression_is_told_in_its_unit() -> None:
 
 
 def found_seed() -> int:
-    from lab.config import derive_seed
+    from lab.identity import derive_seed
 
     return derive_seed(3, "predict")
 

@@ -15,8 +15,10 @@ from conftest import MakeJob
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # pyright: ignore[reportAttributeAccessIssue]
 
-from lab.config import RunConfig, UserError, arm_hash, flatten
+from lab.config import RunConfig
 from lab.data.batches import Order
+from lab.errors import UserError
+from lab.identity import arm_hash, flatten
 from lab.records.environment import environment
 from lab.records.events import write_scalars
 from lab.records.places import Job, arm_folders, arm_label, run_folder

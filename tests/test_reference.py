@@ -14,7 +14,7 @@ from fake_runs import write_arms
 import lab.cli.train
 import lab.launch.sweep
 from lab.cli.main import main
-from lab.config import UserError
+from lab.errors import UserError
 from lab.records.places import Job
 from lab.studies.select.arms import DEFAULTS
 from lab.studies.select.reference import check_reference

@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import pytest
 from fake_runs import write_arms, write_run
 
-from lab.config import UserError
+from lab.errors import UserError
 from lab.studies.comparison.compare import compare
 from lab.studies.comparison.means import arm_means, mean_series, write_mean_runs
 from lab.studies.figures.cost import target

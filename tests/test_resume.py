@@ -8,7 +8,8 @@ import pytest
 import torch
 from conftest import MakeJob
 
-from lab.config import RunConfig, derive_seed
+from lab.config import RunConfig
+from lab.identity import derive_seed
 from lab.nets.parts.drops import DROPS
 from lab.nets.parts.norms import NORMS
 from lab.nets.parts.skips import SKIPS

@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from lab.config import OptimizerConfig, UserError
+from lab.config import OptimizerConfig
+from lab.errors import UserError
 from lab.training.optimizers import make_optimizer
 from lab.training.schedules import SCHEDULES, make_schedule
 

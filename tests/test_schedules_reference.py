@@ -8,7 +8,8 @@ import yaml
 from torch import nn
 from torch.optim import lr_scheduler
 
-from lab.config import UserError, config_dir
+from lab.config import config_dir
+from lab.errors import UserError
 from lab.training.schedules import SCHEDULES, make_schedule
 
 N = 40

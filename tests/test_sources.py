@@ -10,9 +10,10 @@ from sklearn.datasets import load_diabetes, make_regression
 from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsClassifier
 
-from lab.config import DataConfig, UserError
+from lab.config import DataConfig
 from lab.data.batches import load
 from lab.data.sources import SOURCES, Source
+from lab.errors import UserError
 
 CPU = torch.device("cpu")
 POINTS = ("xor", "moons", "spirals")

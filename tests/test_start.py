@@ -12,7 +12,7 @@ import torch
 from conftest import MakeJob, rows
 
 from lab.cli.main import main
-from lab.config import UserError
+from lab.errors import UserError
 from lab.records.places import Job
 from lab.records.results import read_result
 from lab.runs.build import assemble

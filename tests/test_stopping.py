@@ -8,7 +8,8 @@ import torch
 from conftest import MakeJob
 from torch import nn
 
-from lab.config import ScheduleConfig, UserError
+from lab.config import ScheduleConfig
+from lab.errors import UserError
 from lab.launch.sweep import stopped_early
 from lab.records.results import read_metrics
 from lab.runs.build import assemble

@@ -15,7 +15,9 @@ LAB = Path(lab.__file__).parent
 FILES = {path.relative_to(LAB).as_posix(): path for path in sorted(LAB.rglob("*.py"))}
 
 FLOORS = (  # lowest first; a room imports from floors below its own, and from itself
+    ("errors",),
     ("config",),
+    ("identity",),
     ("metric",),
     ("system",),
     ("training",),
@@ -30,7 +32,7 @@ STUDIES = ("select", "statistics", "claims", "comparison", "figures", "report")
 DOORS = ("__init__", "__main__")
 """Files of `lab/` itself that are no room: the package, whose version anybody may import, and `python -m lab`."""
 
-WITHOUT_TORCH = ("config", "metric", "records", "studies", "launch")
+WITHOUT_TORCH = ("errors", "config", "identity", "metric", "records", "studies", "launch", "cli")
 
 
 def rooms(file: str) -> tuple[str, str]:

@@ -12,8 +12,8 @@ import torch
 from conftest import MakeJob, rows
 from torch import nn
 
-from lab.config import UserError
 from lab.data.batches import Order
+from lab.errors import UserError
 from lab.records.places import settled
 from lab.records.results import read_metrics, write_atomically
 from lab.runs.build import assemble

@@ -9,7 +9,7 @@ from conftest import MakeJob
 
 import lab.cli.train
 from lab.cli.main import main
-from lab.config import UserError
+from lab.errors import UserError
 from lab.launch.tune import FIRST_SEED
 from lab.launch.worker import check
 from lab.records.places import Job

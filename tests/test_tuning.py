@@ -15,7 +15,9 @@ from fake_runs import write_run
 import lab.launch.sweep
 from lab.cli.main import main
 from lab.cli.train import one_job, typed_grid
-from lab.config import RunConfig, UserError, arm_hash, flatten
+from lab.config import RunConfig
+from lab.errors import UserError
+from lab.identity import arm_hash, flatten
 from lab.launch.tune import FIRST_SEED, check_tuning, rank, validation_metric
 from lab.records.places import Job
 from lab.records.results import find_runs

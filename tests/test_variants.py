@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from lab.config import DataConfig, UserError
+from lab.config import DataConfig
 from lab.data.batches import Dataset, Split, load
 from lab.data.variants import imbalanced, with_noise
+from lab.errors import UserError
 from lab.system.vision import torchvision
 
 CPU = torch.device("cpu")

@@ -12,7 +12,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.compat.proto.graph_pb2 import GraphDef  # pyright: ignore[reportAttributeAccessIssue]
 from torch import nn
 
-from lab.config import RunConfig, UserError, arm_hash
+from lab.config import RunConfig
+from lab.errors import UserError
+from lab.identity import arm_hash
 from lab.records.image_grid import grid_png
 from lab.runs.build import assemble
 from lab.runs.run import run

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 
-from lab.config import ModelConfig, UserError, config_dir
+from lab.config import ModelConfig, config_dir
+from lab.errors import UserError
 from lab.nets.blunders import BLUNDERS
 from lab.nets.init import initialise
 from lab.nets.recipe import build, obeys_init

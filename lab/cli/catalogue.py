@@ -11,7 +11,8 @@ from pathlib import Path
 import yaml
 
 import lab
-from lab.config import UserError, config_dir, nearest
+from lab.config import config_dir
+from lab.errors import UserError, nearest
 
 TABLES = {
     "data": ("data/sources.py", "SOURCES"),

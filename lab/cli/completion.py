@@ -15,7 +15,9 @@ from typing import Any
 
 import lab.config
 from lab.cli.catalogue import KINDS, names
-from lab.config import RunConfig, UserError, config_dir, default_leaves, nearest
+from lab.config import RunConfig, config_dir
+from lab.errors import UserError, nearest
+from lab.identity import default_leaves
 
 OVERRIDING = ("train", "lr-range")
 """The verbs that take overrides."""

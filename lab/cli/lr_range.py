@@ -3,20 +3,19 @@
 import csv
 import io
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-from lab.config import UserError, derive_seed
+from lab.errors import UserError
 from lab.records.places import Job
 from lab.records.results import write_atomically
-from lab.runs.build import assemble
-from lab.runs.run import set_threads
 from lab.studies.figures.range_curve import draw_range
 from lab.studies.figures.style import render
-from lab.training.range_test import RangeTest, range_test
+
+if TYPE_CHECKING:
+    from lab.training.range_test import RangeTest
 
 
-def lr_range(job: Job, low: float, high: float, steps: int) -> RangeTest:
+def lr_range(job: Job, low: float, high: float, steps: int) -> "RangeTest":
     """Tests `job` from rate `low` to `high`, prints what follows, and writes `seed=<n>.csv`, `.png` and `.svg`.
 
     The files lie in `<out>/<name>/lr-range/<arm>/`, beside the runs and never taken for one.
@@ -24,21 +23,20 @@ def lr_range(job: Job, low: float, high: float, steps: int) -> RangeTest:
     Raises:
         UserError: the configuration or a value is wrong, or the folder cannot be written.
     """
-    set_threads(job.config.train.threads)
-    member = assemble(job.config).member
+    from lab.runs.lr_range import find_rates
+
     folder = job.folder.parent.parent / "lr-range" / job.folder.parent.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"out={job.config.out}: cannot write {folder} ({error.strerror or error})") from error
-    torch.manual_seed(derive_seed(job.config.seed, "dropout"))
-    found = range_test(member, low, high, steps)
+    found = find_rates(job, low, high, steps)
     write(found, folder, job.folder.name)
     print(f"{describe(found, low, high)}\nresults: {folder}/{job.folder.name}.png, .svg and .csv")
     return found
 
 
-def write(found: RangeTest, folder: Path, name: str) -> None:
+def write(found: "RangeTest", folder: Path, name: str) -> None:
     """The table, a row a step, and the figure."""
     table = io.StringIO(newline="")
     rows = csv.writer(table, lineterminator="\n")
@@ -54,7 +52,7 @@ def write(found: RangeTest, folder: Path, name: str) -> None:
         write_atomically(folder / f"{name}.{kind}", render(figure, kind))
 
 
-def describe(found: RangeTest, low: float, high: float) -> str:
+def describe(found: "RangeTest", low: float, high: float) -> str:
     """What was found, and what to do where nothing can be said."""
     if not found.rates:
         return "the loss is not finite at the first step, before any rate has acted: look at the data and the net"

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from lab.config import UserError, nearest
+from lab.errors import UserError, nearest
 from lab.system.machine import is_first_process
 
 USAGE = """lab VERB ...

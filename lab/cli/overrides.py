@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lab.config import UserError
+from lab.errors import UserError
 from lab.records.interim import read_looks
 
 PATHS = ("start.run", "data.root", "out")

@@ -28,7 +28,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lab.cli.overrides import asked_seeds, rewritten, take_seeds, whole_seed
-from lab.config import NOT_IDENTITY, RunConfig, StudyConfig, UserError, config_dir, default_leaves, flatten, nearest
+from lab.config import RunConfig, StudyConfig, config_dir
+from lab.errors import UserError, nearest
+from lab.identity import NOT_IDENTITY, default_leaves, flatten
 from lab.records.places import Job, arm_folder, arm_folders
 from lab.studies.select.reference import check_form, check_keys
 from lab.system.machine import is_first_process, local_rank, num_processes

@@ -9,7 +9,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lab.config import DataConfig, UserError, check_range, choose, derive_seed
+from lab.config import DataConfig
+from lab.errors import UserError, check_range, choose
+from lab.identity import derive_seed
 
 Word = Callable[[Tensor, torch.Generator, DataConfig], Tensor]
 

@@ -8,11 +8,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lab.config import DataConfig, UserError, check_range, choose, derive_seed
+from lab.config import DataConfig
 from lab.data.augment import Augment, beside, make_augment
 from lab.data.scales import SCALES
 from lab.data.sources import SOURCES, Source
 from lab.data.variants import check_labels, imbalanced, keep_classes, resized, standardised, with_noise
+from lab.errors import UserError, check_range, choose
+from lab.identity import derive_seed
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lab.config import UserError, choose
 from lab.data.downloads import IDX, both_parts
 from lab.data.folder import read_folder
+from lab.errors import UserError, choose
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lab.config import DataConfig, UserError, check_range, derive_seed, nearest
+from lab.config import DataConfig
 from lab.data.sources import Source
+from lab.errors import UserError, check_range, nearest
+from lab.identity import derive_seed
 
 PIECE = 1024
 """Pictures resized at a time, so that memory stays bounded."""

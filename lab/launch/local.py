@@ -11,7 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from lab.config import RunConfig, UserError
+from lab.config import RunConfig
+from lab.errors import UserError
 from lab.launch.worker import ELSEWHERE, check, start_worker, work
 from lab.records.lock import LockedError, is_locked
 from lab.records.places import OVER, Job, claimed, settled

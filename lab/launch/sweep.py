@@ -3,7 +3,9 @@
 import sys
 from pathlib import Path
 
-from lab.config import TrainConfig, UserError, flatten
+from lab.config import TrainConfig
+from lab.errors import UserError
+from lab.identity import flatten
 from lab.launch.local import train
 from lab.launch.tune import check_tuning, tune
 from lab.records.places import Job, settled

@@ -12,7 +12,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lab.config import NOT_IDENTITY, StudyConfig, UserError, arm_hash, check_range, default_leaves, flatten, nearest
+from lab.config import StudyConfig
+from lab.errors import UserError, check_range, nearest
+from lab.identity import NOT_IDENTITY, arm_hash, default_leaves, flatten
 from lab.metric import lower_is_better
 from lab.records.places import Job, arm_folders, run_folder, settled
 from lab.records.results import TRIALS, Run, read_run

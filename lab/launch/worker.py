@@ -9,7 +9,9 @@ from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import Any
 
-from lab.config import DamagedFileError, RunConfig, UserError, arm_hash
+from lab.config import RunConfig
+from lab.errors import DamagedFileError, UserError
+from lab.identity import arm_hash
 from lab.records.lock import LockedError
 from lab.records.places import Job
 from lab.records.results import TRIALS

@@ -5,7 +5,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lab.config import ModelConfig, UserError
+from lab.config import ModelConfig
+from lab.errors import UserError
 from lab.nets.parts.heads import global_average
 from lab.nets.parts.part import Shape
 

@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from lab.config import UserError
+from lab.errors import UserError
 from lab.nets.parts.part import Part, Shape
 
 

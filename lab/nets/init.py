@@ -9,7 +9,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn.utils.parametrize import ParametrizationList
 
-from lab.config import ModelConfig, UserError, check_range, choose
+from lab.config import ModelConfig
+from lab.errors import UserError, check_range, choose
 from lab.nets.lsuv import scale_to_unit_variance
 
 Scheme = Callable[[Tensor, float | None, Generator], object]

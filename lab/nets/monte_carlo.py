@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils.parametrize import ParametrizationList
 
-from lab.config import UserError, check_range, derive_seed
+from lab.errors import UserError, check_range
+from lab.identity import derive_seed
 from lab.nets.parts.drops import GaussianDropout, VanillaDropout
 from lab.system.vision import torchvision
 

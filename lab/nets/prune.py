@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.func import functional_call, grad, vmap
 
-from lab.config import UserError, check_range, choose
+from lab.errors import UserError, check_range, choose
 from lab.nets.parts.skips import Add
 from lab.nets.weights import mask_of, mask_place, mask_weights
 

@@ -10,7 +10,8 @@ from functools import partial
 
 from torch import nn
 
-from lab.config import ModelConfig, UserError, check_range, choose, nearest
+from lab.config import ModelConfig
+from lab.errors import UserError, check_range, choose, nearest
 from lab.nets.auxiliary import WithAuxiliaries, side_classifier, weight_of_blocks
 from lab.nets.blunders import BLUNDERS
 from lab.nets.chain import fit_layer, layer_name

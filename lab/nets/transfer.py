@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from torch import Tensor, nn
 
-from lab.config import UserError
+from lab.errors import UserError
 from lab.nets.prune import drop_blocks
 from lab.nets.weights import mask_weights
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lab.config import UserError
+from lab.errors import UserError
 
 try:
     import fcntl

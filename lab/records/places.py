@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lab.config import RunConfig, arm_hash, flatten
+from lab.config import RunConfig
+from lab.identity import arm_hash, flatten
 from lab.records.lock import locked
 from lab.records.results import TRIALS, read_result
 

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lab.config import UserError
+from lab.errors import UserError
 
 TRIALS = "_tune"
 """Folder in an experiment's own of the runs that its nuisance keys were tuned with: no part of the comparison."""

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.config import arm_hash, flatten
+from lab.identity import arm_hash, flatten
 from lab.records.results import write_json
 
 FILE = "tune.json"

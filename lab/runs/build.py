@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from lab.config import RunConfig, UserError, check_range, derive_seed
+from lab.config import RunConfig
 from lab.data.batches import Dataset, Order, load
+from lab.errors import UserError, check_range
+from lab.identity import derive_seed
 from lab.nets.init import initialise
 from lab.nets.recipe import build, obeys_init
 from lab.runs.start import start

@@ -11,8 +11,10 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from lab.config import RunConfig, UserError, check_range, derive_seed
+from lab.config import RunConfig
 from lab.data.batches import Dataset, Split, load
+from lab.errors import UserError, check_range
+from lab.identity import derive_seed
 from lab.nets.monte_carlo import LEVEL, Prediction, mc_predict
 from lab.nets.recipe import build
 from lab.nets.transfer import misfits, restructure

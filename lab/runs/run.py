@@ -14,8 +14,10 @@ import numpy as np
 import torch
 import yaml
 
-from lab.config import RunConfig, UserError, check_range, derive_seed
+from lab.config import RunConfig
 from lab.data.batches import Split
+from lab.errors import UserError, check_range
+from lab.identity import derive_seed
 from lab.records.environment import environment
 from lab.records.places import OVER, Job, claimed
 from lab.records.results import finite, read_metrics, read_result, write_atomically, write_json

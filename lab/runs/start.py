@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lab.config import DamagedFileError, StartConfig, UserError, check_name, check_range, choose, derive_seed, flatten
+from lab.config import StartConfig
 from lab.data.batches import Dataset
+from lab.errors import DamagedFileError, UserError, check_name, check_range, choose
+from lab.identity import derive_seed, flatten
 from lab.nets.prune import NOISES, prune_blocks, prune_weights
 from lab.nets.transfer import LOADS, Freeze, check_head, is_head, misfits, restructure
 from lab.records.results import TRIALS, read_result

@@ -16,8 +16,9 @@ from contextlib import contextmanager, redirect_stdout
 import torch
 from torch import Tensor, nn
 
-from lab.config import TrainConfig, UserError, check_range
+from lab.config import TrainConfig
 from lab.data.batches import Dataset
+from lab.errors import UserError, check_range
 from lab.records.image_grid import grid_png
 from lab.records.writer import MetricsWriter
 

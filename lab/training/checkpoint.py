@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from lab.config import DamagedFileError
+from lab.errors import DamagedFileError
 
 
 def pack(state: dict[str, Any]) -> bytes:

@@ -8,7 +8,8 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from lab.config import TrainConfig, check_range, choose
+from lab.config import TrainConfig
+from lab.errors import check_range, choose
 
 Parameters = list[nn.Parameter]
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim import SGD, Adam, Optimizer
 
-from lab.config import UserError, nearest
+from lab.errors import UserError, nearest
 
 GRAPHS = ("auto", "on", "off")
 

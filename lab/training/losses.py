@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lab.config import TrainConfig, UserError, check_range, choose
+from lab.config import TrainConfig
+from lab.errors import UserError, check_range, choose
 
 Loss = Callable[[Tensor, Tensor, str], Tensor]
 """From outputs (b, k), labels (b,) int64 or targets (b, k), and `mean` or `sum` over the examples, to a number ()."""

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from lab.config import OptimizerConfig, check_range, choose
+from lab.config import OptimizerConfig
+from lab.errors import check_range, choose
 from lab.training.penalties import decayed
 
 Groups = list[dict[str, Any]]

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from lab.config import UserError
+from lab.errors import UserError
 
 T = TypeVar("T")
 

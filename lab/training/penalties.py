@@ -9,7 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from lab.config import TrainConfig, check_range, choose
+from lab.config import TrainConfig
+from lab.errors import check_range, choose
 
 NEAR_ZERO = 1e-3
 """Below this absolute value a weight counts as near zero in `train/near_zero`."""

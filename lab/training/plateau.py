@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from lab.config import ScheduleConfig, check_range
+from lab.config import ScheduleConfig
+from lab.errors import check_range
 from lab.metric import lower_is_better
 from lab.training.stopping import check_tag
 

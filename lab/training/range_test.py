@@ -5,7 +5,7 @@ import math
 from dataclasses import dataclass
 from statistics import fmean, pstdev
 
-from lab.config import check_range
+from lab.errors import check_range
 from lab.training.fit import Member, train_step
 
 STOP = 4.0

@@ -9,7 +9,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lab.config import ScheduleConfig, check_name, check_range, choose
+from lab.config import ScheduleConfig
+from lab.errors import check_name, check_range, choose
 
 Schedule = Callable[[float], float]
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from lab.config import TrainConfig, UserError, check_range, nearest
+from lab.config import TrainConfig
+from lab.errors import UserError, check_range, nearest
 from lab.metric import lower_is_better
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from lab.config import UserError, nearest
+from lab.errors import UserError, nearest
 from lab.studies.select.arms import complete, is_identity, values_of
 from lab.studies.select.reference import check_reference
 from lab.studies.select.scores import check_metric

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from lab.config import UserError, choose
+from lab.errors import UserError, choose
 from lab.records.interim import read_looks, record_look
 from lab.records.lock import locked
 from lab.records.results import Run, find_runs, read_study

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lab.config import NOT_IDENTITY, default_leaves
+from lab.identity import NOT_IDENTITY, default_leaves
 from lab.records.results import Run
 from lab.studies.select.selectors import Flat, canonical
 

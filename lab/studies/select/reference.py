@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lab.config import UserError, nearest
+from lab.errors import UserError, nearest
 from lab.studies.select.arms import DEFAULTS, differing_keys, is_identity
 from lab.studies.select.selectors import Flat, pick
 

@@ -7,7 +7,8 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from lab.config import StudyConfig, UserError, nearest
+from lab.config import StudyConfig
+from lab.errors import UserError, nearest
 from lab.metric import lower_is_better
 from lab.records.results import Run
 

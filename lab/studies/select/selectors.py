@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from lab.config import UserError, nearest
+from lab.errors import UserError, nearest
 
 Flat = Mapping[str, Any]
 
