@@ -40,7 +40,7 @@ def both_parts(name: str, class_name: str, root: Path, files: list[Path], key: s
         kind = DamagedFileError if any(path.exists() for path in files) else UserError
         raise kind(
             f"data={name}: the files under {root} are missing or damaged, and could not be downloaded; "
-            f"put {wanted} into {files[0].parent}, or set data.root= to the folder of data sets that has them ({reason})"
+            f"put {wanted} into {files[0].parent}, or set data.root= to the folder that has them ({reason})"
         ) from error
     except (ValueError, AssertionError, TypeError) as error:  # raised by torchvision's reader on a damaged file
         raise DamagedFileError(

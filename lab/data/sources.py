@@ -172,7 +172,7 @@ _DIGITS = tuple("0123456789")
 
 
 def split_test(images: Tensor, labels: Tensor, classes: tuple[str, ...]) -> Source:
-    """Splits off a fifth as the test set, the same for every seed, if the authors give none."""
+    """Splits off a fifth as the test set, the same for every seed, for data without one."""
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(1797))
     test, train = order[: len(images) // 5], order[len(images) // 5 :]
     return Source(images[train], labels[train], images[test], labels[test], classes)

@@ -21,7 +21,7 @@ from lab.nets.zoo import Net
 def blunder_a(in_shape: Shape, num_outputs: int) -> nn.Module:
     """Regression of 39 features: norm, linear 128 from weights all zero, linear; no activation.
 
-    Its hidden units stay multiples of one another for ever, by the weights that lead out of them, and are all the same
+    Its hidden units stay multiples of one another forever, by the weights that lead out of them, and are all the same
     where those are; the function stays linear.
     """
     layers = [("norm", batch_norm), ("linear", linear(128)), ("classifier", linear(num_outputs))]

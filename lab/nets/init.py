@@ -1,4 +1,4 @@
-"""Initialisation as one function over the built net: every parameter is set exactly once, from one generator."""
+"""Initialisation as one function of the built net: every parameter is set exactly once, from one generator."""
 
 import math
 import warnings
@@ -69,12 +69,12 @@ def dirac(weight: Tensor, gain: float | None, generator: Generator) -> None:
 
 
 def zeros(weight: Tensor, gain: float | None, generator: Generator) -> None:
-    """All weights zero: every unit of a layer stays equal for ever."""
+    """All weights zero: every unit of a layer stays equal forever."""
     nn.init.zeros_(weight)
 
 
 def constant(weight: Tensor, gain: float | None, generator: Generator) -> None:
-    """All weights equal to the gain, 0.01: every unit of a layer stays equal for ever."""
+    """All weights equal to the gain, 0.01: every unit of a layer stays equal forever."""
     nn.init.constant_(weight, gain or 0.01)
 
 

@@ -80,7 +80,7 @@ class MetricsWriter:
 def summarise(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Last and best value of each metric: `{"val/loss": {"last": .1, "best": .09, "best_step": 40}, ...}`.
 
-    Best is the least for a loss or an error and the greatest for everything else.
+    Best is the lowest for a loss or an error and the highest for everything else.
     """
     found: dict[str, dict[str, Any]] = {}
     for tag in dict.fromkeys(tag for row in rows for tag in row if tag not in NOT_SCALARS):
