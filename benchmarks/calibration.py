@@ -75,7 +75,7 @@ def false_verdicts(draw: Callable[..., np.ndarray], n: int, repeats: int, rng: n
 
 
 def false_after_looks(draw: Callable[..., np.ndarray], repeats: int, rng: np.random.Generator) -> tuple[float, float]:
-    """Share of false support after interim analyses at 5, 10, 15 and 20 seeds: with the lab's thresholds, and with 0.05."""
+    """Share of false support after analyses of 5, 10, 15 and 20 seeds: with the lab's thresholds, and with 0.05."""
     levels = [level(counted_looks(LOOKS[:k], n)) for k, n in enumerate(LOOKS)]
     found = np.zeros(2)
     for _ in range(repeats):
@@ -187,7 +187,7 @@ def main() -> None:
     for total in TOTALS:
         told = {name: [predict(draw, n, total, PREDICTIONS, rng) for n in SIZES] for name, draw in SCORES.items()}
         rows = [[name, *(f"{one.said:.0f} of {one.needed}" for one in found)] for name, found in told.items()]
-        title = f"Further seeds, predicted (median of the undecided of {PREDICTIONS} claims) of needed; {total} in one analysis:"
+        title = f"Further seeds, predicted (median of {PREDICTIONS} claims' undecided ones) of needed; {total} in one:"
         print(table(title, ["scores", *sizes], rows), flush=True)
         rows = [[name, *(f"{one.silent:.0%}" for one in found)] for name, found in told.items()]
         print(table("Of these claims, without a number:", ["scores", *sizes], rows), flush=True)

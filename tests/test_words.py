@@ -1,4 +1,4 @@
-"""One word for one thing: the terms of the field, and none of the words that they replaced, in everything people read."""
+"""The terms of the field, and none of the words that they replaced, in everything that people read."""
 
 import ast
 import io
