@@ -1,4 +1,4 @@
-"""Augmentation by name: random changes to each training image, drawn anew at every step, on the device.
+"""Augmentation by name: random changes to each training image, drawn again at every step, on the device.
 
 Each function takes scaled images (b, c, h, w), a generator on the CPU and the data's knobs, and returns new images
 of that shape. A user's own, `module:attribute`, has the same signature.
