@@ -75,7 +75,7 @@ def false_verdicts(draw: Callable[..., np.ndarray], n: int, repeats: int, rng: n
 
 
 def false_after_looks(draw: Callable[..., np.ndarray], repeats: int, rng: np.random.Generator) -> tuple[float, float]:
-    """Share of false support after looks at 5, 10, 15 and 20 seeds: with the lab's levels, and at 0.05 each time."""
+    """Share of false support after analyses of 5, 10, 15 and 20 seeds: with the lab's thresholds, and with 0.05."""
     levels = [level(counted_looks(LOOKS[:k], n)) for k, n in enumerate(LOOKS)]
     found = np.zeros(2)
     for _ in range(repeats):
@@ -97,10 +97,10 @@ def coverage(draw: Callable[..., np.ndarray], n: int, repeats: int, rng: np.rand
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is said of further seeds after a first look that left a claim undecided, beside what is true."""
+    """Further seeds that the lab predicts after a first analysis left a claim undecided, and the true number."""
 
     needed: int
-    """The smallest number with which the second look, at its own level, finds the effect in 80 of 100 experiments."""
+    """The smallest number with which the second analysis, at its threshold, finds 80 of 100 effects."""
 
     said: float
     """The median of the numbers said; infinite where most experiments gave no ground for one."""
@@ -112,7 +112,7 @@ class Prediction:
 def predict(draw: Callable[..., np.ndarray], n: int, total: int, repeats: int, rng: np.random.Generator) -> Prediction:
     """Further seeds after `n`, as the undecided ones of `repeats` experiments say and as is true.
 
-    The effect is one that normal scores, looked at once at a level of 0.05, need `total` seeds for.
+    The effect is one that normal scores, tested once with the threshold 0.05, need `total` seeds for.
     """
     spread = math.sqrt(2) * (math.sqrt(3) if draw is SCORES["heavy-tailed (t, 3 df)"] else 1)
     effect, first = spread * effect_for(total), level([n])
@@ -171,8 +171,8 @@ def main() -> None:
     rows = [[name, *(percent(false_verdicts(draw, n, repeats, rng)) for n in SIZES)] for name, draw in SCORES.items()]
     print(table(f"False support in {repeats} experiments of four claims:", ["scores", *sizes], rows), flush=True)
     rows = [[name, *map(percent, false_after_looks(draw, 10 * repeats, rng))] for name, draw in SCORES.items()]
-    header = ["scores", "the lab's levels", "0.05 at every look"]
-    print(table(f"False support after four looks, {10 * repeats} claims:", header, rows), flush=True)
+    header = ["scores", "the lab's thresholds", "0.05 at every analysis"]
+    print(table(f"False support after four analyses, {10 * repeats} claims:", header, rows), flush=True)
     for paired, what in ((True, "paired differences"), (False, "one arm's scores")):
         rows = [
             [name, *(percent(coverage(draw, n, 2 * repeats, rng, paired)) for n in SIZES)]
@@ -187,7 +187,7 @@ def main() -> None:
     for total in TOTALS:
         told = {name: [predict(draw, n, total, PREDICTIONS, rng) for n in SIZES] for name, draw in SCORES.items()}
         rows = [[name, *(f"{one.said:.0f} of {one.needed}" for one in found)] for name, found in told.items()]
-        title = f"Further seeds, said (median of the undecided of {PREDICTIONS} claims) of needed; {total} in one look:"
+        title = f"Further seeds, predicted (median of {PREDICTIONS} claims' undecided ones) of needed; {total} in one:"
         print(table(title, ["scores", *sizes], rows), flush=True)
         rows = [[name, *(f"{one.silent:.0%}" for one in found)] for name, found in told.items()]
         print(table("Of these claims, without a number:", ["scores", *sizes], rows), flush=True)

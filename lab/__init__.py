@@ -1,7 +1,16 @@
 """A PyTorch lab in which architecture choices are compared, and the comparison can be believed.
 
-What lives here: the verbs (`cli`, `app`), the schema (`config`) and the two places that join the parts: `run` (one run)
-and `sweep` (many). What never may: anything imported by accident of `import lab`; torch is imported where it is used.
+Imports point down this list, and `tests/test_structure.py` holds the order:
+
+    cli                    the commands; the only folder with Hydra
+    launch                 many runs: sweeps, tuning, worker processes
+    runs, studies          one run, which joins data, net and training; evidence, from records to a verdict
+    data, nets, records    data sets on the device; networks; the files that a run leaves behind
+    training               one run's loop, optimizers, schedules, losses, checkpoints
+    system                 the machine and its libraries
+    metric, identity, config, errors    what a metric is; what makes two runs the same; every key; `UserError`
+
+`import lab` never imports torch: functions import it where they use it.
 """
 
 __version__ = "0.1.0"

@@ -161,7 +161,10 @@ def test_a_users_own_word() -> None:
         ({"augment": ""}, r"data\.augment= is unknown"),
         ({"augment": "crop", "crop_frac": 0.6}, r"data\.crop_frac=0\.6 is out of range; allowed: above 0 and at most"),
         ({"augment": "cutout", "cutout_frac": 0.0}, r"data\.cutout_frac=0\.0 is out of range; allowed: above 0 and at"),
-        ({"augment": "flip", "name": "moons"}, r"data\.augment=flip has no effect on data\.name=moons: it has no pict"),
+        (
+            {"augment": "flip", "name": "moons"},
+            r"data\.augment=flip has no effect on data\.name=moons, which has no im",
+        ),
     ],
 )
 def test_a_bad_augmentation_is_named(changes: dict, message: str) -> None:

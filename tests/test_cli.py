@@ -31,7 +31,7 @@ def lab(*words: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         ("model.block=conv-akt", r"word 2, 'akt', is unknown \(did you mean 'act'\?\); there are: conv, linear"),
         ("model.init=hee", r"model\.init=hee is unknown \(did you mean 'he_normal'\?\); there are: xavier_uniform"),
         ("data=mnsit", r"data=mnsit is unknown \(did you mean 'mnist'\?\); there are: cifar10"),
-        ("model.depth=1", r"model\.depth=1 cannot be built .*allowed are 3, 4, 5, .*nearest: 3"),
+        ("model.depth=1", r"model\.depth=1 is not possible .*allowed are 3, 4, 5, .*nearest: 3"),
         ("data=folder data.root=nowhere", r"nowhere/train is not a folder; data\.root must hold train/<class>"),
         ("out=/proc/nowhere", r"out=/proc/nowhere: cannot write"),
         ("optimizer.lr=fast", r"optimizer\.lr=fast; Value 'fast' of type 'str' could not be converted to Float"),

@@ -220,7 +220,7 @@ def test_sixteen_bit_grey_keeps_its_shades(pictures: Path) -> None:
 
 def test_pictures_of_two_sizes_are_refused(pictures: Path) -> None:
     paint(pictures / "dog/2.png", 40, size=(6, 4))
-    with pytest.raises(UserError, match=r"pictures differ in size: .*dog.2\.png is 6x4, .*cat.1\.png is 5x4"):
+    with pytest.raises(UserError, match=r"images differ in size: .*dog.2\.png is 6x4, .*cat.1\.png is 5x4"):
         read_folder(pictures)
 
 
@@ -229,13 +229,13 @@ def test_a_file_that_is_no_picture_is_named(pictures: Path, damage: bytes | str)
     bad = pictures / "dog/3.pgm"
     paint(bad, 70)
     bad.write_bytes(bad.read_bytes()[:-9] if isinstance(damage, str) else damage)
-    with pytest.raises(UserError, match=r"dog.3\.pgm cannot be read as a picture"):
+    with pytest.raises(UserError, match=r"dog.3\.pgm is not a readable image"):
         read_folder(pictures)
 
 
 def test_an_empty_class_is_refused(pictures: Path) -> None:
     (pictures / "emu").mkdir()
-    with pytest.raises(UserError, match=r"no picture in .*emu; known are .*\.png"):
+    with pytest.raises(UserError, match=r"no image in .*emu; known suffixes: .*\.png"):
         read_folder(pictures)
 
 
@@ -243,7 +243,7 @@ def test_an_empty_class_is_refused(pictures: Path) -> None:
 def test_a_folder_without_classes_is_refused(tmp_path: Path, there: bool) -> None:
     if there:
         (tmp_path / "train").mkdir()
-    with pytest.raises(UserError, match=r"data\.root must hold train/<class>/<picture>"):
+    with pytest.raises(UserError, match=r"data\.root must hold train/<class>/<image>"):
         folder(tmp_path)
 
 

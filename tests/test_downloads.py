@@ -207,7 +207,7 @@ def test_idx_files_are_downloaded_and_unpacked(
     made = getattr(torchvision().datasets, LIKE_MNIST[name])
     monkeypatch.setattr(made, "mirrors", [address])
     monkeypatch.setattr(made, "resources", [(file, digest(content)) for file, content in packed.items()])
-    assert fetch(name, tmp_path / "new") == f"20 training and 10 test pictures of 1x28x28 under {tmp_path / 'new'}"
+    assert fetch(name, tmp_path / "new") == f"20 training and 10 test images of 1x28x28 under {tmp_path / 'new'}"
 
 
 def test_cifar100_is_downloaded_and_unpacked(
@@ -222,13 +222,13 @@ def test_cifar100_is_downloaded_and_unpacked(
             tar.addfile(entry, io.BytesIO(content))
     monkeypatch.setattr(torchvision().datasets.CIFAR100, "url", f"{address}{archive.name}")
     monkeypatch.setattr(torchvision().datasets.CIFAR100, "tgz_md5", digest(archive.read_bytes()))
-    assert fetch("cifar100", tmp_path / "new").startswith("4 training and 4 test pictures of 3x32x32 under")
+    assert fetch("cifar100", tmp_path / "new").startswith("4 training and 4 test images of 3x32x32 under")
 
 
 def test_svhn_is_downloaded(tmp_path: Path, server: tuple[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     address, served = server
     write(svhn_files(monkeypatch, address), served)
-    assert fetch("svhn", tmp_path / "new").startswith("12 training and 10 test pictures of 3x32x32 under")
+    assert fetch("svhn", tmp_path / "new").startswith("12 training and 10 test images of 3x32x32 under")
 
 
 def test_a_download_with_another_checksum_is_refused(
@@ -276,7 +276,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_failed_download_says_which_files_belong_where(tmp_path: Path, name: str, files: str, place: str) -> None:
     (tmp_path / "kept").touch()
-    with pytest.raises(UserError, match=f"data={name}: .*put {files} into .*{place}, or name .* data.root="):
+    with pytest.raises(UserError, match=f"data={name}: .*put {files} into .*{place}, or set data.root="):
         load(DataConfig(name=name, root=str(tmp_path / "new")), 0, CPU)
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 

@@ -149,7 +149,7 @@ def test_every_parameter_is_set(name: str, act: str, skip: str) -> None:
 @pytest.mark.parametrize("name", ["constant", "normal", "uniform", "exponential"])
 def test_an_activation_has_no_say_in_a_plain_number(name: str) -> None:
     with pytest.raises(
-        UserError, match=rf"model\.init_gain=auto says nothing to model\.init={name}; allowed: paper, or"
+        UserError, match=rf"model\.init_gain=auto is not supported by model\.init={name}; allowed: paper, or"
     ):
         initialise(nn.Linear(2, 2), name, "auto", "relu", seed=0)
 

@@ -102,7 +102,7 @@ def test_auto_is_cross_entropy_of_classes_and_mse_of_numbers() -> None:
             True,
             r"train.loss=hnge is unknown \(did you mean 'hinge'\?\); there are: auto, cross",
         ),
-        (TrainConfig(loss="focal"), False, "train.loss=focal needs a data set with classes; for numbers .* auto, mse"),
+        (TrainConfig(loss="focal"), False, "train.loss=focal needs a data set with classes; for regression .*mse"),
         (TrainConfig(label_smoothing=1.0), True, "train.label_smoothing=1.0 is out of range; allowed: at least 0 and"),
         (TrainConfig(focal_gamma=-1.0), True, "train.focal_gamma=-1.0 is out of range; allowed: 0 or more"),
     ],

@@ -148,5 +148,5 @@ def test_a_gain_without_effect_is_told(gain: str, act: str) -> None:
 
 
 def test_pictures_are_needed() -> None:
-    with pytest.raises(UserError, match=r"model\.init=lsuv needs a batch of training pictures"):
+    with pytest.raises(UserError, match=r"model\.init=lsuv needs a batch of training images"):
         started(images=None)

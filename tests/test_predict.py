@@ -126,7 +126,7 @@ def test_one_pass_is_the_plain_prediction() -> None:
     "model", [net("dropout", 0.0), net("dropblock", 0.0), nn.Linear(3, 2)], ids=["0", "00", "none"]
 )
 def test_a_net_without_drops_has_no_intervals(model: nn.Module) -> None:
-    with pytest.raises(UserError, match=r"passes=2: the net has no drops at work .*allowed: 1, the plain prediction"):
+    with pytest.raises(UserError, match=r"passes=2: the net has no active dropout .*allowed: 1, the plain prediction"):
         mc_predict(model, IMAGES, 2, 0)
 
 
@@ -337,6 +337,6 @@ def test_a_run_without_drops_has_no_intervals(make_job: MakeJob, capsys: pytest.
     job = make_job()
     run(job)
     assert main(["predict", str(job.folder)]) == 2
-    assert "passes=100: the net has no drops at work" in capsys.readouterr().err
+    assert "passes=100: the net has no active dropout" in capsys.readouterr().err
     assert main(["predict", str(job.folder), "--passes", "1", "--limit", "7"]) == 0
     assert capsys.readouterr().out.startswith("7 test pictures")

@@ -1,77 +1,175 @@
-"""Every command of the README does what it says: run here in the order of the page, with few steps."""
+"""README and docs do what they say: each page's commands compose, survive every shell, and run here with few steps."""
 
 import re
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
+from hydra import initialize_config_dir
+from hydra._internal.utils import get_args_parser
 
-from lab.cli.main import main
+from lab.cli.main import VERBS, main
+from lab.cli.train import one_job, plan, store_schema
+from lab.config import config_dir
+from lab.identity import flatten
+from lab.studies.claims.claim import check_claims
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-COMMANDS = [
-    shlex.split(line, comments=True)
-    for block in re.findall(r"```bash\n(.*?)```", README, re.DOTALL)
-    for line in block.splitlines()
-]
+PAGES = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))]
+EXPERIMENTS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "experiments").glob("*/README.md"))
 SHORT = ["train.steps=2", "train.eval_limit=50", "jobs=2"]
+WITH_COMMANDS = [page for page in PAGES if "```bash" in (ROOT / page).read_text()]
 
 
-def test_the_readme_has_two_set_up_commands_that_ci_runs() -> None:
-    made = [command for command in COMMANDS if command[0] == "make"]
+def blocks(page: str) -> Iterator[tuple[str, str, str]]:
+    """Language, text and file of each code block; the file is named as in "In `mine.py`:", else empty."""
+    text = (ROOT / page).read_text()
+    for fence in re.finditer(r"^```(bash|python|yaml)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
+        sentence = text[: fence.start()].strip().rpartition("\n\n")[2]
+        named = re.search(r"\b[Ii]n\s+`([\w/]+\.(?:py|yaml))`", sentence)
+        yield fence[1], fence[2], named[1] if named and fence[1] != "bash" else ""
+
+
+def lines(page: str) -> list[str]:
+    return [line for language, text, _ in blocks(page) if language == "bash" for line in text.splitlines()]
+
+
+def commands(page: str) -> list[list[str]]:
+    return [shlex.split(line) for line in lines(page)]
+
+
+def write_files(page: str, folder: Path) -> None:
+    for _, text, file in blocks(page):
+        if file:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            (folder / file).write_text(text)
+
+
+def test_the_readme_is_short_and_has_two_set_up_commands_that_ci_runs() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) < 120
+    made = [command for command in commands("README.md") if command[0] == "make"]
     assert made == [["make", "demo"], ["make", "test"]]
     gate = (ROOT / ".ci" / "run").read_text()
     assert all(" ".join(command) in gate for command in made)
 
 
-@pytest.mark.slow
-def test_every_command_of_the_readme_runs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_readme_has_ten_things_to_type_and_the_pages_show_every_verb() -> None:
+    assert len([command for command in commands("README.md") if command[0] == "lab"]) == 10
+    shown = {command[1] for page in PAGES for command in commands(page) if command[0] == "lab"}
+    assert shown == set(VERBS) - {"completion"}
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS)
+def test_every_command_composes(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    (tmp_path / "mine.py").write_text(code)
-    verbs = set()
-    for command in COMMANDS:
+    write_files(page, tmp_path)
+    store_schema()
+    for command in commands(page):
         if command[0] == "make":
             continue
-        assert command[0] == "lab", command
-        verbs.add(command[1])
-        if command[1] == "train" and "--cfg" not in command:
-            words = [sys.executable, "-m", "lab", *command[1:], *SHORT]
-            done = subprocess.run(words, capture_output=True, text=True, timeout=200)
-            assert done.returncode == 0, f"{shlex.join(command)}\n{done.stderr}"
-        elif command[1] == "board":
-            assert_board_answers(command[2:])
-        elif command[1] == "data":
-            assert command[2] == "fetch"  # tests/test_data.py downloads, from a server of its own
-        else:
-            assert main(command[1:]) == 0, shlex.join(command)
-    assert verbs == {"train", "lr-range", "compare", "predict", "board", "list", "data"}
-    assert re.search(r"^init +depth +n +mean", capsys.readouterr().out, re.MULTILINE)
+        assert command[0] in ("lab", "torchrun"), command
+        rest = command[command.index("lab") + 1 :]
+        if rest[0] == "lr-range":
+            one_job("lr-range", rest[1:])
+        elif rest[0] == "train":
+            args = get_args_parser().parse_args(rest[1:])
+            extra = [f"hydra.searchpath=[file://{Path(args.config_dir).resolve()}]"] if args.config_dir else []
+            with initialize_config_dir(str(config_dir()), version_base="1.3"):
+                jobs = [job for batch in plan(args.overrides, "lab train", extra=extra) for job in batch]
+            check_claims(vars(jobs[0].config.study), [flatten(job.config) for job in jobs])
+
+
+@pytest.mark.parametrize("page", [*WITH_COMMANDS, *EXPERIMENTS])
+def test_no_shell_expands_or_drops_a_word(page: str) -> None:
+    for line in lines(page):
+        if line.startswith(("lab ", "make ", "torchrun ")):
+            bare = re.sub(r"'[^']*'|\"[^\"]*\"", "", line.removesuffix("\\"))
+            assert not re.search(r"[][{}()*?~#$!&|;<>`\\]", bare), f"quote it, and say it outside the block: {line}"
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+@pytest.mark.parametrize("page", WITH_COMMANDS)
+def test_the_shells_pass_each_word_on_as_written(page: str, shell: str, tmp_path: Path) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell} here")
+    script = 'show() { printf "%s\\n" "$@"; }\n' + "\n".join(f"show {line}" for line in lines(page))
+    done = subprocess.run([shell, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path)
+    assert done.stdout.splitlines() == [word for command in commands(page) for word in command]
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, *EXPERIMENTS, "CONTRIBUTING.md", "experiments/README.md", "benchmarks/README.md"]
+)
+def test_links_lead_somewhere(page: str) -> None:
+    for target, _, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(#?)([^)\s]*)\)", (ROOT / page).read_text()):
+        path = (ROOT / page).parent / unquote(target) if target else ROOT / page
+        assert path.exists(), f"{page}: {target}"
+        if anchor:
+            heads = re.findall(r"^#+ (.*)", path.read_text(), re.MULTILINE)
+            known = [re.sub(r"[^\w -]", "", head.lower()).replace(" ", "-") for head in heads]
+            assert anchor in known, f"{page}: {target}#{anchor}"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", WITH_COMMANDS)
+def test_every_command_of_a_page_runs(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_files(page, tmp_path)
+    for language, text, file in blocks(page):
+        if language == "python" and not file:
+            run([sys.executable, "-c", text])
+        for line in text.splitlines() if language == "bash" else ():
+            command = shlex.split(line)
+            if command[0] == "torchrun":
+                run([sys.executable, "-m", "torch.distributed.run", *command[1:], *SHORT])
+            elif command[0] == "lab":
+                run_verb(command[1:])
+    if page == "README.md":
+        assert re.search(r"^init +depth +n +mean", capsys.readouterr().out, re.MULTILINE)
+
+
+def run_verb(words: list[str]) -> None:
+    if words[0] == "train" and "--cfg" not in words:
+        run([sys.executable, "-m", "lab", *words, *SHORT])
+    elif words[0] == "board":
+        assert_board_answers(words[1:])
+    elif words[0] == "data":
+        assert words[1] == "fetch"  # tests/test_data.py downloads, from a local server
+    else:
+        assert main(words) == 0, shlex.join(words)
+
+
+def run(words: list[str]) -> None:
+    done = subprocess.run(words, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, f"{shlex.join(words)}\n{done.stderr}"
 
 
 def assert_board_answers(words: list[str]) -> None:
-    """TensorBoard comes up over the folder and shows its page."""
+    """TensorBoard comes up with the folder's runs, and with their means unless the folder holds tuning trials."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "lab", "board", *words, "--port", str(port)]
     board = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wanted = "seed=" if words[0].endswith("_tune") else "_mean/"
     try:
         for _ in range(120):
             time.sleep(0.5)
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{port}/data/runs", timeout=10) as answer:
                     runs = answer.read().decode()
-                if "_mean/" in runs:
+                if wanted in runs:
                     return
             except OSError:
                 assert board.poll() is None, "TensorBoard ended"

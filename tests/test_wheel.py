@@ -20,7 +20,7 @@ def test_the_wheel_works_outside_the_clone(tmp_path: Path) -> None:
         names = archive.namelist()
         archive.extractall(tmp_path / "site")
     assert "lab/configs/experiment/xavier_vs_he.yaml" in names
-    assert "lab/studies/report.html.j2" in names
+    assert "lab/studies/report/page.html.j2" in names
     assert not any(name.startswith(("tests/", "outputs/", "data/")) for name in names)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()

@@ -1,4 +1,4 @@
-"""What is typed: verbs, overrides, completion, and the catalogue of what can be chosen. The only folder with Hydra.
+"""The commands: verbs, overrides, completion, and the catalogue of names. The only folder with Hydra.
 
-Never here: anything that a notebook needs too. Nothing imports this folder.
+Never here: anything that a notebook needs too. No other folder imports this one.
 """

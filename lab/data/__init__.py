@@ -1,4 +1,4 @@
-"""Pictures, features and labels: from a name to tensors on the device, split, scaled, batched and augmented there.
+"""From the name of a data set to batches on the device: reading, splitting, scaling and augmenting.
 
 Never here: networks, optimizers, DataLoader workers, reading a file twice.
 """

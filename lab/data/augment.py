@@ -1,7 +1,7 @@
-"""Augmentation by words: what is done at random to each training picture of a step, on the device.
+"""Augmentation by name: random changes to each training image, drawn again at every step, on the device.
 
-Each function takes scaled pictures (b, c, h, w), a generator on the CPU and the data's knobs, and returns new pictures
-of that shape; so may a user's own, `module:attribute`.
+Each function takes scaled images (b, c, h, w), a generator on the CPU and the data's knobs, and returns new images
+of that shape. A user's own, `module:attribute`, has the same signature.
 """
 
 from collections.abc import Callable
@@ -16,11 +16,11 @@ from lab.identity import derive_seed
 Word = Callable[[Tensor, torch.Generator, DataConfig], Tensor]
 
 Augment = Callable[[Tensor, int], Tensor]
-"""From scaled pictures (b, c, h, w) and the optimizer step, counted from 0, to augmented ones."""
+"""From scaled images (b, c, h, w) and the optimizer step, counted from 0, to augmented ones."""
 
 
 def none(images: Tensor, generator: torch.Generator, config: DataConfig) -> Tensor:
-    """The picture as it is."""
+    """The image as it is."""
     return images
 
 
@@ -61,13 +61,13 @@ AUGMENTS: dict[str, Word] = {"none": none, "crop": crop, "flip": flip, "cutout":
 
 
 def make_augment(config: DataConfig, shape: tuple[int, ...], seed: int) -> Augment | None:
-    """What `data.augment` says, for pictures of `shape`; None where it says nothing.
+    """The augmentation that `data.augment` names, for images of `shape`; None for `none`.
 
     The draws of a step are a function of seed and step alone, so that a run resumes anywhere and nets of one seed see
-    the same pictures.
+    the same images.
 
     Raises:
-        UserError: an unknown word, a value out of range, or data that are no pictures.
+        UserError: an unknown word, a value out of range, or data without images.
     """
     words: list[Word] = [choose("data.augment", word, AUGMENTS) for word in config.augment.split("-")]
     check_range("data.crop_frac", config.crop_frac, 0 < config.crop_frac <= 0.5, "above 0 and at most 0.5")
@@ -75,7 +75,7 @@ def make_augment(config: DataConfig, shape: tuple[int, ...], seed: int) -> Augme
     if config.augment == "none":
         return None
     if len(shape) != 3:
-        raise UserError(f"data.augment={config.augment} has no effect on data.name={config.name}: it has no pictures")
+        raise UserError(f"data.augment={config.augment} has no effect on data.name={config.name}, which has no images")
 
     def augment(images: Tensor, step: int) -> Tensor:
         generator = torch.Generator().manual_seed(derive_seed(seed, "augment", step))
@@ -87,7 +87,7 @@ def make_augment(config: DataConfig, shape: tuple[int, ...], seed: int) -> Augme
 
 
 def beside(there: Tensor, values: Tensor) -> Tensor:
-    """What was drawn on the CPU, so that it is the same on every device, where `there` is; nothing waits for it."""
+    """Moves values drawn on the CPU (so that every device gets the same) to the device of `there`, without waiting."""
     if there.device.type == "cuda":
-        values = values.pin_memory()  # from other memory the copy itself waits for what the device is at
+        values = values.pin_memory()  # a copy from pageable memory waits for the device
     return values.to(there.device, non_blocking=True)

@@ -19,11 +19,11 @@ from lab.identity import derive_seed
 
 @dataclass(frozen=True)
 class Split:
-    """Some pictures, or rows of features, of a tensor that stays whole, and how to scale them."""
+    """Some images, or rows of features, of a tensor that all splits share, and how to scale them."""
 
     images: Tensor  # (n, c, h, w) uint8 or float32, or (n, f) float32, on the device, shared between splits
     labels: Tensor  # (n,) int64, or (n, 1) float32, standardised, for regression
-    index: Tensor  # (k,) int64: the pictures of this split
+    index: Tensor  # (k,) int64: the images of this split
     shift: Tensor  # (c, 1, 1) or (f,) float32, subtracted
     factor: Tensor  # (c, 1, 1) or (f,) float32, multiplied afterwards
 
@@ -31,13 +31,13 @@ class Split:
         return len(self.index)
 
     def take(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Scaled pictures (b, c, h, w) or features (b, f) float32 and labels (b,), or (b, 1) for regression, at
+        """Scaled images (b, c, h, w) or features (b, f) float32 and labels (b,), or (b, 1) for regression, at
         `positions` (b,) of this split."""
         index = self.index[positions]
         return (self.images[index].float() - self.shift) * self.factor, self.labels[index]
 
     def batches(self, size: int, limit: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
-        """The first `limit` pictures (all if None) in order, in batches of at most `size`."""
+        """The first `limit` images (all if None) in order, in batches of at most `size`."""
         for positions in torch.arange(min(limit or len(self), len(self)), device=self.index.device).split(size):
             yield self.take(positions)
 
@@ -50,25 +50,25 @@ class Dataset:
     val: Split
     test: Split
     shape: tuple[int, ...]
-    """Channels, height, width of a picture; number of features."""
+    """Channels, height, width of an image; number of features."""
     classes: tuple[str, ...]
     """Names of the classes; none for regression."""
     unit: float
-    """What 1 of a regression's standardised labels is worth: their standard deviation over the training part, in their
-    own unit; 1 for classification."""
+    """Standard deviation of a regression's targets over the training part, in the targets' unit; 1 for classification.
+    A standardised label times `unit`, plus `offset`, is the target."""
     offset: float
-    """What their 0 is worth: the targets' mean over the training part; 0 for classification."""
+    """Mean of a regression's targets over the training part, in the targets' unit; 0 for classification."""
     augment: Augment | None
-    """What is done to the training pictures of a step; None for nothing."""
+    """Changes the training images of a step; None without augmentation."""
 
     @property
     def num_outputs(self) -> int:
-        """What a net must put out: a logit a class, or one number."""
+        """Outputs that the net needs: a logit for each class, or one number for regression."""
         return len(self.classes) or 1
 
 
 class Order:
-    """Which training pictures make up the batch of a step: a new permutation every epoch, decided by the seed alone.
+    """Chooses the training images of each step: a new permutation every epoch, from the seed alone.
 
     A function of the step, not a stream, so that a run resumes anywhere and nets of one seed see the same batches.
     """
@@ -76,22 +76,22 @@ class Order:
     def __init__(self, split: Split, batch_size: int, seed: int, augment: Augment | None = None):
         """
         Args:
-            split: the training pictures.
-            batch_size: pictures a step.
-            seed: the run's.
-            augment: what is done to the scaled pictures of a step.
+            split: the training images.
+            batch_size: images per step.
+            seed: the run's seed.
+            augment: changes the scaled images of a step.
 
         Raises:
-            UserError: `batch_size` is below 1 or above the number of training pictures.
+            UserError: `batch_size` is below 1 or above the number of training images.
         """
-        allowed = f"1 to {len(split)}, the number of training pictures"
+        allowed = f"1 to {len(split)}, the number of training images"
         check_range("train.batch_size", batch_size, 1 <= batch_size <= len(split), allowed)
         self.split, self.batch_size, self.seed, self.augment = split, batch_size, seed, augment
         self.steps_per_epoch = len(split) // batch_size
         self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.int64)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
-        """Scaled, augmented pictures (b, c, h, w) and labels (b,) of optimizer step `step`, counted from 0."""
+        """Scaled, augmented images (b, c, h, w) and labels (b,) of optimizer step `step`, counted from 0."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
             generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
@@ -103,12 +103,12 @@ class Order:
 
 
 def load(config: DataConfig, seed: int, device: torch.device) -> Dataset:
-    """The data set of one run on `device`: training pictures cut into train and val by `seed`, all scaled alike.
+    """The data set of one run on `device`: training images cut into train and val by `seed`, all scaled alike.
 
-    The files are read once a process; runs that differ in seed share the tensors.
+    A process reads the files once; runs that differ in seed share the tensors.
 
     Raises:
-        UserError: unknown name, missing files, a value out of range, or an option that cannot act on these data.
+        UserError: unknown name, missing files, a value out of range, or an option without effect on these data.
     """
     check_range("data.val_frac", config.val_frac, 0 < config.val_frac < 1, "above 0 and below 1")
     root = str(Path(config.root).expanduser())
@@ -128,7 +128,7 @@ def load(config: DataConfig, seed: int, device: torch.device) -> Dataset:
     scale = choose("data.scale", config.scale, SCALES)
     shape = tuple(source.images.shape[1:])
     shift, factor = (part.view(-1, *[1] * (len(shape) - 1)).to(device) for part in scale(source.images, train))
-    # Shuffled once and for all: files often lie class by class, and `train.eval_limit` reads the first ones.
+    # Shuffled with a fixed seed: files are often sorted by class, and `train.eval_limit` takes the first ones.
     test = torch.randperm(len(source.test_images), generator=torch.Generator().manual_seed(0)).to(device)
     return Dataset(
         train=Split(source.images, labels, train, shift, factor),

@@ -1,4 +1,4 @@
-"""Data sets that torchvision downloads, checks and reads, with one clear message where that fails."""
+"""Data sets that torchvision downloads, checks and reads, with one clear message if that fails."""
 
 import contextlib
 import sys
@@ -13,17 +13,17 @@ IDX = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-u
 
 
 def both_parts(name: str, class_name: str, root: Path, files: list[Path], key: str = "train") -> tuple[Any, Any]:
-    """Training and test part of a torchvision class, downloaded and checked by it where they are not there yet.
+    """Training and test part of a torchvision data set, which downloads and verifies files that are missing.
 
     Args:
         name: the data set, as the user types it, for the messages.
         class_name: its class in `torchvision.datasets`.
         root: the folder of data sets.
-        files: what it downloads, and where to.
-        key: the argument that tells the parts: `train` (true, false) or `split` (train, test).
+        files: paths of the files that it downloads.
+        key: the argument that selects the part: `train` (true, false) or `split` (train, test).
 
     Raises:
-        UserError: the files are missing and cannot be downloaded; `DamagedFileError` where one of them is damaged.
+        UserError: the files are missing and the download failed; `DamagedFileError` if one of them is damaged.
     """
     missing = [folder for folder in (files[0].parent, *files[0].parent.parents) if not folder.exists()]
     wanted = ", ".join(path.name for path in files)
@@ -40,10 +40,10 @@ def both_parts(name: str, class_name: str, root: Path, files: list[Path], key: s
         kind = DamagedFileError if any(path.exists() for path in files) else UserError
         raise kind(
             f"data={name}: the files under {root} are missing or damaged, and could not be downloaded; "
-            f"put {wanted} into {files[0].parent}, or name the folder above with data.root= ({reason})"
+            f"put {wanted} into {files[0].parent}, or set data.root= to the folder that has them ({reason})"
         ) from error
-    except (ValueError, AssertionError, TypeError) as error:  # what torchvision's reader makes of a damaged file
+    except (ValueError, AssertionError, TypeError) as error:  # raised by torchvision's reader on a damaged file
         raise DamagedFileError(
-            f"data={name}: a file under {root} is damaged ({error}); delete the folder {files[0].parent.name}, "
-            f"then they are downloaded again, or put {wanted} there"
+            f"data={name}: a file under {root} is damaged ({error}); delete the folder {files[0].parent.name} "
+            f"to have them downloaded again, or put {wanted} there"
         ) from error

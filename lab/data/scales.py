@@ -1,4 +1,4 @@
-"""Input scaling by name: what is subtracted from each channel (or feature), and what it is multiplied with then."""
+"""Input scaling by name: the shift that is subtracted from each channel (or feature), then the factor."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 PIECE = 4096
-"""Pictures read at a time, a quarter of it if they are bytes: a float64 copy of all would be eight times the data."""
+"""Images per chunk, a quarter of it for bytes: a float64 copy of all would take eight times the memory."""
 
 
 def standard(images: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
-    """Zero mean and unit variance a channel (or feature) over the training pictures."""
+    """Zero mean and unit variance a channel (or feature) over the training images."""
     count = train.numel() * images[0, 0].numel()
     sums = torch.zeros(2, images.shape[1], dtype=torch.float64, device=images.device)
     for part in _pieces(images, train):
@@ -28,20 +28,20 @@ def zero_one(images: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def minus_one_one(images: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
-    """-1 to 1: the same stretched to twice the length."""
+    """-1 to 1: `zero_one` stretched to twice the length."""
     low, span = _range(images, train)
     return (low + span / 2).float(), (2 / span).float()
 
 
 def positive(images: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
-    """Unit variance a channel (or feature), and 0 its least value over the training pictures."""
+    """Unit variance a channel (or feature), and 0 its least value over the training images."""
     _, factor = standard(images, train)
     low = torch.stack([_over_all(torch.amin, part) for part in _pieces(images, train)]).amin(0)
     return low.float(), factor
 
 
 def raw(images: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
-    """As stored: 0 to 255 for pictures."""
+    """As stored: 0 to 255 for images."""
     return torch.zeros(images.shape[1]), torch.ones(images.shape[1])
 
 
@@ -52,7 +52,7 @@ SCALES: dict[str, Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]] = {
     "positive": positive,
     "raw": raw,
 }
-"""From all pictures (n, c, h, w) or features (n, c), and which are for training (k,), to shift and factor (c,)."""
+"""From all images (n, c, h, w) or features (n, c), and indices of the training part (k,), to shift and factor (c,)."""
 
 
 def _pieces(images: Tensor, train: Tensor) -> Iterator[Tensor]:
@@ -61,13 +61,13 @@ def _pieces(images: Tensor, train: Tensor) -> Iterator[Tensor]:
 
 
 def _over_all(reduce: Callable[..., Tensor], part: Tensor) -> Tensor:
-    """`reduce` over all but the channels: (c,)."""
+    """`reduce` across all dimensions but the channels: (c,)."""
     return reduce(part, [0, *range(2, part.ndim)])
 
 
 def _range(images: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
-    """Least value and distance from it to the greatest, (c,) float64; 1 where they are the same."""
-    if images.ndim == 2:  # features differ in unit, so each has its own
+    """Least value and distance from it to the greatest, (c,) float64; 1 if they are equal."""
+    if images.ndim == 2:  # features have different units, so each gets its range
         rows = images[train].cpu().double()
         low, high = rows.amin(0), rows.amax(0)
     else:

@@ -17,7 +17,7 @@ from lab.errors import UserError, choose
 
 @dataclass(frozen=True)
 class Source:
-    """A data set as its authors split it, before any scaling: pictures or features, classes or numbers to learn."""
+    """A data set as its authors split it, before any scaling: images or features, classes or targets to learn."""
 
     images: Tensor  # (n, c, h, w) uint8, or float32; features (n, f) float32
     labels: Tensor  # (n,) int64; float32 for regression
@@ -29,18 +29,18 @@ class Source:
 
 def digits(root: Path) -> Source:
     """1,797 handwritten digits of 8x8, embedded in scikit-learn (UCI ML, Alpaydin and Kaynak 1998); no download."""
-    package = importlib.util.find_spec("sklearn")  # its import takes a second, the file a hundredth of one
+    package = importlib.util.find_spec("sklearn")  # importing it takes a second, reading the file 0.01 s
     assert package is not None
     assert package.origin is not None
     file = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
     rows = torch.as_tensor(np.loadtxt(file, delimiter=","))  # (1797, 65): pixels, whole numbers 0 to 16, and a label
     images = rows[:, :-1].view(-1, 1, 8, 8)
-    # The authors' own test set is what scikit-learn ships; a fifth of it, drawn once and for all, is ours.
+    # The authors' own test set is what scikit-learn ships; a fixed fifth of it is ours.
     return split_test((images * 255 / 16).round().to(torch.uint8), rows[:, -1].long(), _DIGITS)
 
 
 def synthetic(root: Path) -> Source:
-    """2,500 noise pictures of 3x16x16 with one of five fixed patterns added: made in memory, learnt in seconds."""
+    """2,500 noise images of 3x16x16 with one of five fixed patterns added: made in memory, learnt in seconds."""
     generator = torch.Generator().manual_seed(20)
     labels = torch.arange(5).repeat(500)
     patterns = torch.randn(5, 3, 16, 16, generator=generator)
@@ -54,12 +54,12 @@ def mnist(root: Path) -> Source:
 
 
 def cifar10(root: Path) -> Source:
-    """50,000 and 10,000 colour pictures of 32x32 in ten classes (Krizhevsky 2009), through torchvision."""
+    """50,000 and 10,000 colour images of 32x32 in ten classes (Krizhevsky 2009), through torchvision."""
     return _cifar("cifar10", "CIFAR10", root, "cifar-10-python.tar.gz")
 
 
 def folder(root: Path) -> Source:
-    """Pictures of one size under `data.root`/train/<class>/ (and test/<class>/), any format that Pillow reads."""
+    """Images of one size under `data.root`/train/<class>/ (and test/<class>/), any format that Pillow reads."""
     train = read_folder(root / "train")
     if not (root / "test").is_dir():
         return split_test(*train)
@@ -71,7 +71,7 @@ def folder(root: Path) -> Source:
         )
     if train[0].shape[1:] != test[0].shape[1:]:
         shapes = " and ".join(str(tuple(part[0].shape[1:])) for part in (train, test))
-        raise UserError(f"data=folder: train and test under {root} need pictures of one shape (c, h, w), not {shapes}")
+        raise UserError(f"data=folder: train and test under {root} need images of one shape (c, h, w), not {shapes}")
     return Source(train[0], train[1], test[0], test[1], train[2])
 
 
@@ -86,7 +86,7 @@ def kmnist(root: Path) -> Source:
 
 
 def cifar100(root: Path) -> Source:
-    """50,000 and 10,000 colour pictures of 32x32 in a hundred classes (Krizhevsky 2009), through torchvision."""
+    """50,000 and 10,000 colour images of 32x32 in a hundred classes (Krizhevsky 2009), through torchvision."""
     return _cifar("cifar100", "CIFAR100", root, "cifar-100-python.tar.gz")
 
 
@@ -102,8 +102,8 @@ def xor(root: Path) -> Source:
     """1,000 points around the corners (+-1, +-1), labelled by whether the signs differ: a line gets 3 of 4 at best."""
     generator = torch.Generator().manual_seed(4)
     corners = torch.tensor([[-1.0, -1.0], [-1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
-    # The same uniform noise, up to 1/2, at all four: each square then is a XOR of its own, on which no line can be
-    # right more than three times. The test set is made of whole squares, so the bound holds there to the point.
+    # The same uniform noise, up to 1/2, at all four: each square is then an XOR by itself, of which no line
+    # gets more than three right. The test set consists of whole squares, so the bound holds there exactly.
     points = corners + torch.rand(250, 1, 2, generator=generator) - 0.5  # (250, 4, 2)
     squares = split_test(points, torch.tensor([0, 1, 1, 0]).expand(250, 4), ("same", "different"))
     parts = (squares.images, squares.labels, squares.test_images, squares.test_labels)
@@ -111,7 +111,7 @@ def xor(root: Path) -> Source:
 
 
 def moons(root: Path) -> Source:
-    """1,000 points on two half circles that reach into each other, with noise of 0.2 (scikit-learn's make_moons)."""
+    """1,000 points on two interleaved half circles, with noise of 0.2 (scikit-learn's make_moons)."""
     from sklearn.datasets import make_moons
 
     points, target = make_moons(1000, noise=0.2, random_state=0)
@@ -172,14 +172,14 @@ _DIGITS = tuple("0123456789")
 
 
 def split_test(images: Tensor, labels: Tensor, classes: tuple[str, ...]) -> Source:
-    """Cuts a fifth off as the test set, the same one for every seed, where the authors give none."""
+    """Splits off a fifth as the test set, the same for every seed, for data without one."""
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(1797))
     test, train = order[: len(images) // 5], order[len(images) // 5 :]
     return Source(images[train], labels[train], images[test], labels[test], classes)
 
 
 def _idx(name: str, class_name: str, root: Path, classes: tuple[str, ...] = ()) -> Source:
-    """One of the sets that come in MNIST's format; the class's own names where none are given."""
+    """A data set in MNIST's format; without `classes`, with the names of torchvision's class."""
     folder = root / class_name / "raw"
     train, test = both_parts(name, class_name, root, [folder / f"{file}.gz" for file in IDX])
     names = classes or tuple(train.classes)
@@ -193,11 +193,11 @@ def _cifar(name: str, class_name: str, root: Path, archive: str) -> Source:
 
 
 def fetch(name: str, root: Path) -> str:
-    """Downloads and verifies the data set `name` under `root`; returns what there is then, in words.
+    """Downloads and verifies the data set `name` under `root`; returns a line that describes it.
 
     Raises:
-        UserError: torchvision cannot download it, or the download failed.
+        UserError: torchvision does not download it, or the download failed.
     """
     source = choose("data", name, {one: SOURCES[one] for one in DOWNLOADS})(root)
     shape = "x".join(map(str, source.images.shape[1:]))
-    return f"{len(source.images):,} training and {len(source.test_images):,} test pictures of {shape} under {root}"
+    return f"{len(source.images):,} training and {len(source.test_images):,} test images of {shape} under {root}"

@@ -1,4 +1,4 @@
-"""Variants of a data set: some of its classes, another size, fewer pictures of some classes, wrong labels."""
+"""Variants of a data set: some of its classes, another size, fewer images of some classes, wrong labels."""
 
 from dataclasses import replace
 
@@ -12,14 +12,14 @@ from lab.errors import UserError, check_range, nearest
 from lab.identity import derive_seed
 
 PIECE = 1024
-"""Pictures resized at a time, so that memory stays bounded."""
+"""Images resized per chunk, to bound memory."""
 
 
 def keep_classes(source: Source, classes: tuple[str, ...]) -> Source:
-    """`source` with the pictures of `classes` alone, labelled by their place in that list; all of it if empty.
+    """`source` with only the images of `classes`, labelled by position in that list; unchanged if the list is empty.
 
     Raises:
-        UserError: a class that there is not, one twice, fewer than two, or a regression.
+        UserError: an unknown class, a repeated one, fewer than two, or a regression.
     """
     if not classes:
         return source
@@ -40,16 +40,16 @@ def keep_classes(source: Source, classes: tuple[str, ...]) -> Source:
 
 
 def resized(source: Source, side: int | None) -> Source:
-    """`source` with pictures of `side` x `side`, by antialiased bilinear interpolation; bytes stay bytes.
+    """`source` with images of `side` x `side`, by antialiased bilinear interpolation; bytes stay bytes.
 
     Raises:
-        UserError: a side below 1, or data that are no pictures.
+        UserError: a side below 1, or data without images.
     """
     if side is None:
         return source
     check_range("data.resize", side, side >= 1, "1 or more")
     if source.images.ndim != 4:
-        raise UserError(f"data.resize={side} has no effect on features; it needs pictures")
+        raise UserError(f"data.resize={side} has no effect on features; it needs images")
     return replace(source, images=_resize(source.images, side), test_images=_resize(source.test_images, side))
 
 
@@ -75,19 +75,19 @@ def check_labels(config: DataConfig, num_classes: int) -> None:
 
 
 def imbalanced(train: Tensor, labels: Tensor, classes: tuple[str, ...], imbalance: float, seed: int) -> Tensor:
-    """The part of `train` in which class i of C has n * imbalance^(i / (C - 1)) pictures (Cui et al. 2019).
+    """The part of `train` in which class i of C has n * imbalance^(i / (C - 1)) images (Cui et al. 2019).
 
     n is the largest number for which every class has enough of them; counts are rounded down.
 
     Args:
-        train: numbers of pictures (k,), in random order.
-        labels: labels of all pictures (n,), on the CPU like `train`.
-        classes: their names.
+        train: indices of images (k,), in random order.
+        labels: labels of all images (n,), on the CPU like `train`.
+        classes: names of the classes.
         imbalance: last class's share of the first one's count, in (0, 1]; 1 changes nothing.
-        seed: the run's, for the order of the result: it must be random too, as `data.limit` takes the first ones.
+        seed: the run's seed, for the order of the result, which must be random since `data.limit` takes the first ones.
 
     Raises:
-        UserError: a class would have no picture.
+        UserError: a class would be left without an image.
     """
     if imbalance == 1:
         return train
@@ -97,21 +97,19 @@ def imbalanced(train: Tensor, labels: Tensor, classes: tuple[str, ...], imbalanc
     wanted = ((there / share).min() * share + 1e-6).long()  # 49.99... is 50
     if wanted.min() < 1:
         name = classes[int(wanted.argmin())]
-        raise UserError(
-            f"data.imbalance={imbalance} leaves class '{name}' without a training picture; take a larger one"
-        )
+        raise UserError(f"data.imbalance={imbalance} leaves class '{name}' without a training image; take a larger one")
     kept = [(labels == label).nonzero().flatten()[:count] for label, count in enumerate(wanted.tolist())]
     generator = torch.Generator().manual_seed(derive_seed(seed, "imbalance"))
     return train[torch.cat(kept)][torch.randperm(sum(map(len, kept)), generator=generator)]
 
 
 def with_noise(labels: Tensor, train: Tensor, num_classes: int, share: float, seed: int) -> Tensor:
-    """`labels` with round(share * k) of the k at `train` replaced, each by another class, uniformly."""
+    """`labels` with round(share * k) of the k labels at `train` replaced, each by another class, uniformly."""
     if share == 0:
         return labels
     generator = torch.Generator().manual_seed(derive_seed(seed, "label_noise"))
     order = torch.randperm(len(train), generator=generator)
-    offsets = torch.randint(1, num_classes, (len(train),), generator=generator)  # for all: more noise keeps the first
+    offsets = torch.randint(1, num_classes, (len(train),), generator=generator)  # for all: more noise keeps these
     chosen = order[: round(share * len(train))]
     index, noisy = train[chosen].to(labels.device), labels.clone()
     noisy[index] = (noisy[index] + offsets[: len(chosen)].to(labels.device)) % num_classes
@@ -119,9 +117,10 @@ def with_noise(labels: Tensor, train: Tensor, num_classes: int, share: float, se
 
 
 def standardised(source: Source, train: Tensor) -> tuple[Source, float, float]:
-    """`source` with targets (n, 1) of zero mean and unit variance over `train`; their own standard deviation and mean.
+    """`source` with targets (n, 1) of zero mean and unit variance on `train`; their standard deviation and mean before.
 
-    So a rate, or a loss, means the same on any data; errors times the second result are in the targets' own unit.
+    This makes learning rates and losses comparable between data sets; errors times the second result are in the
+    targets' unit.
     """
     targets = source.labels[train.to(source.labels.device)].cpu().double()
     mean, std = targets.mean().item(), targets.std(correction=0).item()

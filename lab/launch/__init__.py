@@ -1,4 +1,4 @@
-"""Many runs: what is missing of a sweep trains side by side, arms are tuned, and all are compared at the end.
+"""Many runs: trains the missing runs of a sweep in worker processes, tunes arms, and has the results compared.
 
-Never here: what one run does, or what a comparison says.
+Never here: how one run trains, or how a comparison is computed.
 """

@@ -1,4 +1,4 @@
-"""Networks: from a recipe of whole words to layers, or whole by name, and their initialisation.
+"""Networks: built from a recipe of words or chosen by name, initialised, pruned, and started from other weights.
 
-Never here: data, optimizers, devices; random draws while a layer is made, but by nets that bring their own start.
+Never here: data, optimizers, devices; random draws while a layer is made, except in nets that initialise themselves.
 """

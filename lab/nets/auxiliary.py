@@ -18,14 +18,14 @@ class WithAuxiliaries(nn.Module):
     loss(logits) + sum of weight loss(aux_logits); in evaluation mode the logits alone. The net's own layers keep their
     names, and the classifiers lie under `auxiliary`, after all of them, so that the net starts the same with and
     without. In training mode the blocks of a stage with a classifier are called one by one: a hook on that stage itself
-    hears nothing.
+    is not called.
     """
 
     def __init__(self, net: nn.Sequential, classifiers: Mapping[str, nn.Module], weights: Mapping[str, float]):
         """
         Args:
-            net: its layers, of which some are stages of blocks.
-            classifiers: from a block, `stage1.block2`, to what makes logits of its outputs.
+            net: layers, some of them stages of blocks.
+            classifiers: from a block's name, `stage1.block2`, to the classifier of its outputs.
             weights: from the same blocks to the weight of each one's loss.
         """
         super().__init__()
@@ -55,7 +55,7 @@ class WithAuxiliaries(nn.Module):
 
 
 def side_classifier(shape: Shape, num_outputs: int) -> nn.Sequential:
-    """Global average and a linear layer to logits, for what comes out of a block, (c, h, w) or (n,)."""
+    """Global average and a linear layer to logits, for the outputs of a block, (c, h, w) or (n,)."""
     net = nn.Sequential()
     net.add_module("head", global_average(shape))
     net.add_module("classifier", nn.Linear(shape[0], num_outputs))

@@ -1,7 +1,7 @@
 """Four nets of a seminar sheet, each with textbook mistakes, as they stand and repaired with the least change.
 
-They bring their own start, like a user's own net, whatever `model.init` says: where the sheet names none, that is
-torch's own. What the sheet says of optimizer and loss is in `configs/model/`; the loss `cross_entropy` holds the
+Like a user's own net they initialise themselves and ignore `model.init`; where the sheet names no scheme, torch's
+default stays. The sheet's optimizers and losses are in `configs/model/`; the loss `cross_entropy` holds the
 softmax itself, so a repaired net ends in logits.
 """
 
@@ -21,7 +21,7 @@ from lab.nets.zoo import Net
 def blunder_a(in_shape: Shape, num_outputs: int) -> nn.Module:
     """Regression of 39 features: norm, linear 128 from weights all zero, linear; no activation.
 
-    Its hidden units stay multiples of one another for ever, by the weights that lead out of them, and are all the same
+    Its hidden units stay multiples of one another forever, by the weights that lead out of them, and are all the same
     where those are; the function stays linear.
     """
     layers = [("norm", batch_norm), ("linear", linear(128)), ("classifier", linear(num_outputs))]

@@ -1,4 +1,4 @@
-"""A chain of layers, each made for the shape that reaches it; what cannot be made is named with its shape."""
+"""A chain of layers, each made for the shape that reaches it; an error names the layer and that shape."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -14,7 +14,7 @@ def chain(where: str, layers: Sequence[tuple[str, Part]], in_shape: Shape) -> nn
     """The layers in a row, named by their words: `conv`, `act`, and `conv2` for the second `conv`.
 
     Args:
-        where: what the chain belongs to, as the user types it (`model.name=lenet`), for the message.
+        where: what the user asked for (`model.name=lenet`), for the message.
         layers: word and part of each layer, in the order in which they act.
         in_shape: shape of one example, (c, h, w) or (n,).
 
@@ -33,7 +33,7 @@ def fit_layer(make: Callable[[], nn.Module], shape: Shape, where: str) -> tuple[
     """Makes a layer and passes two examples of `shape` through it; returns the layer and the shape that comes out.
 
     Raises:
-        UserError: whatever it was that went wrong, with `where` and `shape`.
+        UserError: any failure; the message has `where` and `shape`.
     """
     try:
         layer = make()
@@ -77,7 +77,7 @@ def linear(width: int) -> Part:
 
 
 def max_pool(size: int) -> Part:
-    """The largest of each square of `size` x `size` pixels; what does not fill a square is left out."""
+    """The largest of each square of `size` x `size` pixels; an incomplete last row or column is left out."""
     return lambda shape: nn.MaxPool2d(size)
 
 

@@ -1,4 +1,4 @@
-"""Initialisation as one function over the built net: every parameter is set exactly once, from one generator."""
+"""Initialisation as one function of the built net: every parameter is set exactly once, from one generator."""
 
 import math
 import warnings
@@ -14,7 +14,7 @@ from lab.errors import UserError, check_range, choose
 from lab.nets.lsuv import scale_to_unit_variance
 
 Scheme = Callable[[Tensor, float | None, Generator], object]
-"""Fills a weight, (out, in) or (out, in, k, k), in place. A gain of None means the one of the scheme's own paper."""
+"""Fills a weight, (out, in) or (out, in, k, k), in place. A gain of None means the one of the scheme's paper."""
 
 Fan = Callable[[Tensor], int]
 """Connections of a unit, counted from its weight."""
@@ -69,12 +69,12 @@ def dirac(weight: Tensor, gain: float | None, generator: Generator) -> None:
 
 
 def zeros(weight: Tensor, gain: float | None, generator: Generator) -> None:
-    """All weights zero: every unit of a layer stays equal for ever."""
+    """All weights zero: every unit of a layer stays equal forever."""
     nn.init.zeros_(weight)
 
 
 def constant(weight: Tensor, gain: float | None, generator: Generator) -> None:
-    """All weights equal to the gain, 0.01: every unit of a layer stays equal for ever."""
+    """All weights equal to the gain, 0.01: every unit of a layer stays equal forever."""
     nn.init.constant_(weight, gain or 0.01)
 
 
@@ -112,12 +112,12 @@ INITS: dict[str, Scheme | Callable[[Tensor, float | None, Generator, Fan], objec
 }
 
 BY_FAN = (he_uniform, he_normal)
-"""The schemes that `model.init_fan` tells which way to count."""
+"""The schemes on which `model.init_fan` acts."""
 
 BY_NUMBER = (constant, normal, uniform, exponential)
-"""The schemes for which the gain is the value, spread, bound or mean itself; an activation has no say there."""
+"""The schemes whose gain is the value, spread, bound or mean itself; the activation's gain does not apply there."""
 
-# What nn.init.calculate_gain is asked for each activation; ReLU's gain is the usual stand-in for the rest.
+# Arguments of nn.init.calculate_gain for each activation; all others take ReLU's gain, as is usual.
 _GAINS: dict[str, tuple[str, float | None]] = {
     "identity": ("linear", None),
     "leaky_relu": ("leaky_relu", 0.01),
@@ -129,7 +129,7 @@ _GAINS: dict[str, tuple[str, float | None]] = {
     "tanh": ("tanh", None),
     "tanh_linear": ("tanh", None),
     "hard_tanh": ("tanh", None),
-    "scaled_tanh": ("linear", None),  # 1.7159 is its gain already
+    "scaled_tanh": ("linear", None),  # 1.7159 already is its gain
 }
 
 
@@ -168,10 +168,10 @@ def initialise(
         act: the activation's name, for `auto`.
         seed: seed of the generator.
         fan: `in` or `out`, for the schemes of `BY_FAN`.
-        images: a batch of training pictures (n, c, h, w) on the model's device, for `lsuv`.
+        images: a batch of training images (n, c, h, w) on the model's device, for `lsuv`.
 
     Raises:
-        UserError: an unknown name, a bad gain, or `lsuv` without pictures.
+        UserError: an unknown name, a bad gain, or `lsuv` without images.
     """
     scheme = choose("model.init", name, INITS)
     factor = parse_gain(gain, act)
@@ -181,18 +181,20 @@ def initialise(
     elif fan != ModelConfig.init_fan:
         warnings.warn(f"model.init_fan={fan} has no effect on model.init={name}", stacklevel=2)
     if scheme in BY_NUMBER and gain == "auto":
-        raise UserError(f"model.init_gain=auto says nothing to model.init={name}; allowed: paper, or a number above 0")
+        raise UserError(
+            f"model.init_gain=auto is not supported by model.init={name}; allowed: paper, or a number above 0"
+        )
     if scheme is lsuv and gain != ModelConfig.init_gain:
         warnings.warn(f"model.init_gain={gain} has no effect on model.init={name}", stacklevel=2)
     if scheme is lsuv and images is None:
-        raise UserError("model.init=lsuv needs a batch of training pictures, and here is none")
+        raise UserError("model.init=lsuv needs a batch of training images, but none was given")
     generator = torch.Generator().manual_seed(seed)
     done: set[Tensor] = set()
     for module in model.modules():
         own = dict(module.named_parameters(recurse=False))
         assert done.isdisjoint(own.values()), f"{type(module).__name__} shares a parameter with another layer"
         done.update(own.values())
-        if isinstance(module, nn.Conv2d | nn.Linear | ParametrizationList):  # the last holds their raw weight
+        if isinstance(module, nn.Conv2d | nn.Linear | ParametrizationList):  # the last holds a raw weight
             for key, parameter in own.items():
                 if key == "bias":
                     nn.init.zeros_(parameter)
@@ -202,14 +204,14 @@ def initialise(
                     parameter.copy_(fresh)
         elif own and hasattr(module, "reset_parameters"):
             module.reset_parameters()  # pyright: ignore[reportCallIssue]
-        # What neither rule reaches, in a user's own layers, keeps the start that its author gave it.
+        # Parameters of a user's own layers that neither rule reaches keep the values their author gave them.
     assert done == set(model.parameters())
     if scheme is lsuv and images is not None:
         scale_to_unit_variance(model, images)
 
 
 def parse_gain(gain: str, act: str) -> float | None:
-    """The number that `model.init_gain` stands for; None for the paper's own.
+    """The number that `model.init_gain` stands for; None for the paper's.
 
     Raises:
         UserError: neither `paper`, `auto` nor a positive number.

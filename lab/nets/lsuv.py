@@ -1,4 +1,4 @@
-"""Layer-sequential unit variance: the scale of every layer, measured on a batch of pictures."""
+"""Layer-sequential unit variance: the scale of every layer, measured on a batch of images."""
 
 import warnings
 
@@ -11,7 +11,7 @@ from lab.nets.auxiliary import WithAuxiliaries
 from lab.nets.weights import Standardise
 
 CONSTANT = 1e-10
-"""Variance of a layer's outputs, as a share of their mean square, up to which it is rounding and not scaled up."""
+"""Variance of a layer's outputs, as a share of their mean square, up to which it counts as rounding error."""
 
 
 @torch.no_grad()
@@ -29,7 +29,7 @@ def scale_to_unit_variance(model: nn.Module, images: Tensor) -> None:
 
     Args:
         model: a net that starts orthogonally, with biases of zero.
-        images: training pictures (n, c, h, w), or features (n, f), on the model's device.
+        images: training images (n, c, h, w), or features (n, f), on the model's device.
     """
     modules = list(model.modules())
     norms = [module for module in modules if isinstance(module, _BatchNorm)]
@@ -40,7 +40,7 @@ def scale_to_unit_variance(model: nn.Module, images: Tensor) -> None:
             # A norm in training uses the batch; a net with auxiliary classifiers calls them.
             module.training = isinstance(module, _BatchNorm | WithAuxiliaries)
         for norm in norms:
-            norm.track_running_stats = False  # like this it leaves its running statistics alone
+            norm.track_running_stats = False  # leaves its running statistics unchanged
         with torch.random.fork_rng(devices=[]):
             model(images)
     finally:
@@ -53,7 +53,7 @@ def scale_to_unit_variance(model: nn.Module, images: Tensor) -> None:
 
 
 def _scale_when_called(model: nn.Module) -> list[RemovableHandle]:
-    """Hooks that scale each layer at its first call, and what it returns with it."""
+    """Adds hooks that scale each layer, and its outputs, at its first call."""
     done: set[nn.Module] = set()
 
     def scale(layer: nn.Module, inputs: tuple[Tensor, ...], outputs: Tensor) -> Tensor:

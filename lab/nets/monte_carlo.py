@@ -1,4 +1,4 @@
-"""Monte-Carlo dropout: many passes with the drops at work, and what their spread says about a prediction."""
+"""Monte-Carlo dropout: many passes with dropout active, and the spread of their predictions."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ LEVEL = 0.95
 """Share of the passes between the lower and the upper end of an interval."""
 
 ROWS = 128
-"""Most rows of a forward pass: memory grows with it, and the draws of a seed depend on it."""
+"""Maximum rows of a forward pass: memory grows with it, and the draws of a seed depend on it."""
 
 GROUP = 64
 """Examples whose passes are held at once before they are summed up."""
@@ -26,10 +26,10 @@ GROUP = 64
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the passes say of n examples, in float64 on the CPU."""
+    """Statistics of the passes for n examples, in float64 on the CPU."""
 
     mean: Tensor  # (n, k): the mean probability of each class, or of each output of a regression
-    std: Tensor  # (n, k): its standard deviation over the passes
+    std: Tensor  # (n, k): its standard deviation across passes
     lower: Tensor  # (n,): quantile (1 - LEVEL) / 2 of the predicted class's probability, or of the first output
     upper: Tensor  # (n,): quantile (1 + LEVEL) / 2
     entropy: Tensor  # (n,): predictive entropy, nats; nan for a regression
@@ -37,16 +37,16 @@ class Prediction:
 
 
 def mc_predict(model: nn.Module, images: Tensor, passes: int, seed: int, regression: bool = False) -> Prediction:
-    """Mean and spread of `passes` predictions with all drops of `model` at work (Gal and Ghahramani 2016).
+    """Mean and spread of `passes` predictions with all drops of `model` active (Gal and Ghahramani 2016).
 
     With p_t = softmax(logits of pass t): mean p = 1/T sum_t p_t, predictive entropy H(p) = -sum_c p_c ln p_c, and
-    mutual information H(p) - 1/T sum_t H(p_t), the part of it that the weights' uncertainty brings (Houlsby et al.
-    2011). Only the drops are in training mode: norms use their running statistics, noisy activations no noise.
+    mutual information H(p) - 1/T sum_t H(p_t), the part of it that comes from uncertain weights (Houlsby et al.
+    2011). Only the drops are in training mode: norms use their running statistics, noisy activations add no noise.
     `vanilla` dropout stays unscaled, as in training; its mean is what its evaluation computes.
 
     A pass is the same draw for every example, so that an example's result depends on itself and the seed alone, not on
-    what is predicted beside it; nets that drop weights and units at once are the exception. A seed gives the same on
-    one kind of device; the generator of a GPU draws others than that of the CPU.
+    the rest of the batch; nets that drop both weights and units are the exception. A seed gives the same result on one
+    kind of device; the generators of GPU and CPU draw different numbers.
 
     Args:
         model: any net; its modes are put back afterwards.
@@ -61,8 +61,8 @@ def mc_predict(model: nn.Module, images: Tensor, passes: int, seed: int, regress
     check_range("passes", passes, passes >= 1, "1 or more")
     if passes > 1 and not drops(model):
         raise UserError(
-            f"passes={passes}: the net has no drops at work (a word `drop`, at a rate above 0), so that all passes are "
-            "the same and every interval would be zero; allowed: 1, the plain prediction"
+            f"passes={passes}: the net has no active dropout (a word `drop` with a rate above 0), so all passes would "
+            "be the same and every interval zero; allowed: 1, the plain prediction"
         )
     summarise = of_outputs if regression else of_logits
     parts = [summarise(outputs) for outputs in sample(model, images, passes, seed)]
@@ -103,9 +103,9 @@ def sample(model: nn.Module, images: Tensor, passes: int, seed: int) -> Iterator
 
 
 def _by_example(model: nn.Module, images: Tensor, passes: int, seed: int) -> Tensor:
-    """(n, passes, k): the passes of one example are the rows of a batch, and each row drops units of its own.
+    """(n, passes, k): the passes of one example are the rows of a batch, and each row drops different units.
 
-    What `dropblock` scales by the mean of a batch, it scales by the mean of these rows.
+    `dropblock` scales by the mean of a batch, here by the mean of these rows.
     """
     outputs = []
     for image in images:
@@ -116,7 +116,7 @@ def _by_example(model: nn.Module, images: Tensor, passes: int, seed: int) -> Ten
 
 
 def _by_pass(model: nn.Module, images: Tensor, passes: int, seed: int) -> Tensor:
-    """(n, passes, k): one forward pass a draw of weights, which serves all examples."""
+    """(n, passes, k): one forward pass for each draw of weights, with all examples."""
     outputs = []
     for one in range(passes):
         _seed_global(derive_seed(seed, "pass", one), images.device)
@@ -133,7 +133,7 @@ def _seed_global(seed: int, device: torch.device) -> None:
 
 
 def drops(model: nn.Module) -> list[nn.Module]:
-    """What drops in `model` at a rate above 0: the lab's and torch's kinds, and a user's own in a word `drop`."""
+    """Modules of `model` that drop at a rate above 0: the lab's, torch's, and a user's own in a word `drop`."""
     ops = torchvision().ops
     kinds = (_DropoutNd, GaussianDropout, VanillaDropout, ops.StochasticDepth, ops.DropBlock2d)
     found = []
@@ -161,7 +161,7 @@ def modes_kept(model: nn.Module) -> Iterator[None]:
 
 
 def _std(values: Tensor) -> Tensor:
-    """Standard deviation over passes (n, passes, k), with n - 1; 0 for a single one."""
+    """Standard deviation across passes (n, passes, k), with n - 1; 0 for a single one."""
     return values.std(1) if values.shape[1] > 1 else torch.zeros_like(values[:, 0])
 
 

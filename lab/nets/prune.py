@@ -1,4 +1,4 @@
-"""Pruning: which residual blocks and which weights of a trained net can go, and taking them out."""
+"""Pruning: chooses residual blocks or weights of a trained net and removes them."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from lab.nets.parts.skips import Add
 from lab.nets.weights import mask_of, mask_place, mask_weights
 
 CHUNK = 32
-"""Examples whose gradients are held at once: memory is this many times the net's weights."""
+"""Examples whose gradients are held at once: memory is this many times that of the net's weights."""
 
 Noise = Callable[[Tensor, Generator], Tensor]
 """From outputs (n, k) to random vectors r (n, k) with E[r r^T] the Hessian of one example's loss by its outputs."""
@@ -45,7 +45,7 @@ BLOCK_ORDERS: dict[str, Callable[[dict[str, float], Generator], list[str]]] = {
 
 
 def residual_blocks(model: nn.Module) -> dict[str, Add]:
-    """The blocks that the net can do without: those of `model.skip=add` whose shortcut is the identity."""
+    """The blocks that can be removed: those of `model.skip=add` whose shortcut is the identity."""
     return {
         name: module
         for name, module in model.named_modules()
@@ -55,9 +55,9 @@ def residual_blocks(model: nn.Module) -> dict[str, Add]:
 
 @torch.no_grad()
 def branch_norms(model: nn.Module, images: Tensor) -> dict[str, float]:
-    """|block(x)| / |shortcut(x)| of every block that can go, root mean squares over all of `images`, in evaluation.
+    """|block(x)| / |shortcut(x)| of every removable block, as root mean squares of all `images`, in evaluation mode.
 
-    All are measured in the whole net, not one after another as they are taken out.
+    All are measured in the unpruned net, not between removals.
     """
     sums: dict[str, list[float]] = {}
 
@@ -81,13 +81,13 @@ def branch_norms(model: nn.Module, images: Tensor) -> dict[str, float]:
 
 
 def prune_blocks(model: nn.Module, by: str, count: int, images: Tensor, generator: Generator) -> dict[str, float]:
-    """Takes `count` residual blocks out of `model`, in the order `by` of `BLOCK_ORDERS`.
+    """Removes `count` residual blocks from `model`, in the order `by` of `BLOCK_ORDERS`.
 
     Returns:
-        Names and branch norms of all blocks that could go, those that went first.
+        Names and branch norms of all removable blocks, the removed ones first.
 
     Raises:
-        UserError: an unknown order, or more blocks than can go.
+        UserError: an unknown order, or more blocks than can be removed.
     """
     order = choose("start.prune_by", by, BLOCK_ORDERS)
     norms = branch_norms(model, images)
@@ -105,14 +105,14 @@ def drop_blocks(model: nn.Module, names: list[str]) -> None:
 
 
 def magnitude(model: nn.Module, layers: Layers, images: Tensor, noise: Noise, generator: Generator) -> list[Tensor]:
-    """|a|, over all layers together (Han et al. 2015)."""
+    """|a|, ranked in all layers together (Han et al. 2015)."""
     return [layer.weight.detach().abs() for layer in layers.values()]
 
 
 def curvature(model: nn.Module, layers: Layers, images: Tensor, noise: Noise, generator: Generator) -> list[Tensor]:
     """a^2 / [H^-1]_ii for a diagonal H, which is a^2 H_ii (LeCun et al. 1990; Hassibi and Stork 1993).
 
-    Half of it is what the loss rises by, at a minimum, when the weight a goes and no other moves. H is the Gauss-Newton
+    At a minimum the loss rises by half of it when the weight a is removed and no other changes. H is the Gauss-Newton
     matrix of the mean loss, mean_i J_i^T S_i J_i, with J the derivative of an example's outputs by the weights and S
     the Hessian of its loss by the outputs: never negative, and the Fisher matrix for cross-entropy (Martens 2020). Its
     diagonal is the mean of (J_i^T r_i)^2 over random r_i with E[r_i r_i^T] = S_i. The derivative by the mask m at 1 of
@@ -160,15 +160,15 @@ def mse_noise(outputs: Tensor, generator: Generator) -> Tensor:
 
 
 NOISES: dict[str, Noise] = {"cross_entropy": cross_entropy_noise, "mse": mse_noise}
-"""How the curvature of each loss is drawn."""
+"""Draws for the curvature of each loss."""
 
 
 def prune_weights(
     model: nn.Module, layers: Layers, by: str, frac: float, images: Tensor, noise: Noise, generator: Generator
 ) -> tuple[int, int]:
-    """Masks the share `frac` of the weights of `layers`, least salient first, over all layers together.
+    """Masks the share `frac` of the weights of `layers`, least salient first, ranked in all layers together.
 
-    What is pruned already goes first, and never comes back. Saliency is measured in evaluation mode.
+    Weights pruned before count first and stay pruned. Saliency is measured in evaluation mode.
 
     Args:
         model: the net.

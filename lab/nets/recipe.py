@@ -1,4 +1,4 @@
-"""From a recipe of whole words to a network, carrying along the shape of one example.
+"""From a recipe of words to a network; every layer is made for the shape of the example that reaches it.
 
 Grammar: `block = word ("-" word)*`, read left to right, any order, repeats allowed. A word that needs weights (`conv`,
 `linear`) takes the stage's width; `pool` acts only in the last block of a stage.
@@ -79,8 +79,8 @@ def build(config: ModelConfig, in_shape: Shape, num_outputs: int) -> nn.Module:
     With auxiliary classifiers it returns more in training mode, see `WithAuxiliaries`.
 
     Raises:
-        UserError: an unknown name, a depth that the recipe cannot reach, or a word that cannot take the shape that
-            reaches it; the message names word, place and shape.
+        UserError: an unknown name, a depth that the recipe does not reach, or a word that does not accept its input;
+            the message names word, place and shape.
     """
     if config.name != "recipe":
         _warn_unused(config)
@@ -119,7 +119,7 @@ def build(config: ModelConfig, in_shape: Shape, num_outputs: int) -> nn.Module:
 
 
 def obeys_init(name: str) -> bool:
-    """Whether the net `model.name` starts as `model.init` says; the blunders and a user's own bring their own start."""
+    """Whether the net `model.name` starts as `model.init` says; the blunders and a user's own initialise themselves."""
     return name == "recipe" or name in NETS
 
 
@@ -144,7 +144,7 @@ def stage_blocks(config: ModelConfig, words: list[str]) -> list[int]:
 
     Raises:
         UserError: a width below 1, no stage for more than the classifier, a recipe without weights, or a depth that
-            whole blocks cannot reach.
+            whole blocks do not reach.
     """
     if not config.widths and config.depth == 1:
         return []
@@ -162,7 +162,7 @@ def stage_blocks(config: ModelConfig, words: list[str]) -> list[int]:
         lower = 1 + weighted * num_blocks
         near = [str(depth) for depth in (lower, lower + weighted) if depth >= least] or [str(least)]
         raise UserError(
-            f"model.depth={config.depth} cannot be built from model.block={config.block} in {num_stages} "
+            f"model.depth={config.depth} is not possible with model.block={config.block} in {num_stages} "
             f"stage{'s' * (num_stages > 1)}: allowed are {least}, {least + weighted}, {least + 2 * weighted}, ... "
             f"({weighted} for each block, at least one block a stage, 1 for the classifier); "
             f"nearest: {' or '.join(near)}"
@@ -171,7 +171,7 @@ def stage_blocks(config: ModelConfig, words: list[str]) -> list[int]:
 
 
 def _last_weighted(block: nn.Sequential, where: str) -> nn.Conv2d | nn.Linear:
-    """The last conv or linear of an unfinished block; a pooling with weights is not meant."""
+    """The last conv or linear of an unfinished block; a pooling with weights does not count."""
     for name, layer in reversed(list(block.named_children())):
         if name.rstrip("0123456789") in WEIGHTED:
             return next(module for module in layer.modules() if isinstance(module, nn.Conv2d | nn.Linear))
@@ -187,7 +187,7 @@ def _add_output(net: nn.Sequential, name: str, num_outputs: int) -> None:
 
 
 def _warn_unused(config: ModelConfig) -> None:
-    """Names the settings that a whole net has no use for, of those that a user would expect to act on any net."""
+    """Warns of settings without effect on a whole net that a user would expect to act on any net."""
     expected = ["output", "aux_blocks"] + ["init"] * (config.name in BLUNDERS)
     default = ModelConfig()
     for key in expected:

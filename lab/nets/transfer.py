@@ -1,4 +1,4 @@
-"""Transfer: one net's weights into another, and a body that is held still while the classifier learns."""
+"""Transfer: loads one net's weights into another, and freezes the body while the classifier learns."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from lab.nets.prune import drop_blocks
 from lab.nets.weights import mask_weights
 
 LOADS = ("none", "body", "all")
-"""What can be taken from another run."""
+"""What a run can load from another one."""
 
 
 def is_head(name: str) -> bool:
@@ -18,7 +18,7 @@ def is_head(name: str) -> bool:
 
 
 def check_head(model: nn.Module, why: str) -> None:
-    """Raises `UserError` where no module of `model` is named `classifier`: nothing tells body from head then."""
+    """Raises `UserError` if no module of `model` is named `classifier`, as body and head are then the same."""
     if not any(is_head(name) for name, _ in model.named_modules()):
         raise UserError(
             f"{why} needs a net with a module named `classifier`, which tells head from body; this has none"
@@ -26,7 +26,7 @@ def check_head(model: nn.Module, why: str) -> None:
 
 
 def restructure(model: nn.Module, state: Mapping[str, Tensor], dropped: list[str]) -> None:
-    """Prunes a fresh `model` as the net was pruned that left `state`: its blocks `dropped`, and its masks."""
+    """Prunes a fresh `model` like the net that saved `state`: removes the blocks `dropped`, adds the masks."""
     there = dict(model.named_modules())
     drop_blocks(model, [name for name in dropped if name in there])
     for key, mask in state.items():
@@ -37,7 +37,7 @@ def restructure(model: nn.Module, state: Mapping[str, Tensor], dropped: list[str
 
 
 def misfits(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
-    """What keeps `state` out of a net with the weights `own`, a few words a weight; empty where it fits."""
+    """Why `state` does not fit a net with the weights `own`, a phrase for each weight; empty if it fits."""
     found = []
     for key in [*own, *(key for key in state if key not in own)]:
         here, there = (tuple(one[key].shape) if key in one else None for one in (own, state))
@@ -47,7 +47,7 @@ def misfits(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]
 
 
 class Freeze:
-    """Holds the body of a net still until a step: no gradients, and norms and drops in evaluation mode.
+    """Freezes the body of a net until a step: no gradients, and norms and drops in evaluation mode.
 
     A function of the step alone, called before each one, so that a resumed run does the same.
     """
@@ -59,7 +59,7 @@ class Freeze:
             until: the first step, counted from 0, that trains all of it; never if None.
         """
         heads = [name for name, _ in model.named_modules() if is_head(name)]
-        # What holds a head must stay in training mode: it may decide there whether the head is asked.
+        # A module that contains a head stays in training mode: it may call the head in that mode only.
         self.modules = [
             module
             for name, module in model.named_modules()

@@ -1,4 +1,4 @@
-"""What stands between a layer's weight and its use: standardisation, the weights that a step leaves out, and masks.
+"""Changes between a layer's stored weight and its use: standardisation, dropped weights, and pruning masks.
 
 All are torch parametrizations, so that they combine, `print(model)` shows them, and the weight that is initialised,
 trained and saved (`conv.parametrizations.weight.original`) starts the same with and without them.
@@ -11,7 +11,7 @@ from torch.nn.utils.parametrize import ParametrizationList, is_parametrized, reg
 
 
 class Standardise(nn.Module):
-    """(w - mean) / sqrt(variance + 1e-5) over the weights of each filter (Qiao et al. 2019, equation 7)."""
+    """(w - mean) / sqrt(variance + 1e-5) of the weights of each filter (Qiao et al. 2019, equation 7)."""
 
     def forward(self, weight: Tensor) -> Tensor:
         return F.layer_norm(weight, weight.shape[1:])
@@ -21,7 +21,7 @@ def standardise(conv: nn.Conv2d) -> nn.Conv2d:
     """Makes `conv` standardise its weight at every use; returns it.
 
     Raises:
-        ValueError: filters of a single weight, of which nothing would remain.
+        ValueError: filters of a single weight, which would become zero.
     """
     if conv.weight[0].numel() < 2:
         raise ValueError("weight standardisation needs filters of more than one weight")
@@ -53,7 +53,7 @@ class DropConnect(nn.Module):
 
 
 class Masked(nn.Module):
-    """mask * weight, with a mask of zeros and ones that is saved with the net: pruned weights are zero for good.
+    """mask * weight, with a mask of zeros and ones that is saved with the net: pruned weights stay zero.
 
     No gradient reaches them, so neither momentum nor weight decay brings them back.
     """
@@ -91,14 +91,14 @@ def mask_weights(layer: nn.Conv2d | nn.Linear, mask: Tensor) -> None:
 
 
 def mask_of(layer: nn.Conv2d | nn.Linear) -> Tensor:
-    """The mask of the weight of `layer`, which must have one, itself."""
+    """The mask (not a copy) of the weight of `layer`, which must have one."""
     place = mask_place(layer)
     assert place is not None, "the layer has no mask"
     return layer.get_buffer(place)
 
 
 def mask_place(layer: nn.Conv2d | nn.Linear) -> str | None:
-    """The name of the mask's buffer, `parametrizations.weight.0.mask`; None where the layer has none."""
+    """The name of the mask's buffer, `parametrizations.weight.0.mask`; None if the layer has none."""
     if is_parametrized(layer, "weight"):
         for number, step in enumerate(_chain(layer)):
             if isinstance(step, Masked):
@@ -107,7 +107,7 @@ def mask_place(layer: nn.Conv2d | nn.Linear) -> str | None:
 
 
 def _chain(layer: nn.Module) -> ParametrizationList:
-    """What the weight of a parametrized layer goes through."""
+    """The parametrizations of a layer's weight."""
     chain = layer.get_submodule("parametrizations.weight")
     assert isinstance(chain, ParametrizationList)
     return chain

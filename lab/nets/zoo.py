@@ -1,4 +1,4 @@
-"""Whole nets by name (`model.name`): what a recipe cannot express. They obey `model.init` and no other key of a recipe.
+"""Whole nets by name (`model.name`), which no recipe expresses. Of the keys of a recipe they obey `model.init` alone.
 
 A net is a function of the shape of one example and the number of outputs, like a user's own `package.module:function`.
 It ends in a linear layer named `classifier`.
@@ -24,7 +24,7 @@ AUX_WEIGHT = 0.3
 
 
 class Branches(nn.Module):
-    """What several branches make of the same x, side by side: (n, sum of their maps, h, w)."""
+    """Concatenates the outputs of several branches for the same x: (n, sum of their maps, h, w)."""
 
     def __init__(self, **branches: nn.Module):
         super().__init__()
@@ -39,12 +39,12 @@ def lenet(in_shape: Shape, num_outputs: int) -> nn.Module:
     """LeNet-5 (LeCun et al. 1998): scaled tanh, mean pooling; 61,706 weights for ten classes of 28x28.
 
     As in the paper: maps 6, 16 and layers of 120, 84; 5x5 kernels; 1.7159 tanh(2 x / 3). Unlike it: the second
-    convolution sees all maps (the paper links each to some), the mean has no gain, bias and squashing of its own, and
+    convolution sees all maps (the paper links each to some), the mean pooling has no gain, bias or activation, and
     the last layer is linear (the paper: radial basis functions).
 
-    The paper's pictures are 32x32. Here the first convolution is padded by 2 pixels along sides below 32, so that 28x28
+    The paper's images are 32x32. Here the first convolution is padded by 2 pixels along sides below 32, so that 28x28
     becomes the paper's; the second is padded by 2 along sides of its maps below 6, where otherwise nothing would be
-    left to pool: pictures of 11 pixels and less, such as 8x8 digits. The least side is 4.
+    left to pool: images of 11 pixels and less, such as 8x8 digits. The least side is 4.
     """
     layers = [
         ("conv", _conv5(6, 32)),
@@ -66,14 +66,14 @@ def lenet(in_shape: Shape, num_outputs: int) -> nn.Module:
 def inception(in_shape: Shape, num_outputs: int) -> nn.Module:
     """GoogLeNet in small (Szegedy et al. 2015): six modules of four branches, two auxiliary classifiers.
 
-    Each module has branches of 1x1, 3x3 and 5x5 (the last two behind a 1x1 that narrows) and of a maximum over 3x3 with
+    Each module has branches of 1x1, 3x3 and 5x5 (the last two behind a 1x1 that narrows) and of a 3x3 maximum with
     a 1x1 behind it, in the shares of the paper's first module, ReLU after every convolution; 40 % dropout before the
-    classifier. Smaller than the paper's: widths 32, 64 and 128, a stem of one convolution, a maximum over 2x2 before
+    classifier. Smaller than the paper's: widths 32, 64 and 128, a stem of one convolution, a 2x2 maximum before
     the second and the third stage, and auxiliary classifiers, after the third and the fifth module, of a global average
     and a linear layer.
 
     In training mode it returns `(logits, ((0.3, aux_logits), (0.3, aux_logits)))`, see `WithAuxiliaries`. The least
-    side of a picture is 4.
+    side of an image is 4.
     """
     where = "model.name=inception"
     stages = {

@@ -1,4 +1,4 @@
-"""What a run was made with: the code's commit, versions, machine."""
+"""The environment of a run: the code's commit, versions, machine."""
 
 import platform
 import subprocess
@@ -21,7 +21,7 @@ def code_version() -> dict[str, Any]:
 
 
 def environment(device: str, threads: int) -> dict[str, Any]:
-    """All of `result.json`'s `environment`."""
+    """The entry `environment` of `result.json`."""
     return {
         **code_version(),
         "lab": lab.__version__,

@@ -1,4 +1,4 @@
-"""TensorBoard event files, written with its own writer: scalars, histograms, pictures, text, graphs, HParams."""
+"""TensorBoard event files, written with its own writer: scalars, histograms, images, text, graphs, HParams."""
 # pyright: reportAttributeAccessIssue=false
 # (protobuf makes its classes at import, where a type checker cannot see them)
 
@@ -24,7 +24,7 @@ class EventFile:
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.summary.writer.record_writer import RecordWriter
 
-        # Not TensorBoard's EventFileWriter: its thread tells of a full disk in a traceback of its own.
+        # Not TensorBoard's EventFileWriter: when the disk is full, its thread prints a second traceback.
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_number)}"
         folder.mkdir(parents=True, exist_ok=True)
         self._file = open(folder / name, "wb")  # noqa: SIM115 (closed by `close`)
@@ -37,7 +37,7 @@ class EventFile:
         self.scalars({tag: value}, step, wall_time)
 
     def scalars(self, values: dict[str, float], step: int, wall_time: float | None = None) -> None:
-        """One point of each curve, in one record: records are checked by a sum that takes Python time."""
+        """One point of each curve, in one record: each record costs a checksum, which is slow in Python."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         points = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
@@ -47,11 +47,11 @@ class EventFile:
         """The distribution of `values`, any shape, in 30 buckets."""
         from tensorboard.plugins.histogram.summary_v2 import histogram_pb
 
-        # In double precision, as the span of single floats may be no single float any more.
+        # In double precision, as the range of float32 values may exceed float32.
         self._add(histogram_pb(tag, values.ravel().astype(np.float64)), step)
 
     def picture(self, tag: str, png: bytes, size: tuple[int, int], step: int) -> None:
-        """A picture, as the bytes of a PNG file of `size` (height, width)."""
+        """An image, as the bytes of a PNG file of `size` (height, width)."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         image = Summary.Image(height=size[0], width=size[1], colorspace=3, encoded_image_string=png)
@@ -67,8 +67,8 @@ class EventFile:
         """The Custom Scalars tab, for all runs that TensorBoard shows.
 
         Args:
-            charts: by category and title what a chart shows: a list of tags, or the tags of (value, low, high), drawn
-                as a line with its band.
+            charts: from category and title to a chart's content: a list of tags, or the tags of (value, low, high),
+                drawn as a line with its band.
         """
         from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.plugins.custom_scalar import layout_pb2, metadata
@@ -112,12 +112,12 @@ class EventFile:
         self._hparams_summary("_hparams_/session_start_info", HParamsPluginData(session_start_info=start))
 
     def hparams_columns(self, rows: list[dict[str, Any]], metrics: list[str]) -> None:
-        """The columns of the HParams tab, in order; without it the metrics come by the alphabet, five of them ticked.
+        """The columns of the HParams tab, in order; without it metrics are sorted by name and five are ticked.
 
-        A log folder has one such order: over several experiments TensorBoard takes the first that it finds.
+        A log folder has one order: with several experiments TensorBoard takes the first that it finds.
 
         Args:
-            rows: what `hparams` was given for the runs.
+            rows: the `values` that `hparams` got, one dict per run.
             metrics: the tags of scalars.
         """
         from tensorboard.plugins.hparams import api_pb2
@@ -148,11 +148,11 @@ class EventFile:
         self._hparams_summary("_hparams_/session_end_info", HParamsPluginData(session_end_info=end))
 
     def again(self, event: Any) -> None:
-        """An event as another file holds it."""
+        """Copies an event of another file."""
         self._writer.write(event.SerializeToString())
 
     def flush(self) -> None:
-        """Makes what was written so far visible to TensorBoard."""
+        """Makes everything written so far visible to TensorBoard."""
         self._writer.flush()
 
     def close(self) -> None:
@@ -179,12 +179,12 @@ class EventFile:
 
 
 def hparam(value: Any) -> bool | float | str:
-    """A value as the HParams tab knows it."""
+    """A value in a type that the HParams tab supports."""
     return value if isinstance(value, bool) else float(value) if isinstance(value, int | float) else str(value)
 
 
 def histograms(folder: Path, step: int) -> Iterator[Any]:
-    """The events of `folder` that hold histograms of steps up to `step`; what a crash cut short is left out."""
+    """The events of `folder` that hold histograms of steps up to `step`; an event truncated by a crash is skipped."""
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
     for path in sorted(folder.glob("events.out.tfevents.*")):

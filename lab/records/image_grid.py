@@ -1,4 +1,4 @@
-"""Grids of pictures as PNG, for TensorBoard."""
+"""Grids of images as PNG, for TensorBoard."""
 
 import io
 import math
@@ -7,18 +7,18 @@ from collections.abc import Sequence
 import numpy as np
 
 SIDE = 56
-"""Least side of a picture in a grid, in pixels: smaller ones are enlarged by a whole factor."""
+"""Minimum side of an image in a grid, in pixels: smaller ones are enlarged by a whole factor."""
 
 CAPTION = 13
-"""Height of the line of text below a picture, in pixels."""
+"""Height of the line of text below an image, in pixels."""
 
 
 def grid_png(images: np.ndarray, captions: Sequence[str] = ()) -> tuple[bytes, tuple[int, int]]:
-    """Pictures side by side, in rows, as one PNG.
+    """Images side by side, in rows, as one PNG.
 
     Args:
-        images: (n, c, h, w), any float range; the least value becomes black and the greatest white. One channel is
-            grey, three are colours, and of any other number the first is shown.
+        images: (n, c, h, w), any float range; the smallest value becomes black and the largest white. One channel is
+            grey, three are colours; of any other number the first is shown.
         captions: a line of ASCII below each; none if empty.
 
     Returns:
@@ -37,9 +37,9 @@ def grid_png(images: np.ndarray, captions: Sequence[str] = ()) -> tuple[bytes, t
     columns = math.ceil(n / rows)  # rows of about the same length: 16 are four by four
     sheet = Image.new("RGB", (columns * cell_w, rows * cell_h), (255, 255, 255))
     draw = ImageDraw.Draw(sheet)
-    for i, picture in enumerate(pixels):
+    for i, image in enumerate(pixels):
         x, y = i % columns * cell_w + 2, i // columns * cell_h + 2
-        sheet.paste(Image.fromarray(picture).resize((w * scale, h * scale), Image.Resampling.NEAREST), (x, y))
+        sheet.paste(Image.fromarray(image).resize((w * scale, h * scale), Image.Resampling.NEAREST), (x, y))
         if captions:
             draw.text((x, y + h * scale), captions[i][: cell_w // 6], fill=(0, 0, 0))
     data = io.BytesIO()

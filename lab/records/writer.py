@@ -1,4 +1,4 @@
-"""Writes one run's metrics while it trains: a line of JSON and TensorBoard points a logged step."""
+"""Writes one run's metrics during training: for each logged step a line of JSON and points for TensorBoard."""
 
 import json
 import os
@@ -22,9 +22,9 @@ class MetricsWriter:
         Args:
             folder: the run's folder.
             step: the step of the checkpoint that the run resumes from, 0 for a fresh start; later lines are dropped.
-            hparams: what the HParams tab shows of the run.
-            group: the arm that the run belongs to there.
-            watched: whether there are histograms to keep, which only the event files hold.
+            hparams: the run's values in the HParams tab.
+            group: the run's arm in the HParams tab.
+            watched: whether to keep histograms, which only the event files hold.
         """
         rows = [row for row in read_metrics(folder) if row["step"] <= step]
         text = "".join(json.dumps(row) + "\n" for row in rows)
@@ -51,7 +51,7 @@ class MetricsWriter:
         self._events.histogram(tag, values, step)
 
     def picture(self, tag: str, png: bytes, size: tuple[int, int], step: int) -> None:
-        """A picture, as the bytes of a PNG file of `size` (height, width)."""
+        """An image, as the bytes of a PNG file of `size` (height, width)."""
         self._events.picture(tag, png, size, step)
 
     def graph(self, graph_def: bytes | None) -> None:
@@ -64,7 +64,7 @@ class MetricsWriter:
         os.fsync(self._lines.fileno())
 
     def close(self, succeeded: bool) -> None:
-        """Ends both files."""
+        """Closes both files."""
         try:
             self._lines.close()
             self._events.hparams_end(succeeded)
@@ -80,7 +80,7 @@ class MetricsWriter:
 def summarise(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Last and best value of each metric: `{"val/loss": {"last": .1, "best": .09, "best_step": 40}, ...}`.
 
-    Best is the least for a loss or an error and the greatest for everything else.
+    Best is the lowest for a loss or an error and the highest for everything else.
     """
     found: dict[str, dict[str, Any]] = {}
     for tag in dict.fromkeys(tag for row in rows for tag in row if tag not in NOT_SCALARS):

@@ -1,4 +1,4 @@
-"""One run: its parts joined, started from other weights, watched, trained to its result, and used to predict.
+"""One run: joins data, net and training, starts from other weights, trains to a result, and predicts with it.
 
-Here alone data, net and training meet. Never here: more than one run, or what runs say about each other.
+The only folder that imports all three. Never here: more than one run, or comparisons between runs.
 """

@@ -1,8 +1,7 @@
-"""From finished runs to a verdict: metrics, paired statistics, claims, tables, figures and the report.
+"""Evidence, from the records of finished runs to a verdict: scores, paired statistics, claims, figures, the report.
 
-What lives here reads records (`lab.records`) and writes files for people. What never may: torch, Hydra, or anything
-that trains; scipy, matplotlib, pandas and jinja2 are imported by the functions that need them, as each takes about a
-second.
+It reads records (`lab.records`) and writes files for people. Never here: torch, Hydra, or anything that trains. scipy,
+matplotlib, pandas and jinja2 are imported by the functions that need them, as each takes about a second.
 """
 
 

@@ -1,4 +1,4 @@
-"""What the machine and its libraries are like: cores, signals, memory, and how torchvision and `torch.compile` load.
+"""The machine and its libraries: cores, signals, memory, and the loading of torchvision and `torch.compile`.
 
-Never here: anything that the lab itself is about.
+Never here: data, nets, training, results, or anything else that the lab is about.
 """

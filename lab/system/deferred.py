@@ -2,8 +2,8 @@
 
 Every optimizer of torch imports it for its first step, which takes nearly as long as torch itself. Eager training uses
 two names of it, and both do nothing there: `graph_break`, which ends a graph, and `disable`, which keeps a function out
-of one (docs.pytorch.org/docs/stable/torch.compiler_api.html). A stand-in has these two; whoever asks it for
-anything else, as `torch.compile` does, gets the real module, which takes its place from then on.
+of one (docs.pytorch.org/docs/stable/torch.compiler_api.html). A stand-in has these two; a request for
+anything else, as from `torch.compile`, loads the real module, which replaces the stand-in.
 """
 
 import importlib
@@ -16,7 +16,7 @@ NAME = "torch._dynamo"
 
 
 class StandIn(ModuleType):
-    """Takes the place of the module until more than `graph_break` and `disable` is asked of it."""
+    """Replaces the module until something asks for more than `graph_break` and `disable`."""
 
     def graph_break(self, msg: str = "") -> None:
         """Nothing is compiled, so there is no graph to end."""
@@ -26,7 +26,7 @@ class StandIn(ModuleType):
         return fn if fn is not None else lambda function: function
 
     def __getattr__(self, name: str) -> Any:
-        # `__path__` is what the import of a submodule asks for; other such names are asked by whoever looks around.
+        # The import of a submodule asks for `__path__`; introspection asks for the other names.
         if name.startswith("__") and name != "__path__":
             raise AttributeError(f"{NAME} is not loaded yet, and its stand-in has no {name}")
         if sys.modules.get(NAME) is self:
@@ -35,7 +35,7 @@ class StandIn(ModuleType):
 
 
 def defer_dynamo() -> None:
-    """Puts the stand-in in place, unless the module is loaded already."""
+    """Installs the stand-in, unless the module is loaded already."""
     import torch
 
     if NAME not in sys.modules:

@@ -1,4 +1,4 @@
-"""What the machine gives and asks: CPU cores, and the signals to stop. Knows nothing of the lab, and needs no torch."""
+"""The machine: CPU cores, processes, memory, and stop signals. Knows nothing of the lab, and needs no torch."""
 
 import ctypes
 import gc
@@ -31,9 +31,9 @@ def is_first_process() -> bool:
 
 
 def keep_memory() -> None:
-    """Has the C library keep what is freed for this process, where it is glibc (`man 3 mallopt`).
+    """Makes the C library keep freed memory for this process, if it is glibc (`man 3 mallopt`).
 
-    By itself it returns the end of its heap whenever that is free, and the kernel clears every page again at the next
+    By default it returns the free end of its heap to the kernel, which clears every page again at the next
     step: up to a third of its time on a CPU (`benchmarks/loop.py`). Blocks above 8 MiB are mapped one by one, as ever:
     in the heap they would leave holes, and take half as much memory again (`benchmarks/memory.py`).
     """
@@ -45,7 +45,7 @@ def keep_memory() -> None:
 
 @contextmanager
 def collector_off() -> Iterator[None]:
-    """Keeps Python's garbage collector from searching what is all in use, as a thousand runs that were read are."""
+    """Disables Python's garbage collector, which would search a thousand records that are all in use."""
     was_on = gc.isenabled()
     gc.disable()
     try:
@@ -59,16 +59,16 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 """Of malloc.h."""
 
 _TORCHRUN = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
-"""What `torchrun` tells each process, all of it: a cluster may set some for other ends."""
+"""`torchrun` sets all of these for each process; a cluster may set some of them for other purposes."""
 
 
 @contextmanager
 def on_first_stop_signal(act: Callable[[], None], at_once: Callable[[], None] | None = None) -> Iterator[None]:
-    """Calls `act` at the first SIGINT or SIGTERM; a second one acts as if this were not here. Main thread only.
+    """Calls `act` at the first SIGINT or SIGTERM; a second one has its usual effect. Main thread only.
 
     Args:
-        act: what the first one does.
-        at_once: what the second one does before.
+        act: called at the first one.
+        at_once: called at the second one, before its usual effect.
     """
 
     def first(number: int, frame: object) -> None:

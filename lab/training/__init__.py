@@ -1,4 +1,4 @@
-"""Training: the loop, optimizers, schedules, checkpoints.
+"""One run's training: the loop, optimizers, schedules, losses, penalties, precision, checkpoints.
 
-Never here: what the data or the net is made of, where results lie, the whole configuration.
+Never here: how data or nets are built, where results are stored, the whole configuration.
 """

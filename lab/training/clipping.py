@@ -1,4 +1,4 @@
-"""Clipping by name: what is done to the gradient between the backward pass and the optimizer's step."""
+"""Clipping by name: changes to the gradient between the backward pass and the optimizer's step."""
 
 import math
 import warnings
@@ -14,7 +14,7 @@ from lab.errors import check_range, choose
 Parameters = list[nn.Parameter]
 
 Clip = Callable[[Parameters], Tensor]
-"""Clips the gradients of parameters in place; whether it changed any, (), on the device or the CPU."""
+"""Clips the gradients of parameters in place; returns whether it changed any, (), on the device or the CPU."""
 
 
 def none(parameters: Parameters, clip_norm: float, clip_value: float) -> Tensor:
@@ -40,7 +40,7 @@ def sign(parameters: Parameters, clip_norm: float, clip_value: float) -> Tensor:
     for parameter in parameters:
         if parameter.grad is not None:
             parameter.grad.sign_()
-    return torch.ones((), dtype=torch.bool, device=parameters[0].device)  # from the CPU, the step would wait for it
+    return torch.ones((), dtype=torch.bool, device=parameters[0].device)  # a CPU tensor would make the step wait
 
 
 CLIPS: dict[str, Callable[[Parameters, float, float], Tensor]] = {
@@ -52,7 +52,7 @@ CLIPS: dict[str, Callable[[Parameters, float, float], Tensor]] = {
 
 
 def make_clip(config: TrainConfig) -> Clip | None:
-    """What `config` does to a gradient, in place; None where it is left alone.
+    """The clipping of `config`, in place; None if it leaves gradients as they are.
 
     Raises:
         UserError: an unknown name, or a value out of range.

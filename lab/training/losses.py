@@ -1,7 +1,7 @@
 """Losses by name: from a net's outputs and the labels to one number.
 
-What else a loss takes bears the name of its field in `TrainConfig`. Every loss is a mean over examples of what each
-example has by itself, so that an evaluation may add up its batches. A user's own is `(outputs, labels, reduction)`.
+Further arguments of a loss have the names of their fields in `TrainConfig`. Every loss is a mean of per-example losses,
+so that an evaluation can add up its batches. A user's own is `(outputs, labels, reduction)`.
 """
 
 import inspect
@@ -18,7 +18,7 @@ from lab.config import TrainConfig
 from lab.errors import UserError, check_range, choose
 
 Loss = Callable[[Tensor, Tensor, str], Tensor]
-"""From outputs (b, k), labels (b,) int64 or targets (b, k), and `mean` or `sum` over the examples, to a number ()."""
+"""From outputs (b, k), labels (b,) int64 or targets (b, k), and `mean` or `sum` of the examples, to a number ()."""
 
 
 def cross_entropy(outputs: Tensor, labels: Tensor, reduction: str, label_smoothing: float = 0.0) -> Tensor:
@@ -27,20 +27,20 @@ def cross_entropy(outputs: Tensor, labels: Tensor, reduction: str, label_smoothi
 
 
 def mse(outputs: Tensor, labels: Tensor, reduction: str) -> Tensor:
-    """Mean of (output - target)^2 over outputs; a class's target is 1 for its own output, 0 for the others."""
+    """Mean of (output - target)^2 across outputs; a class's target is 1 for its own output, 0 for the others."""
     targets = outputs.new_zeros(outputs.shape).scatter_(1, labels[:, None], 1) if labels.ndim == 1 else labels
     return F.mse_loss(outputs, targets, reduction=reduction) / (outputs.shape[1] if reduction == "sum" else 1)
 
 
 def hinge(outputs: Tensor, labels: Tensor, reduction: str) -> Tensor:
-    """Mean over outputs j of max(0, 1 - outputs[label] + outputs[j]), j not label (Weston and Watkins 1999)."""
+    """Mean for outputs j of max(0, 1 - outputs[label] + outputs[j]), j not label (Weston and Watkins 1999)."""
     return F.multi_margin_loss(outputs, labels, reduction=reduction)
 
 
 def focal(outputs: Tensor, labels: Tensor, reduction: str, focal_gamma: float) -> Tensor:
     """(1 - p)^`train.focal_gamma` (-log p), p the label's probability under softmax (Lin et al. 2017)."""
     surprise = F.cross_entropy(outputs, labels, reduction="none")  # (b,), -log p
-    missing = -torch.expm1(-surprise)  # 1 - p; not quite 0, where a power below 1 has no derivative
+    missing = -torch.expm1(-surprise)  # 1 - p; clamped, as a power below 1 has no derivative at 0
     losses = missing.clamp_min(1e-12) ** focal_gamma * surprise
     return losses.sum() if reduction == "sum" else losses.mean()
 
@@ -53,28 +53,28 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
 }
 
 FOR_CLASSES = ("cross_entropy", "hinge", "focal")
-"""The losses that numbers to be predicted do not have."""
+"""The losses that need classes."""
 
 
 def loss_name(config: TrainConfig, has_classes: bool) -> str:
-    """The name of the loss that is minimised, where `auto` is decided."""
+    """The name of the loss that is minimised, with `auto` resolved."""
     return config.loss if config.loss != "auto" else "cross_entropy" if has_classes else "mse"
 
 
 def make_losses(config: TrainConfig, has_classes: bool) -> tuple[Loss, Loss]:
-    """The loss that is trained, and the one reported of validation and test pictures, whose labels are as given.
+    """The loss to minimise, and the one to evaluate with, which never smooths labels.
 
     Args:
-        config: `loss` and its knobs; `auto` is `cross_entropy` for classes and `mse` for numbers.
-        has_classes: whether the data set has classes, or a number for each example.
+        config: `loss` and its knobs; `auto` is `cross_entropy` for classes and `mse` for regression.
+        has_classes: whether the data set has classes; otherwise it is a regression.
 
     Raises:
-        UserError: an unknown name, a loss of classes for numbers, or a value out of range.
+        UserError: an unknown name, a loss of classes for a regression, or a value out of range.
     """
     name = loss_name(config, has_classes)
     loss = choose("train.loss", name, {"auto": None, **LOSSES})
     if name in FOR_CLASSES and not has_classes:
-        raise UserError(f"train.loss={name} needs a data set with classes; for numbers there are: auto, mse")
+        raise UserError(f"train.loss={name} needs a data set with classes; for regression there are: auto, mse")
     smoothing = config.label_smoothing
     check_range("train.label_smoothing", smoothing, 0 <= smoothing < 1, "at least 0 and below 1")
     check_range("train.focal_gamma", config.focal_gamma, config.focal_gamma >= 0, "0 or more")

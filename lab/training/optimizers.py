@@ -1,4 +1,4 @@
-"""Optimizers by name: torch's own wherever it has one, over two groups of parameters, with and without weight decay."""
+"""Optimizers by name: torch's wherever it has one, for two groups of parameters, with and without weight decay."""
 
 from collections.abc import Callable
 from typing import Any
@@ -52,15 +52,15 @@ class Lion(Optimizer):
 
 
 class MuonAdamW(Optimizer):
-    """torch's Muon on the groups that say `muon`, each weight flattened to a matrix (out, the rest); AdamW on the rest.
+    """torch's Muon on the groups with `muon` set, each weight flattened to a matrix (out, the rest); AdamW on the rest.
 
     Both take the same rate: Muon's step is scaled to the root mean square of an AdamW step, 0.2 lr an entry
-    (`adjust_lr_fn="match_rms_adamw"`, Liu et al. 2025), not by Jordan's own sqrt(max(1, out / rest)), which wants a
-    rate of its own. Weight decay is decoupled in both.
+    (`adjust_lr_fn="match_rms_adamw"`, Liu et al. 2025), not by Jordan's sqrt(max(1, out / rest)), which needs
+    another learning rate. Weight decay is decoupled in both.
     """
 
     def __init__(self, groups: Groups, lr: float, momentum: float):
-        # Told that AdamW is the fused one, `load_state_dict` puts its step counts where that wants them.
+        # `fused` makes `load_state_dict` put the step counts where the fused AdamW expects them.
         super().__init__(groups, {"lr": lr, "momentum": momentum, "weight_decay": 0.0, "fused": True})
 
     @torch.no_grad()
@@ -72,8 +72,8 @@ class MuonAdamW(Optimizer):
             if not weights:
                 continue
             lr, momentum, decay = group["lr"], group["momentum"], group["weight_decay"]
-            # torch's optimizers are made anew at every step, which takes microseconds: the state stays with this one,
-            # which so saves and loads as any other.
+            # torch's optimizers are created at every step, which takes microseconds: the state stays in this one, which
+            # therefore saves and loads like any other.
             if not group["muon"]:
                 adamw = torch.optim.AdamW(weights, lr, (momentum, 0.999), weight_decay=decay, fused=True)
                 adamw.state.update({weight: self.state[weight] for weight in weights})
@@ -108,7 +108,7 @@ def nag(groups: Groups, lr: float, momentum: float) -> Optimizer:
 def adagrad(groups: Groups, lr: float, momentum: float) -> Optimizer:
     """w - lr g / sqrt(sum of all g^2 so far) (Duchi et al. 2011)."""
     on_cpu = all(weight.device.type == "cpu" for group in groups for weight in group["params"])
-    return torch.optim.Adagrad(groups, lr, fused=on_cpu)  # torch has it fused for CPUs alone
+    return torch.optim.Adagrad(groups, lr, fused=on_cpu)  # torch's fused version is for CPUs only
 
 
 def adadelta(groups: Groups, lr: float, momentum: float) -> Optimizer:
@@ -174,7 +174,7 @@ OPTIMIZERS: dict[str, Callable[[Groups, float, float], Optimizer]] = {
 
 
 def make_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
-    """The optimizer of `config` over every parameter of `model`, each in exactly one group.
+    """The optimizer of `config` for every parameter of `model`, each in exactly one group.
 
     Weight decay acts on weights of two dimensions or more, not on biases and norms.
 

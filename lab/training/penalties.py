@@ -1,4 +1,4 @@
-"""Penalties by name: terms added to the loss that keep weights small, and the bound on a unit's weights.
+"""Penalties by name, which are added to the loss to keep weights small, and the bound on a unit's weights.
 
 They act on weights of two dimensions or more, as weight decay does, not on biases and norms.
 """
@@ -40,7 +40,7 @@ PENALTIES: dict[str, Callable[..., Tensor]] = {"none": none, "l1": l1, "l2": l2,
 
 
 def make_penalty(config: TrainConfig, model: nn.Module) -> Callable[[], Tensor] | None:
-    """The penalty of `model`'s weights as they stand when it is called; None where there is none.
+    """A function that returns the penalty of `model`'s current weights; None without a penalty.
 
     Raises:
         UserError: an unknown name, or a value out of range.
@@ -61,7 +61,7 @@ def make_bound(config: TrainConfig, model: nn.Module) -> Callable[[], None] | No
     """Max-norm: after a step, the weights into each unit are scaled down to a norm of at most `train.max_norm`.
 
     Srivastava et al. 2014, section 5.1, who take 3 to 4; a unit is a row of a linear layer, a filter of a convolution.
-    None where it is off.
+    None if it is off.
 
     Raises:
         UserError: a negative bound.
@@ -73,7 +73,7 @@ def make_bound(config: TrainConfig, model: nn.Module) -> Callable[[], None] | No
 
     @torch.no_grad()
     def bound() -> None:
-        for weight in (weight for weight in weights if weight.requires_grad):  # not what is frozen
+        for weight in (weight for weight in weights if weight.requires_grad):  # frozen ones stay
             weight.copy_(torch.renorm(weight, 2, 0, config.max_norm))
 
     return bound
@@ -88,7 +88,7 @@ def decayed(model: nn.Module) -> list[nn.Parameter]:
 def weight_figures(model: nn.Module) -> Tensor:
     """Norm of all weights of convolutions and linear layers together, and the share below `NEAR_ZERO`: (2,).
 
-    Of the weights as the layers use them, standardised or masked; in evaluation mode, where no mask is drawn.
+    Measured on weights as the layers use them, standardised or masked; in evaluation mode, where no mask is drawn.
     """
     layers = [m for m in model.modules() if isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear)]
     weights = [layer.weight.detach() for layer in layers]

@@ -1,7 +1,7 @@
 """Learning-rate schedules: pure functions of progress in [0, 1] that return a multiplier of the peak rate.
 
-What else a schedule takes bears the name of its field in `ScheduleConfig`. One that takes `warmup_frac` makes its own
-warm-up; the others start after one.
+Further arguments of a schedule have the names of their fields in `ScheduleConfig`. One that takes `warmup_frac` makes
+its own warm-up; the others start after a linear one.
 """
 
 import inspect
@@ -16,7 +16,7 @@ Schedule = Callable[[float], float]
 
 
 def constant(progress: float) -> float:
-    """1 all along."""
+    """1 throughout."""
     return 1.0
 
 
@@ -85,8 +85,8 @@ def noam(progress: float, warmup_frac: float) -> float:
 
 
 def plateau(progress: float) -> float:
-    """1, times `schedule.factor` whenever `schedule.metric` stalls for more than `schedule.patience` reports."""
-    return 1.0  # the rest has a state: `lab.training.plateau`
+    """1, times `schedule.factor` whenever `schedule.metric` stalls for more than `schedule.patience` evaluations."""
+    return 1.0  # the drops need state: `lab.training.plateau`
 
 
 SCHEDULES: dict[str, Callable[..., float]] = {
@@ -110,19 +110,19 @@ INTERVALS = ("steps", "epochs")
 
 
 def warmed(progress: float, schedule: Schedule, warmup_frac: float) -> float:
-    """`schedule` after a linear rise from 0 over the first `warmup_frac` of the run."""
+    """`schedule` after a linear rise from 0 in the first `warmup_frac` of the run."""
     if progress < warmup_frac:
         return progress / warmup_frac
     return schedule((progress - warmup_frac) / (1 - warmup_frac))
 
 
 def make_schedule(name: str, warmup_frac: float, **knobs: Any) -> Schedule:
-    """The schedule `name` after a linear warm-up over the first `warmup_frac` of the run.
+    """The schedule `name` after a linear warm-up in the first `warmup_frac` of the run.
 
     Args:
         name: a key of `SCHEDULES`, or a user's own `package.module:attribute`, a function from progress to multiplier.
-        warmup_frac: share of the run, in [0, 1); what it means to a schedule with a warm-up of its own, its line says.
-        knobs: the other fields of `ScheduleConfig`, with its defaults for those that are not given.
+        warmup_frac: share of the run, in [0, 1); a schedule with its own warm-up documents its use.
+        knobs: the other fields of `ScheduleConfig`, with its defaults for those not given.
 
     Raises:
         UserError: an unknown name, or a value out of range.
@@ -138,7 +138,7 @@ def make_schedule(name: str, warmup_frac: float, **knobs: Any) -> Schedule:
 
 
 def interval_steps(interval: str, steps_per_epoch: int) -> int:
-    """Steps for which the rate stays as it is: 1, or those of an epoch.
+    """Steps between updates of the rate: 1, or those of an epoch.
 
     Raises:
         UserError: `interval` is neither `steps` nor `epochs`.

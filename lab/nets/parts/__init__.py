@@ -1,4 +1,4 @@
-"""What the words of a recipe stand for, a file a kind: activations, norms, pools, drops, skips and heads, by name.
+"""The layers behind the words of a recipe, by name: a file each for activations, norms, pools, drops, skips and heads.
 
-Never here: how parts are joined, or their first weights.
+Never here: the order of layers, or their initial weights.
 """

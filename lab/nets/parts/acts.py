@@ -40,15 +40,15 @@ class TanhLinear(nn.Module):
 
 
 class Maxout(nn.Module):
-    """max(w1 x + b1, w2 x + b2), with slopes and offsets of each channel's own; starts as ReLU.
+    """max(w1 x + b1, w2 x + b2), with slopes and offsets for each channel; starts as ReLU.
 
-    Goodfellow et al. 2013 take the larger of pairs of units, which halves the channels. Here both pieces see the one
+    Goodfellow et al. 2013 take the larger of pairs of units, which halves the channels. Here both pieces see one
     unit, so that the shape stays and the width of an arm means the same under every activation.
     """
 
     def __init__(self, channels: int):
         super().__init__()
-        # In a row of 2c, as one dimension marks what weight decay leaves alone; first all w1, then all w2.
+        # One dimension of 2c, so that weight decay leaves it alone; first all w1, then all w2.
         self.weight = nn.Parameter(torch.empty(2 * channels))
         self.bias = nn.Parameter(torch.empty(2 * channels))
         self.reset_parameters()
@@ -165,12 +165,12 @@ def hard_swish(shape: Shape) -> nn.Module:
 
 
 def maxout(shape: Shape) -> nn.Module:
-    """The larger of two learnt straight lines in x, of each channel's own, from ReLU (after Goodfellow et al. 2013)."""
+    """The larger of two learnt lines in x, a pair for each channel; starts as ReLU (after Goodfellow et al. 2013)."""
     return Maxout(shape[0])
 
 
 def softmax(shape: Shape) -> nn.Module:
-    """exp(x) over its sum across channels (or features): a mistake inside a net, here so that it can be shown."""
+    """exp(x) / its sum across channels (or features): a mistake inside a net, included to show it."""
     return nn.Softmax(1)
 
 

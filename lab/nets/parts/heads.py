@@ -7,7 +7,7 @@ from lab.nets.parts.part import Part, Shape
 
 
 class GlobalPool(nn.Module):
-    """One number a map: the mean or the maximum over its pixels; features pass as they are."""
+    """One number per map: the mean or the maximum of its pixels; features pass unchanged."""
 
     def __init__(self, reduce: str):
         super().__init__()
@@ -23,7 +23,7 @@ class GlobalPool(nn.Module):
 
 
 def flatten(shape: Shape) -> nn.Module:
-    """All pixels of all maps, in a row."""
+    """All pixels of all maps, flattened."""
     return nn.Flatten()
 
 

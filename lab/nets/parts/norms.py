@@ -13,7 +13,7 @@ def no_norm(shape: Shape) -> nn.Module:
 
 
 def batch_norm(shape: Shape) -> nn.Module:
-    """Each map (or feature) over the batch; running statistics in evaluation (Ioffe and Szegedy 2015)."""
+    """Each map (or feature) across the batch; running statistics in evaluation (Ioffe and Szegedy 2015)."""
     return nn.BatchNorm2d(shape[0]) if len(shape) == 3 else nn.BatchNorm1d(shape[0])
 
 
@@ -32,7 +32,7 @@ def instance_norm(shape: Shape) -> nn.Module:
 def group_norm(shape: Shape) -> nn.Module:
     """Groups of maps (or features) of one example: 8 groups, or fewer where 8 does not divide (Wu and He 2018).
 
-    A group has at least two numbers, as one by itself would become zero.
+    A group has at least two numbers, as a single one would become zero.
     """
     fits = (groups for groups in range(8, 1, -1) if shape[0] % groups == 0 and math.prod(shape) // groups >= 2)
     return nn.GroupNorm(next(fits, 1), shape[0])

@@ -84,7 +84,7 @@ def stochastic_pool(shape: Shape) -> nn.Module:
 
 
 def blur_pool(shape: Shape) -> nn.Module:
-    """Maximum at stride 1, then a 3x3 binomial blur at stride 2: hardly minds a shift (Zhang 2019)."""
+    """Maximum at stride 1, then a 3x3 binomial blur at stride 2: nearly invariant to shifts (Zhang 2019)."""
     return BlurPool(shape)
 
 

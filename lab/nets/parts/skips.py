@@ -1,4 +1,4 @@
-"""Skips by name: what wraps a block of known shapes before and after it."""
+"""Skips by name: they wrap a block whose shapes before and after are known."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from lab.nets.parts.part import Shape
 class Add(nn.Module):
     """shortcut(x) + block(x) (He et al. 2016).
 
-    Where the block changes the shape, the shortcut is a mean over squares of the same size (the "ResNet-D" shortcut of
+    Where the block changes the shape, the shortcut is a mean of squares of the same size (the "ResNet-D" shortcut of
     He et al. 2019, which loses no pixel) and a 1x1 convolution, or a linear layer for features.
     """
 
@@ -46,7 +46,7 @@ class Gate(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """The bias alone; the layers have their own starts."""
+        """Sets the bias alone; the layers initialise themselves."""
         nn.init.constant_(self.bias, -2.0)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ class Concat(nn.Module):
     def __init__(self, block: nn.Module, before: Shape, after: Shape):
         """
         Raises:
-            ValueError: x cannot be brought to the size of shape `after`.
+            ValueError: no averaging brings x to the size of shape `after`.
         """
         super().__init__()
         self.block = block
@@ -73,7 +73,7 @@ class Concat(nn.Module):
 
 
 def _resize(before: Shape, after: Shape) -> nn.Module:
-    """The mean over squares that brings maps of shape `before` to height and width of `after`."""
+    """The mean of squares that brings maps of shape `before` to height and width of `after`."""
     if len(before) == 1 and len(after) == 1:
         return nn.Identity()
     if len(before) == 3 and len(after) == 3 and after[1] and after[2]:

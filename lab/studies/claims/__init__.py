@@ -1,4 +1,4 @@
-"""What an experiment claims, and the verdict that its runs give: *supported*, *refuted* or *undecided*.
+"""The claims of an experiment, and the rule that gives each its verdict: *supported*, *refuted* or *undecided*.
 
 Never here: tables, figures, files.
 """

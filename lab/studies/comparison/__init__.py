@@ -1,4 +1,4 @@
-"""The comparison of an experiment's runs: arms, their differences, effects, means, and what was tuned.
+"""The comparison of an experiment's runs: arms, their differences, effects of keys, mean curves, tuning.
 
-Never here: how it is shown.
+Never here: text, tables or drawings.
 """

@@ -1,4 +1,4 @@
-"""What people read: the table, the report, the verdicts as files, and TensorBoard's charts of a whole sweep.
+"""Output for readers: the table, the HTML report, verdicts as files, and TensorBoard's charts of a whole sweep.
 
 Never here: statistics.
 """

@@ -1,4 +1,4 @@
-"""Which runs are meant, which belong together, and what each scores.
+"""Chooses the runs to compare, groups them into arms, and reads the score of each.
 
 Never here: statistics.
 """

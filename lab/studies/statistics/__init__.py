@@ -1,4 +1,4 @@
-"""Estimates, tests, their power, and how numbers are written: arrays in, numbers out.
+"""Estimates, tests, their power, thresholds of interim analyses, and number formats: arrays in, numbers out.
 
 Never here: runs or files.
 """
