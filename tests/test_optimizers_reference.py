@@ -10,7 +10,8 @@ import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 
-from lab.config import OptimizerConfig, TrainConfig, config_dir
+from lab.cli.catalogue import config_dir
+from lab.config import OptimizerConfig, TrainConfig
 from lab.errors import UserError
 from lab.training.clipping import CLIPS, make_clip
 from lab.training.optimizers import OPTIMIZERS, make_optimizer

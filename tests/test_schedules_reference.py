@@ -8,7 +8,7 @@ import yaml
 from torch import nn
 from torch.optim import lr_scheduler
 
-from lab.config import config_dir
+from lab.cli.catalogue import config_dir
 from lab.errors import UserError
 from lab.training.schedules import SCHEDULES, make_schedule
 

@@ -6,7 +6,8 @@ import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 
-from lab.config import ModelConfig, config_dir
+from lab.cli.catalogue import config_dir
+from lab.config import ModelConfig
 from lab.errors import UserError
 from lab.nets.blunders import BLUNDERS
 from lab.nets.init import initialise
