@@ -152,7 +152,7 @@ def _across(config: RunConfig) -> Iterator[str]:
         allowed = "one width or more; none only with model.depth=1, the classifier alone"
         yield f"model.widths=[] is out of range; allowed: {allowed}"
     if len(set(model.aux_blocks)) < len(model.aux_blocks):
-        yield f"model.aux_blocks={_shown(model.aux_blocks)} is out of range; allowed: different numbers"
+        yield f"model.aux_blocks={_shown(model.aux_blocks)} is out of range; allowed: different blocks before the last"
     if model.aux_blocks and len(model.aux_weights) not in (1, len(model.aux_blocks)):
         allowed = f"one weight for all, or one for each of the {len(model.aux_blocks)} in model.aux_blocks"
         yield f"model.aux_weights={_shown(model.aux_weights)} is out of range; allowed: {allowed}"

@@ -82,10 +82,10 @@ def test_bash_needs_no_quotes_for_one_key() -> None:
         (["study.reference=tanh"], "study.reference=tanh: allowed: keys with values, in quotes, as 'study.reference={"),
         # What bash makes of two keys without quotes.
         (["study.reference=model.act:tanh", "study.reference=model.depth:3"], "=model.depth:3: allowed: keys with"),
-        (["+study.reference.model.act=tanh"], "a reference is typed as a whole, as 'study.reference={model.act:tanh}'"),
+        (["+study.reference.model.act=tanh"], "give a reference as a whole, as 'study.reference={model.act:tanh}'"),
         (["study.refrence={model.act:tanh}"], r"study.refrence is no key.*did you mean 'study.reference'"),
         (["study.reference={model.act:relu},{model.act:tanh}"], "all runs of a sweep have one study.reference$"),
-        (["study.question=relu, or tanh"], """all runs .* quotes of its own, as 'study.question="a, b"'$"""),
+        (["study.question=relu, or tanh"], """all runs .*; quote a text with commas, as 'study.question="a, b"'$"""),
     ],
 )
 def test_a_reference_that_no_arm_has_is_told_before_the_first_run(
