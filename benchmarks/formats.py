@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from lab.config import RunConfig
+from lab.identity import with_values
 from lab.runs.build import assemble
 from lab.training.fit import Member, synchronise, train_step
 
@@ -74,10 +75,7 @@ def main() -> None:
 
 
 def member(changes: dict[str, object], channels_last: bool, root: str, device: str, precision: str) -> Member:
-    config = RunConfig()
-    for key, value in changes.items():
-        group, _, name = key.rpartition(".")
-        setattr(getattr(config, group), name, value)
+    config = with_values(RunConfig(), changes)
     config.data.root = str(Path(root) / "cifar10-jpeg") if config.data.name == "folder" else root
     config.train.batch_size, config.train.channels_last = 64, channels_last
     config.train.device, config.train.precision = device, precision

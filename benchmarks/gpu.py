@@ -18,6 +18,7 @@ import torch
 from torch.profiler import ProfilerActivity, profile
 
 from lab.config import RunConfig
+from lab.identity import with_values
 from lab.runs.build import assemble
 from lab.training.fit import Member, fit, synchronise, train_step
 from lab.training.graph import WARM_UP
@@ -73,10 +74,8 @@ def main() -> int:
 
 
 def make(net: str, side: int, precision: str, graph: str) -> Member:
-    config = RunConfig()
+    config = with_values(RunConfig(), {f"model.{key}": value for key, value in NETS[net].items()})
     config.data.name, config.data.resize = "digits", side  # shapes matter here, not what is seen
-    for key, value in NETS[net].items():
-        setattr(config.model, key, value)
     config.train.device, config.train.precision, config.train.graph = "cuda", precision, graph
     config.train.batch_size, config.train.steps, config.train.channels_last = 128, 10**9, precision == "bf16"
     return assemble(config).member

@@ -38,6 +38,7 @@ from torch import Tensor, nn
 
 from lab.config import RunConfig
 from lab.data.batches import Dataset, load
+from lab.identity import default_leaves, with_values
 from lab.records.writer import MetricsWriter
 from lab.runs.build import assemble, resolve_device
 from lab.system.machine import keep_memory
@@ -96,13 +97,10 @@ def main() -> None:
 
 def configure(case: Case, root: str, settings: list[str] | None = None) -> RunConfig:
     """The run of `case`: one report a round, after validation on a ninth of what the round trains."""
-    config = RunConfig()
     given = dict(one.split("=", 1) for one in settings or [])
-    for key, value in {**case.changes, **given}.items():
-        group, _, name = key.rpartition(".")
-        default = getattr(getattr(config, group), name)
-        parsed = value if not isinstance(value, str) or isinstance(default, str) else type(default)(eval_literal(value))
-        setattr(getattr(config, group), name, parsed)
+    defaults = {key: default_leaves()[key] for key in given}
+    parsed = {k: v if isinstance(defaults[k], str) else type(defaults[k])(eval_literal(v)) for k, v in given.items()}
+    config = with_values(RunConfig(), {**case.changes, **parsed})
     config.data.root = f"{root}/cifar10-jpeg" if config.data.name == "folder" else root
     config.data.val_frac = 0.1
     config.train.steps = case.steps

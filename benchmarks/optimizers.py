@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from lab.config import RunConfig
+from lab.identity import with_values
 from lab.runs.build import assemble
 from lab.training.fit import synchronise
 
@@ -66,10 +67,8 @@ def main() -> None:
 
 
 def with_gradients(net: str, device: str) -> nn.Module:
-    config = RunConfig()
+    config = with_values(RunConfig(), {f"model.{key}": value for key, value in NETS[net].items()})
     config.train.device = device
-    for key, value in NETS[net].items():
-        setattr(config.model, key, value)
     model = assemble(config).model
     generator = torch.Generator().manual_seed(0)
     for parameter in model.parameters():

@@ -13,6 +13,7 @@ import sys
 import torch
 
 from lab.config import RunConfig
+from lab.identity import with_values
 from lab.runs.build import assemble
 from lab.training.fit import synchronise, train_step
 from lab.training.graph import WARM_UP
@@ -61,11 +62,7 @@ def first_wait(changes: dict[str, object], steps: int) -> str | None:
     config.data.name, config.train.device, config.train.graph = "synthetic", "cuda", "off"
     config.model.block, config.model.norm, config.model.depth = "conv-norm-act-pool", "batch", 4
     config.train.batch_size = 400  # of 1,600 pictures
-    for key, value in changes.items():
-        group, _, field = key.partition(".")
-        assert hasattr(getattr(config, group), field), key
-        setattr(getattr(config, group), field, value)
-    member = assemble(config).member
+    member = assemble(with_values(config, changes)).member
     for _ in range(2 * WARM_UP):
         train_step(member)
     synchronise(member.device)

@@ -23,8 +23,8 @@ import numpy as np
 import yaml
 from hydra import initialize_config_dir
 
-from lab.cli.train import plan, store_schema
-from lab.config import config_dir
+from lab.cli.catalogue import config_dir
+from lab.cli.compose import plan, store_schema
 from lab.records.places import Job
 from lab.records.results import finite, write_json
 

@@ -36,7 +36,7 @@ def choose(kind: str, name: str, table: Mapping[str, Any]) -> Any:
     if name in table:
         return table[name]
     if ":" not in name:
-        check_name(kind, name, table)
+        raise UserError(unknown(f"{kind}={name}", name, table))
     module, _, attribute = name.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
@@ -46,11 +46,17 @@ def choose(kind: str, name: str, table: Mapping[str, Any]) -> Any:
         raise UserError(f"{kind}={name}: module '{module}' has no '{attribute}'") from error
 
 
-def check_name(key: str, name: str, names: Iterable[str]) -> None:
-    """Raises `UserError` naming key, name, the nearest and all `names` unless `name` is one of them."""
+def unknown(given: str, name: str, names: Iterable[str], also: str = "") -> str:
+    """The message for a `name` that is none of `names`; `given` says for what, `also` what else is allowed."""
     there = list(names)
-    if name not in there:
-        raise UserError(f"{key}={name} is unknown{nearest(name, there)}; there are: {', '.join(there)}")
+    return f"{given} is unknown{nearest(name, there)}; there are: {', '.join([*there, also] if also else there)}"
+
+
+def refuse(complaints: Iterable[str]) -> None:
+    """Raises one `UserError` with all `complaints`, each once; none if there are none."""
+    found = list(dict.fromkeys(complaints))
+    if found:
+        raise UserError("\n  ".join([f"{len(found)} things are wrong:", *found]) if len(found) > 1 else found[0])
 
 
 def check_range(key: str, value: float, ok: bool, allowed: str) -> None:

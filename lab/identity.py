@@ -1,5 +1,6 @@
 """What makes a run this run: the leaves of its configuration, the hash of its arm, and its seeds."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.config import RunConfig
+from lab.errors import UserError, nearest
 
 # Keys that say where and how a run is done, not what is done: they do not make another arm.
 NOT_IDENTITY = frozenset(
@@ -34,9 +36,25 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
+    """A copy of `config` with `values`, as `{"model.depth": 30}`.
+
+    Raises:
+        UserError: a key does not exist.
+    """
+    changed = copy.deepcopy(config)
+    for key, value in values.items():
+        section, _, name = key.rpartition(".")
+        owner = getattr(changed, section, None) if section else changed
+        if not hasattr(owner, name) or is_dataclass(getattr(owner, name)):
+            raise UserError(f"{key} is no key of the configuration{nearest(key, default_leaves())}")
+        setattr(owner, name, copy.copy(value))
+    return changed
+
+
 @cache
 def default_leaves() -> dict[str, Any]:
-    """The leaves of a configuration that nothing was changed in."""
+    """The leaves of the default configuration."""
     return flatten(RunConfig())
 
 

@@ -21,18 +21,14 @@ MakeJob = Callable[..., "Job"]
 def make_job(tmp_path: Path) -> MakeJob:
     """`make_job("outputs", {"model.depth": 3})`: a run of 20 steps on 120 tiny pictures, 6 steps an epoch."""
     from lab.config import RunConfig
+    from lab.identity import with_values
     from lab.records.places import Job, run_folder
 
     def make(out: str = "outputs", changes: dict[str, Any] | None = None) -> "Job":
-        config = RunConfig(out=str(tmp_path / out))
         changes = changes or {}
         small = {"data.name": "own_parts:tiny", "model.widths": [4], "model.depth": 2}
         short = {"train.steps": 20, "train.batch_size": 20, "train.eval_every": 0.5, "train.device": "cpu"}
-        for key, value in (small | short | changes).items():
-            group, _, name = key.rpartition(".")
-            owner = getattr(config, group) if group else config
-            assert hasattr(owner, name), key
-            setattr(owner, name, value)
+        config = with_values(RunConfig(), {"out": str(tmp_path / out)} | small | short | changes)
         return Job(config, run_folder(config, changes), changes, [f"{k}={v}" for k, v in changes.items()], "lab train")
 
     return make

@@ -9,7 +9,7 @@ from conftest import MakeJob
 from torch import Tensor
 from torch.nn import functional as F
 
-from lab.config import DataConfig
+from lab.config import DataConfig, RunConfig
 from lab.data.augment import crop, cutout, flip, make_augment
 from lab.data.batches import Order, load
 from lab.errors import UserError
@@ -17,6 +17,7 @@ from lab.identity import derive_seed
 from lab.records.results import read_metrics
 from lab.runs.build import assemble
 from lab.runs.run import run
+from lab.validation import validate
 
 CPU = torch.device("cpu")
 SHAPES = [(3, 32, 32), (1, 28, 28), (2, 5, 9), (1, 8, 3), (1, 2, 2)]
@@ -105,7 +106,9 @@ def test_the_draws_are_a_function_of_seed_and_step() -> None:
 
 
 def batches(**changes) -> list[Tensor]:
-    data = load(DataConfig(**{"name": "own_parts:tiny", **changes}), 0, CPU)
+    config = RunConfig(data=DataConfig(**{"name": "own_parts:tiny", **changes}))
+    validate(config)
+    data = load(config.data, 0, CPU)
     order = Order(data.train, 20, 0, data.augment)
     return [order.batch(step)[0] for step in range(8)]
 
@@ -157,8 +160,11 @@ def test_a_users_own_word() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"augment": "crop-flop"}, r"data\.augment=flop is unknown \(did you mean 'flip'\?\); there are: none, crop,"),
-        ({"augment": ""}, r"data\.augment= is unknown"),
+        (
+            {"augment": "crop-flop"},
+            r"data\.augment=crop-flop: word 2, 'flop', is unknown \(did you mean 'flip'\?\); .*: none, crop,",
+        ),
+        ({"augment": ""}, r"data\.augment=: word 1, '', is unknown"),
         ({"augment": "crop", "crop_frac": 0.6}, r"data\.crop_frac=0\.6 is out of range; allowed: above 0 and at most"),
         ({"augment": "cutout", "cutout_frac": 0.0}, r"data\.cutout_frac=0\.0 is out of range; allowed: above 0 and at"),
         (

@@ -7,17 +7,20 @@ import pytest
 import torch
 from torch import nn
 
-from lab.config import ModelConfig
+from lab.config import ModelConfig, RunConfig
 from lab.errors import UserError
 from lab.nets.init import initialise
 from lab.nets.recipe import build
+from lab.validation import validate
 
 MAPS, FEATURES = (2, 8, 8), (6,)
 
 
 def net_of(in_shape: tuple[int, ...] = MAPS, **changes) -> nn.Module:
     block = "conv-norm-act-pool" if len(in_shape) == 3 else "linear-norm-act"
-    net = build(ModelConfig(**{"block": block, "widths": [4, 6], "depth": 6, **changes}), in_shape, 3)
+    config = RunConfig(model=ModelConfig(**{"block": block, "widths": [4, 6], "depth": 6, **changes}))
+    validate(config)
+    net = build(config.model, in_shape, 3)
     initialise(net, "he_normal", "paper", "relu", seed=0)
     return net
 
@@ -81,10 +84,10 @@ def test_a_copy_and_a_saved_net_keep_their_side_heads() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"aux_blocks": [0]}, r"model\.aux_blocks=\[0\] is out of range; allowed: different numbers from 1 to 4"),
+        ({"aux_blocks": [0]}, r"model\.aux_blocks=\[0\]: 0 is out of range; allowed: 1 or more \(blocks before the"),
         ({"aux_blocks": [1, 6]}, r"model\.aux_blocks=\[1, 6\] is out of range; .*from 1 to 4"),
         ({"aux_blocks": [5]}, r"model\.aux_blocks=\[5\] is out of range; .* 1 to 4, the blocks before the last"),
-        ({"aux_blocks": [2, 2]}, r"model\.aux_blocks=\[2, 2\] is out of range; allowed: different numbers"),
+        ({"aux_blocks": [2, 2]}, r"model\.aux_blocks=\[2, 2\] is out of range; allowed: different blocks"),
         ({"aux_blocks": [1], "widths": [4], "depth": 2}, r"model\.aux_blocks=\[1\] .*allowed: \[\], as"),
         ({"aux_blocks": [1], "widths": [], "depth": 1}, r"model\.aux_blocks=\[1\] .*allowed: \[\], as"),
         (
@@ -92,7 +95,7 @@ def test_a_copy_and_a_saved_net_keep_their_side_heads() -> None:
             r"model\.aux_weights=\[0\.3, 0\.1\] is out of range; allowed: one weight for all, or one for each of the 3",
         ),
         ({"aux_blocks": [1], "aux_weights": []}, r"model\.aux_weights=\[\] is out of range"),
-        ({"aux_blocks": [1], "aux_weights": [0.0]}, r"model\.aux_weights=\[0\.0\] is out of range; .*above 0"),
+        ({"aux_blocks": [1], "aux_weights": [0.0]}, r"model\.aux_weights=\[0\.0\]: 0\.0 is out of range; .*above 0"),
         ({"output": "sofmax"}, r"model\.output=sofmax is unknown \(did you mean 'softmax'\?\)"),
         ({"output": "own_parts:no_module"}, r"model\.output=own_parts:no_module, cannot take shape \(3,\)"),
     ],

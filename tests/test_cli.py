@@ -40,7 +40,7 @@ def lab(*words: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         ("seed=-1", r"seed=-1 is out of range; allowed: 0 or more"),
         ("seed=a,b", r"seed=a is not a whole number"),
         ("train.batch_size=5000", r"train\.batch_size=5000 is out of range; allowed: 1 to 1150"),
-        ("train.device=tpu", r"train\.device=tpu is not on this machine; there are: auto, cpu"),
+        ("train.device=tpu", r"train\.device=tpu is unknown.*; there are: auto, cpu, cuda, mps, cuda:0"),
         ("model.act=nowhere:act", r"model\.act=nowhere:act: cannot import 'nowhere'"),
         ("hydra/launcher=joblib", r"the lab starts its runs itself; jobs=N"),
         ("+colour=red", r"colour is no key of the configuration"),

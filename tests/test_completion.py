@@ -11,55 +11,61 @@ from pathlib import Path
 import pytest
 
 from lab.cli.catalogue import KINDS, names
-from lab.cli.completion import CHOICES, FREE, SCRIPTS, candidates, documented, downloads, keys, kinds, values
+from lab.cli.completion import SCRIPTS, candidates, values
 from lab.cli.main import VERBS, main
-from lab.config import RunConfig
-from lab.identity import flatten
+from lab.errors import UserError
+from lab.tables import TABLES, read_downloads
+from lab.validation import BOOLEAN, all_keys
 
 
 def offered(line: str) -> list[str] | None:
     return candidates(line.split(" "), VERBS)
 
 
-@pytest.mark.parametrize("key", keys())
-def test_every_key_says_what_it_takes(key: str) -> None:
-    assert documented()[key], f"{key} has no docstring"
-    text = isinstance(flatten(RunConfig())[key], str)
-    assert key in kinds() or not text or key in CHOICES or key in FREE, (
-        f"{key}: say '`lab list KIND`' in its docstring, or enter it in CHOICES or FREE of lab/cli/completion.py"
-    )
+@pytest.mark.parametrize("key", all_keys())
+def test_all_names_that_a_key_takes_are_offered(key: str) -> None:
+    knob = all_keys()[key].knob
+    if knob.free == "a path":
+        assert values(key) is None
+        assert offered(f"train {key}=x") is None
+    elif not key.startswith("study."):
+        there = [*knob.choices, *(name for kind in knob.tables for name in names(kind)), *filter(None, [knob.like])]
+        assert values(key) == there
+        assert offered(f"train {key}=") == [f"{key}={name}" for name in there]
 
 
 def test_what_keys_take_exists() -> None:
-    assert {kind for there in kinds().values() for kind in there} <= set(KINDS)
-    assert kinds()["model.act"] == ("acts",)
+    assert {kind for key in all_keys().values() for kind in key.knob.tables} == {*TABLES}
     assert {"recipe", "lenet", "blunder_a"} <= set(values("model.name") or [])
-    assert {*CHOICES, *FREE} <= set(keys())
-    assert not {*CHOICES} & {*FREE}
     assert values("model.init") == list(names("inits"))
+    assert [key for key, one in all_keys().items() if one.knob == BOOLEAN] == [
+        *("model.bias", "model.weight_std", "train.restore_best", "train.channels_last"),
+        *("train.compile", "train.watch", "force"),
+    ]
 
 
 def test_the_choices_are_those_of_the_code() -> None:
-    from lab.config import ModelConfig
     from lab.data.sources import DOWNLOADS
-    from lab.errors import UserError
-    from lab.nets.init import initialise
-    from lab.nets.recipe import build
+    from lab.nets.init import FANS
     from lab.runs.build import resolve_device
-    from lab.training.graph import GRAPHS
+    from lab.training.metrics import make_metrics
     from lab.training.precision import PRECISIONS
 
-    assert downloads() == list(DOWNLOADS)
-    assert set(CHOICES["train.precision"]) == set(PRECISIONS)
-    assert set(CHOICES["train.graph"]) == set(GRAPHS)
-    for gain in CHOICES["model.init_gain"]:
-        for fan in CHOICES["model.init_fan"]:
-            initialise(build(ModelConfig(), (1, 8, 8), 10), "he_normal", gain, "relu", 0, fan)
+    assert read_downloads() == DOWNLOADS
+    assert values("train.precision") == list(PRECISIONS)
+    assert values("model.init_fan") == list(FANS)
     with pytest.raises(UserError) as there:
         resolve_device("tpu")
     for name in ("auto", "cpu"):
         assert name in str(there.value)
-        assert name in CHOICES["train.device"]
+        assert name in (values("train.device") or [])
+    tags = {
+        f"{split}/{name}"
+        for num_classes in (0, 2, 10)
+        for split, metrics in zip(("train", "val"), make_metrics(num_classes, 1.0), strict=True)
+        for name in ("loss", *metrics.names)
+    }
+    assert {*(values("schedule.metric") or [])} == {*(values("train.patience_metric") or [])} == tags
 
 
 @pytest.mark.parametrize(
@@ -67,6 +73,12 @@ def test_the_choices_are_those_of_the_code() -> None:
     [
         ("tr", ["train"]),
         ("list ac", ["acts"]),
+        ("list keys", ["keys"]),
+        ("list keys sche", ["schedule."]),
+        ("list keys see", ["seed"]),
+        ("list keys model.ini", ["model.init", "model.init_gain", "model.init_fan"]),
+        ("list acts re", ["relu"]),
+        ("list acts relu ", []),
         ("data ", ["fetch"]),
         ("data fetch mn", ["mnist"]),
         ("completion ", ["bash", "zsh", "fish"]),
@@ -86,6 +98,13 @@ def test_the_choices_are_those_of_the_code() -> None:
         ("train force=", ["force=true", "force=false"]),
         ("train model.bias=f", ["model.bias=false"]),
         ("train train.clip=n", ["train.clip=none", "train.clip=norm"]),
+        ("train start.load=", ["start.load=none", "start.load=body", "start.load=all"]),
+        ("train start.prune=w", ["start.prune=weights"]),
+        ("train schedule.interval=e", ["schedule.interval=epochs"]),
+        ("train train.precision=fp", ["train.precision=fp32", "train.precision=fp16"]),
+        ("train train.graph=o", ["train.graph=on", "train.graph=off"]),
+        ("train train.device=cu", ["train.device=cuda", "train.device=cuda:0"]),
+        ("train train.channels_last=t", ["train.channels_last=true"]),
         ("train seed=", []),
         ("train no.such=", []),
         ("train --mult", ["--multirun"]),
@@ -96,6 +115,7 @@ def test_the_choices_are_those_of_the_code() -> None:
         ("compare out", None),
         ("board out", None),
         ("train out=", None),
+        ("train name=", []),
         ("nonsense ", []),
     ],
 )

@@ -9,7 +9,7 @@ import pytest
 import lab.config
 from lab.config import RunConfig
 from lab.errors import UserError, choose, nearest
-from lab.identity import arm_hash, derive_seed, flatten
+from lab.identity import arm_hash, derive_seed, flatten, with_values
 
 FIELDS = [
     pytest.param(node, line, after, id=f"{node.name}.{line.target.id}")
@@ -39,10 +39,7 @@ BOOKKEEPING = {"seed", "name", "out", "force", "jobs", "data.root"} | {
 
 
 def with_value(key: str, value: object) -> RunConfig:
-    config = RunConfig()
-    group, _, name = key.rpartition(".")
-    setattr(getattr(config, group) if group else config, name, value)
-    return config
+    return with_values(RunConfig(), {key: value})
 
 
 def another(value: object) -> object:
@@ -86,6 +83,32 @@ def test_a_root_is_the_same_however_it_is_written(tmp_path: Path, monkeypatch: p
     one, other = with_value("data.name", "folder"), with_value("data.name", "folder")
     one.data.root, other.data.root = "pictures", str(tmp_path / "pictures")
     assert arm_hash(one) == arm_hash(other)
+
+
+# Values
+
+
+def test_values_are_set_on_a_copy() -> None:
+    config, values = RunConfig(), [1, 2]
+    changed = with_values(config, {"model.widths": values, "seed": 3})
+    assert (changed.model.widths, changed.seed, changed.model.depth) == ([1, 2], 3, config.model.depth)
+    assert config == RunConfig()
+    values.append(3)
+    assert changed.model.widths == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("model.dept", r"^model\.dept is no key of the configuration \(did you mean 'model\.depth'\?\)$"),
+        ("modle.depth", "modle.depth is no key"),
+        ("model", "model is no key"),
+        ("model.depth.more", "model.depth.more is no key"),
+    ],
+)
+def test_a_key_that_does_not_exist_is_named(key: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        with_values(RunConfig(), {key: 1})
 
 
 # Seeds

@@ -9,18 +9,21 @@ import torch
 from PIL import Image
 
 import lab.data.folder
-from lab.config import DataConfig
+from lab.config import DataConfig, RunConfig
 from lab.data.batches import Dataset, Order, Split, load
 from lab.data.folder import read_folder
 from lab.data.scales import standard
 from lab.data.sources import digits, folder, synthetic
 from lab.errors import UserError
+from lab.validation import validate
 
 CPU = torch.device("cpu")
 
 
 def tiny(seed: int = 0, **changes) -> Dataset:
-    return load(DataConfig(**{"name": "own_parts:tiny", **changes}), seed, CPU)
+    config = RunConfig(data=DataConfig(**{"name": "own_parts:tiny", **changes}))
+    validate(config)
+    return load(config.data, seed, CPU)
 
 
 def everything(split: Split) -> torch.Tensor:
@@ -55,7 +58,7 @@ def test_limit_draws_a_random_part_of_the_training_pictures() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"limit": 0}, r"data\.limit=0 is out of range; allowed: 1 to 120"),
+        ({"limit": 0}, r"data\.limit=0 is out of range; allowed: 1 or more \(images\), or null"),
         ({"limit": 121}, r"data\.limit=121 is out of range; allowed: 1 to 120"),
         ({"val_frac": 0.0}, r"data\.val_frac=0\.0 is out of range"),
         ({"val_frac": 1.0}, r"data\.val_frac=1\.0 is out of range"),

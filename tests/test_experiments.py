@@ -7,8 +7,8 @@ import pytest
 import yaml
 from hydra import initialize_config_dir
 
-from lab.cli.train import plan, store_schema
-from lab.config import config_dir
+from lab.cli.catalogue import config_dir
+from lab.cli.compose import plan, store_schema
 from lab.identity import flatten
 from lab.runs.build import assemble
 from lab.studies.claims.claim import check_claims

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch import nn
 
-from lab.config import ModelConfig
+from lab.config import ModelConfig, RunConfig
 from lab.errors import UserError
 from lab.nets.init import INITS, initialise, parse_gain
 from lab.nets.recipe import build
+from lab.validation import validate
 
 LAYERS = {"conv": lambda: nn.Conv2d(128, 96, 3), "linear": lambda: nn.Linear(640, 400)}
 FANS = {"conv": (128 * 9, 96 * 9), "linear": (640, 400)}  # in, out
@@ -83,7 +84,7 @@ def test_auto_gain_is_torchs(act: str) -> None:
 @pytest.mark.parametrize(("gain", "message"), [("much", "there are: paper, auto, or a number"), ("0", "above 0")])
 def test_a_bad_gain_is_named(gain: str, message: str) -> None:
     with pytest.raises(UserError, match=rf"model\.init_gain=.*{message}"):
-        initialise(nn.Linear(2, 2), "he_normal", gain, "relu", seed=0)
+        validate(RunConfig(model=ModelConfig(init_gain=gain)))
 
 
 def test_an_unknown_init_is_named() -> None:

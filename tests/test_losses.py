@@ -8,10 +8,11 @@ import sklearn.metrics
 import torch
 from torch import Tensor
 
-from lab.config import TrainConfig
+from lab.config import RunConfig, TrainConfig
 from lab.errors import UserError
 from lab.training.losses import LOSSES, make_losses
 from lab.training.metrics import classification, make_metrics, regression
+from lab.validation import validate
 
 GENERATOR = torch.Generator().manual_seed(5)
 OUTPUTS = torch.randn(40, 7, generator=GENERATOR, dtype=torch.float64)
@@ -103,13 +104,26 @@ def test_auto_is_cross_entropy_of_classes_and_mse_of_numbers() -> None:
             r"train.loss=hnge is unknown \(did you mean 'hinge'\?\); there are: auto, cross",
         ),
         (TrainConfig(loss="focal"), False, "train.loss=focal needs a data set with classes; for regression .*mse"),
-        (TrainConfig(label_smoothing=1.0), True, "train.label_smoothing=1.0 is out of range; allowed: at least 0 and"),
-        (TrainConfig(focal_gamma=-1.0), True, "train.focal_gamma=-1.0 is out of range; allowed: 0 or more"),
     ],
 )
 def test_a_bad_loss_is_named(config: TrainConfig, has_classes: bool, message: str) -> None:
     with pytest.raises(UserError, match=message):
         make_losses(config, has_classes)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (
+            TrainConfig(label_smoothing=1.0),
+            "train.label_smoothing=1.0 is out of range; allowed: at least 0 and below 1",
+        ),
+        (TrainConfig(focal_gamma=-1.0), "train.focal_gamma=-1.0 is out of range; allowed: 0 or more"),
+    ],
+)
+def test_a_knob_of_a_loss_out_of_range_is_named(config: TrainConfig, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        validate(RunConfig(train=config))
 
 
 def test_smoothing_another_loss_warns() -> None:

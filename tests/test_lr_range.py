@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from lab.cli.main import main
 from lab.config import RunConfig
 from lab.errors import UserError
+from lab.identity import with_values
 from lab.runs.build import assemble
 from lab.training.fit import Member, train_step
 from lab.training.losses import cross_entropy
@@ -82,12 +83,8 @@ def test_rates_rise_exponentially_from_low_to_high() -> None:
 
 
 def digits(optimizer: str, seed: int = 0, **model) -> RunConfig:
-    config = RunConfig(seed=seed)
-    config.optimizer.name = optimizer
-    config.train.device = "cpu"
-    for key, value in model.items():
-        setattr(config.model, key, value)
-    return config
+    given = {f"model.{key}": value for key, value in model.items()}
+    return with_values(RunConfig(seed=seed), {"optimizer.name": optimizer, "train.device": "cpu", **given})
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lab.config import ModelConfig
+from lab.config import ModelConfig, RunConfig
 from lab.errors import UserError
 from lab.nets.init import initialise
 from lab.nets.parts.acts import ACTS
@@ -19,6 +19,7 @@ from lab.nets.parts.norms import NORMS
 from lab.nets.parts.pools import POOLS
 from lab.nets.parts.skips import SKIPS, Add
 from lab.nets.recipe import WORDS, build
+from lab.validation import validate
 
 EVEN_KERNELS = "ignore:Using padding='same' with even kernel"
 
@@ -109,10 +110,10 @@ def test_blocks_are_spread_evenly_the_first_stages_first(depth: int, blocks: lis
         ({"block": "act-norm"}, r"model\.block=act-norm has no layer with weights; add one of: conv, linear"),
         ({"depth": 2}, r"model\.depth=2 is not possible .* in 2 stages: allowed are 3, 4, 5, .*nearest: 3"),
         ({"block": "conv-conv", "depth": 8}, r"model\.depth=8 is not possible .* 5, 7, 9, .*nearest: 7 or 9"),
-        ({"depth": -3}, r"model\.depth=-3 is not possible"),
+        ({"depth": -3}, r"model\.depth=-3 is out of range; allowed: 1 or more"),
         ({"widths": []}, r"model\.widths=\[\] is out of range"),
-        ({"widths": [4, 0]}, r"model\.widths=\[4, 0\] is out of range; allowed: .* at least 1"),
-        ({"kernel": 0}, r"model\.kernel=0 is out of range; allowed: at least 1"),
+        ({"widths": [4, 0]}, r"model\.widths=\[4, 0\]: 0 is out of range; allowed: 1 or more"),
+        ({"kernel": 0}, r"model\.kernel=0 is out of range; allowed: 1 or more"),
         ({"drop_rate": 1.0, "block": "conv-drop"}, r"model\.drop_rate=1\.0 is out of range; .*below 1"),
         ({"widths": [4] * 4, "depth": 5}, r"word 3, 'pool', of stage 4, block 1, cannot take shape \(4, 1, 1\): .*2x2"),
         ({"block": "linear-conv", "depth": 5}, r"word 2, 'conv', of stage 1, block 1, cannot take shape \(16,\)"),
@@ -128,8 +129,12 @@ def test_blocks_are_spread_evenly_the_first_stages_first(depth: int, blocks: lis
     ],
 )  # fmt: skip
 def test_a_bad_recipe_is_named(changes: dict, message: str) -> None:
+    def checked(config: RunConfig) -> None:
+        validate(config)
+        build(config.model, (1, 8, 8), 5)
+
     with pytest.raises(UserError, match=message):
-        build(ModelConfig(**changes), (1, 8, 8), 5)
+        checked(RunConfig(model=ModelConfig(**changes)))
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,12 @@ import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 
-from lab.config import OptimizerConfig, TrainConfig, config_dir
+from lab.cli.catalogue import config_dir
+from lab.config import OptimizerConfig, RunConfig, TrainConfig
 from lab.errors import UserError
 from lab.training.clipping import CLIPS, make_clip
 from lab.training.optimizers import OPTIMIZERS, make_optimizer
+from lab.validation import validate
 
 LR, MU, DECAY, STEPS = 0.1, 0.8, 0.05, 5
 DECOUPLED = ("adamw", "sign_sgd", "lion", "muon")
@@ -234,7 +236,7 @@ def test_a_norm_alone_clips_as_it_always_did() -> None:
 )
 def test_a_bad_clipping_is_named(settings: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        make_clip(TrainConfig(**settings))
+        validate(RunConfig(train=TrainConfig(**settings)))
 
 
 @pytest.mark.parametrize("clip", [name for name in CLIPS if name != "norm"])

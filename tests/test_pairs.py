@@ -11,6 +11,7 @@ import torch
 
 from lab.cli import catalogue
 from lab.config import RunConfig
+from lab.identity import with_values
 from lab.runs.build import Parts, assemble
 from lab.training.fit import fit
 
@@ -74,11 +75,7 @@ def make(row: dict[str, str]) -> Parts:
     config.model.drop_rate, config.train.steps, config.train.eval_limit = 0.2, 3, 16
     config.train.device, config.train.clip_norm = "cpu", 1.0 if row["train.clip"] == "norm" else 0.0
     config.model.aux_blocks = [2] if row["model.aux_blocks"] == "2" else []
-    for key, name in row.items():
-        if key == "model.aux_blocks":
-            continue
-        group, _, field = key.rpartition(".")
-        setattr(getattr(config, group), field, name)
+    config = with_values(config, {key: name for key, name in row.items() if key != "model.aux_blocks"})
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a choice has no effect on another is no fault here
         return assemble(config)

@@ -7,7 +7,7 @@ import torch
 from conftest import MakeJob
 from torch import nn
 
-from lab.config import TrainConfig
+from lab.config import RunConfig, TrainConfig
 from lab.errors import UserError
 from lab.records.results import read_metrics
 from lab.runs.build import assemble
@@ -15,6 +15,7 @@ from lab.runs.run import run
 from lab.training.clipping import make_clip
 from lab.training.fit import train_step
 from lab.training.penalties import make_bound, make_penalty, weight_figures
+from lab.validation import validate
 
 
 class SmallNet(nn.Module):
@@ -100,7 +101,7 @@ def test_the_penalty_is_reported_beside_the_loss(make_job: MakeJob) -> None:
 )
 def test_a_bad_penalty_is_named(config: TrainConfig, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        make_penalty(config, SmallNet())
+        validate(RunConfig(train=config))
 
 
 # Max-norm
@@ -132,7 +133,7 @@ def test_the_bound_holds_while_a_net_trains(make_job: MakeJob) -> None:
 
 def test_a_negative_bound_is_named() -> None:
     with pytest.raises(UserError, match=r"train.max_norm=-1.0 is out of range; allowed: 0 \(off\) or more"):
-        make_bound(TrainConfig(max_norm=-1.0), SmallNet())
+        validate(RunConfig(train=TrainConfig(max_norm=-1.0)))
 
 
 # What is told of the weights

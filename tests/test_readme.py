@@ -17,9 +17,9 @@ import pytest
 from hydra import initialize_config_dir
 from hydra._internal.utils import get_args_parser
 
+from lab.cli.catalogue import config_dir
+from lab.cli.compose import one_job, plan, store_schema
 from lab.cli.main import VERBS, main
-from lab.cli.train import one_job, plan, store_schema
-from lab.config import config_dir
 from lab.identity import flatten
 from lab.studies.claims.claim import check_claims
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from fake_runs import write_arms
 
+import lab.cli.compose
 import lab.cli.train
 import lab.launch.sweep
 from lab.cli.main import main
@@ -56,7 +57,7 @@ def test_what_is_typed_replaces_the_reference(words: list[str], found: dict[str,
 
 def test_a_run_can_be_repeated_from_its_overrides(started: list[Job]) -> None:
     assert main(["train", "experiment=xavier_vs_he", "seed=0", "study.reference={model.depth:30}"]) == 0
-    job = lab.cli.train.one_job("train", started[0].overrides)
+    job = lab.cli.compose.one_job("train", started[0].overrides)
     assert job.config.study.reference == {"model.depth": 30}
     assert job.folder == started[0].folder
 
@@ -81,10 +82,10 @@ def test_bash_needs_no_quotes_for_one_key() -> None:
         (["study.reference=tanh"], "study.reference=tanh: allowed: keys with values, in quotes, as 'study.reference={"),
         # What bash makes of two keys without quotes.
         (["study.reference=model.act:tanh", "study.reference=model.depth:3"], "=model.depth:3: allowed: keys with"),
-        (["+study.reference.model.act=tanh"], "a reference is typed as a whole, as 'study.reference={model.act:tanh}'"),
+        (["+study.reference.model.act=tanh"], "give a reference as a whole, as 'study.reference={model.act:tanh}'"),
         (["study.refrence={model.act:tanh}"], r"study.refrence is no key.*did you mean 'study.reference'"),
         (["study.reference={model.act:relu},{model.act:tanh}"], "all runs of a sweep have one study.reference$"),
-        (["study.question=relu, or tanh"], """all runs .* quotes of its own, as 'study.question="a, b"'$"""),
+        (["study.question=relu, or tanh"], """all runs .*; quote a text with commas, as 'study.question="a, b"'$"""),
     ],
 )
 def test_a_reference_that_no_arm_has_is_told_before_the_first_run(

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from lab.config import OptimizerConfig
+from lab.config import OptimizerConfig, RunConfig, ScheduleConfig
 from lab.errors import UserError
-from lab.training.optimizers import make_optimizer
 from lab.training.schedules import SCHEDULES, make_schedule
+from lab.validation import validate
 
 N = 40
 
@@ -89,7 +89,7 @@ def test_no_schedule_leaves_zero_to_one(name: str, warmup_frac: float) -> None:
 @pytest.mark.parametrize("warmup_frac", [-0.1, 1.0, math.nan])
 def test_a_warm_up_out_of_range_is_named(warmup_frac: float) -> None:
     with pytest.raises(UserError, match=r"schedule\.warmup_frac=.* is out of range; allowed: at least 0 and below 1"):
-        make_schedule("cosine", warmup_frac)
+        validate(RunConfig(schedule=ScheduleConfig("cosine", warmup_frac)))
 
 
 def test_an_unknown_schedule_is_named() -> None:
@@ -109,7 +109,7 @@ def test_own_schedule_is_a_function_of_progress() -> None:
     [
         ({"lr": 0.0}, r"optimizer\.lr=0\.0 is out of range; allowed: above 0"),
         ({"lr": math.nan}, r"optimizer\.lr=nan is out of range"),
-        ({"weight_decay": -1.0}, r"optimizer\.weight_decay=-1\.0 is out of range; allowed: at least 0"),
+        ({"weight_decay": -1.0}, r"optimizer\.weight_decay=-1\.0 is out of range; allowed: 0 or more"),
         ({"momentum": 1.0}, r"optimizer\.momentum=1\.0 is out of range; allowed: at least 0 and below 1"),
         ({"name": "nag", "momentum": 0.0}, r"optimizer\.momentum=0\.0 is out of range; allowed: above 0 for nag"),
         ({"name": "adan"}, r"optimizer\.name=adan is unknown \(did you mean 'adam'\?\); there are: sgd, momentum,"),
@@ -117,4 +117,4 @@ def test_own_schedule_is_a_function_of_progress() -> None:
 )
 def test_a_bad_setting_is_named(settings: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        make_optimizer(nn.Linear(2, 2), OptimizerConfig(**settings))
+        validate(RunConfig(optimizer=OptimizerConfig(**settings)))

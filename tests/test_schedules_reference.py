@@ -8,9 +8,11 @@ import yaml
 from torch import nn
 from torch.optim import lr_scheduler
 
-from lab.config import config_dir
+from lab.cli.catalogue import config_dir
+from lab.config import RunConfig, ScheduleConfig
 from lab.errors import UserError
 from lab.training.schedules import SCHEDULES, make_schedule
+from lab.validation import validate
 
 N = 40
 
@@ -134,7 +136,7 @@ def test_milestones_and_factor() -> None:
 @pytest.mark.parametrize(
     ("knobs", "message"),
     [
-        ({"milestones": [0.5, 60.0]}, r"schedule\.milestones=60\.0 is out of range; allowed: shares of the run"),
+        ({"milestones": [0.5, 60.0]}, r"schedule\.milestones=\[0\.5, 60\.0\]: 60\.0 is out of range; .*\(shares of"),
         ({"factor": 0.0}, r"schedule\.factor=0\.0 is out of range; allowed: above 0 and at most 1"),
         ({"low": 0.0}, r"schedule\.low=0\.0 is out of range; allowed: above 0 and at most 1"),
         ({"power": -1.0}, r"schedule\.power=-1\.0 is out of range; allowed: above 0"),
@@ -143,7 +145,7 @@ def test_milestones_and_factor() -> None:
 )
 def test_a_knob_out_of_range_is_named(knobs: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        make_schedule("cosine", 0.0, **knobs)
+        validate(RunConfig(schedule=ScheduleConfig(**knobs)))
 
 
 def test_every_schedule_has_its_file() -> None:

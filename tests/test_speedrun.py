@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from hydra import initialize_config_dir
 
-from lab.cli.train import plan, store_schema
-from lab.config import DataConfig, RunConfig, config_dir
+from lab.cli.catalogue import config_dir
+from lab.cli.compose import plan, store_schema
+from lab.config import DataConfig, RunConfig
 from lab.data.augment import cutout
 from lab.nets.recipe import build
 

@@ -247,8 +247,14 @@ def test_a_run_is_as_it_was_where_nothing_is_asked(make_job: MakeJob) -> None:
         ({"start.run": "{run}", "start.prune": "block"}, r"start\.prune=block is unknown \(did you mean 'blocks'\?\)"),
         ({"start.run": "{run}", "start.freeze_epochs": -1.0}, r"start\.freeze_epochs=-1\.0 is out of range"),
         ({"start.freeze_epochs": 1.0}, r"start\.freeze_epochs=1\.0 needs a loaded body"),
-        ({"start.prune": "weights", "start.prune_by": "smallest"}, r"start\.prune_by=smallest is unknown.*magnitude"),
-        ({"start.prune": "blocks", "start.prune_by": "magnitude"}, r"start\.prune_by=magnitude is unknown.*largest"),
+        (
+            {"start.prune": "weights", "start.prune_by": "smallest"},
+            r"start\.prune_by=smallest with start\.prune=weights is unknown.*magnitude",
+        ),
+        (
+            {"start.prune": "blocks", "start.prune_by": "magnitude"},
+            r"start\.prune_by=magnitude with start\.prune=blocks is unknown.*largest",
+        ),
         ({"start.prune": "weights", "start.prune_frac": 1.0}, r"start\.prune_frac=1\.0 is out of range"),
         ({"start.prune": "weights", "start.prune_examples": 0}, r"start\.prune_examples=0 is out of range"),
         (

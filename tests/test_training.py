@@ -166,7 +166,8 @@ def test_a_value_out_of_range_is_named(make_job: MakeJob, key: str, value: float
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("train.device", "gpu", r"train\.device=gpu is not on this machine; there are: auto, cpu"),
+        ("train.device", "gpu", r"train\.device=gpu is unknown.*; there are: auto, cpu, cuda, mps, cuda:0"),
+        ("train.device", "cuda:99", r"train\.device=cuda:99 is not on this machine; there are: auto, cpu"),
         ("train.precision", "fp8", r"train\.precision=fp8 is unknown .*there are: fp32, bf16, fp16"),
     ],
 )

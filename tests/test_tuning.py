@@ -13,8 +13,8 @@ import yaml
 from fake_runs import write_run
 
 import lab.launch.sweep
+from lab.cli.compose import one_job, typed_grid
 from lab.cli.main import main
-from lab.cli.train import one_job, typed_grid
 from lab.config import RunConfig
 from lab.errors import UserError
 from lab.identity import arm_hash, flatten

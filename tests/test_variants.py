@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from lab.config import DataConfig
+from lab.config import DataConfig, RunConfig
 from lab.data.batches import Dataset, Split, load
 from lab.data.variants import imbalanced, with_noise
 from lab.errors import UserError
 from lab.system.vision import torchvision
+from lab.validation import validate
 
 CPU = torch.device("cpu")
 
@@ -59,8 +60,12 @@ def test_chosen_classes_are_numbered_in_their_order() -> None:
     ],
 )
 def test_a_bad_variant_is_named(changes: dict, message: str) -> None:
+    def checked(config: RunConfig) -> None:
+        validate(config)
+        load(config.data, 0, CPU)
+
     with pytest.raises(UserError, match=message):
-        load(DataConfig(**{"name": "own_parts:tiny", **changes}), 0, CPU)
+        checked(RunConfig(data=DataConfig(**{"name": "own_parts:tiny", **changes})))
 
 
 # Size

@@ -14,7 +14,7 @@ from torch import nn
 
 from lab.config import RunConfig
 from lab.errors import UserError
-from lab.identity import arm_hash
+from lab.identity import arm_hash, with_values
 from lab.records.image_grid import grid_png
 from lab.runs.build import assemble
 from lab.runs.run import run
@@ -100,12 +100,7 @@ def test_activations_are_the_layers_own_outputs() -> None:
 
 @pytest.mark.parametrize("words", [{}, {"model.skip": "add"}, {"model.aux_blocks": [1]}, {"model.name": "lenet"}])
 def test_the_parts_of_the_lab_can_be_traced(words: dict) -> None:
-    config = RunConfig()
-    config.train.device = "cpu"
-    for key, value in words.items():
-        group, name = key.split(".")
-        setattr(getattr(config, group), name, value)
-    parts = assemble(config)
+    parts = assemble(with_values(RunConfig(), {"train.device": "cpu", **words}))
     images = parts.data.train.take(torch.arange(1))[0]
     data = graph_def(parts.model, images)
     assert data is not None
@@ -139,18 +134,15 @@ def test_a_grid_of_pictures() -> None:
     ("key", "value", "message"),
     [
         ("pictures", -1, r"train.pictures=-1 is out of range; allowed: 0 \(none\) or more"),
-        ("watch_steps", [3], r"train.watch_steps=\[3\] does nothing without train.watch=true"),
+        ("watch_steps", [3], r"^train.watch_steps=\[3\] does nothing without train.watch=true$"),
     ],
 )
 def test_what_cannot_be_watched_is_named(key: str, value: object, message: str) -> None:
-    config = RunConfig()
-    setattr(config.train, key, value)
     with pytest.raises(UserError, match=message):
-        assemble(config)
+        assemble(with_values(RunConfig(), {f"train.{key}": value}))
 
 
 def test_a_step_before_the_first_is_named() -> None:
-    config = RunConfig()
-    config.train.watch, config.train.watch_steps = True, [0]
-    with pytest.raises(UserError, match=r"train.watch_steps=0 is out of range; allowed: steps from 1 on"):
+    config = with_values(RunConfig(), {"train.watch": True, "train.watch_steps": [0]})
+    with pytest.raises(UserError, match=r"train.watch_steps=\[0\]: 0 is out of range; allowed: 1 or more \(steps\)"):
         assemble(config)

@@ -6,13 +6,15 @@ import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 
-from lab.config import ModelConfig, config_dir
+from lab.cli.catalogue import config_dir
+from lab.config import ModelConfig, RunConfig
 from lab.errors import UserError
 from lab.nets.blunders import BLUNDERS
 from lab.nets.init import initialise
 from lab.nets.recipe import build, obeys_init
 from lab.nets.zoo import NETS, Branches
 from lab.runs.build import assemble
+from lab.validation import validate
 
 FILES = sorted(path.stem for path in (config_dir() / "model").glob("*.yaml"))
 FIT_ALL = [name for name in FILES if name not in BLUNDERS]
@@ -118,7 +120,7 @@ def test_no_stage_is_for_the_classifier_alone() -> None:
     with pytest.raises(
         UserError, match=r"model\.widths=\[\] is out of range; allowed: .* none only with model\.depth=1"
     ):
-        build(ModelConfig(widths=[], depth=2), (1, 8, 8), 2)
+        validate(RunConfig(model=ModelConfig(widths=[], depth=2)))
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name not in ("linear", "mlp", "blunder_a", "repaired_a")])

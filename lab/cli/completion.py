@@ -1,48 +1,22 @@
 """What TAB offers: verbs, kinds, keys, files of groups, and names that a key can take, found without torch or Hydra.
 
-What a key takes is read from the docstring of its field in `lab.config`: where that says `lab list KIND`, the names of
-that kind. So a key that says what it takes is completed, and none has to be entered here as well.
+What a key takes is read from its field in `lab.config`, as `lab.validation` does. So every key that has names is
+completed, and none has to be entered here as well.
 """
 
 import ast
 import re
 from collections.abc import Iterable
-from dataclasses import fields, is_dataclass
-from functools import lru_cache
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
-import lab.config
-from lab.cli.catalogue import KINDS, names
-from lab.config import RunConfig, config_dir
+from lab.cli.catalogue import KINDS, config_dir, names
 from lab.errors import UserError, nearest
 from lab.identity import default_leaves
+from lab.tables import read_downloads
+from lab.validation import all_keys
 
 OVERRIDING = ("train", "lr-range")
 """The verbs that take overrides."""
-
-METRICS = ("val/loss", "val/accuracy", "val/rmse", "train/loss")
-
-CHOICES = {
-    "model.name": ("recipe",),
-    "model.init_gain": ("paper", "auto"),
-    "model.init_fan": ("in", "out"),
-    "train.device": ("auto", "cpu", "cuda", "mps"),
-    "train.precision": ("fp32", "bf16", "fp16"),
-    "train.graph": ("auto", "on", "off"),
-    "train.loss": ("auto",),
-    "train.patience_metric": METRICS,
-    "schedule.interval": ("steps", "epochs"),
-    "schedule.metric": METRICS,
-    "start.load": ("none", "body", "all"),
-    "start.prune": ("none", "blocks", "weights"),
-    "start.prune_by": ("auto",),
-}
-"""What keys take that is in no table of `lab list`."""
-
-FREE = ("name", "out", "data.root", "start.run")
-"""Keys that take any text."""
 
 HYDRA_FLAGS = ("--cfg", "--config-dir", "--help", "--hydra-help", "--info", "--multirun", "--package", "--resolve")
 
@@ -78,7 +52,11 @@ def candidates(words: list[str], verbs: Iterable[str]) -> list[str] | None:
         return _starting(begun, default_leaves()) if "--by" in before else None
     if verb in OVERRIDING:
         return overrides(begun)
-    others = {"list": KINDS, "completion": SCRIPTS, "data": ("fetch",) if len(before) == 1 else downloads()}
+    if before == ["list", "keys"]:
+        return key_starts(begun, all_keys())
+    if verb == "list" and last in KINDS:
+        return _starting(begun, names(last)) if len(before) == 2 else []
+    others = {"list": KINDS, "completion": SCRIPTS, "data": ("fetch",) if len(before) == 1 else read_downloads()}
     return _starting(begun, others.get(verb, ()))
 
 
@@ -88,18 +66,16 @@ def overrides(begun: str) -> list[str] | None:
     assert sign is not None
     key, equals, value = begun[sign.end() :].partition("=")
     if not equals:
-        found = [f"{one}=" for one in keys()]
-        if "." not in key:  # whole sections first, as there are more keys than a screen holds
-            found = list(dict.fromkeys(re.sub(r"\..*", ".", one) for one in found))
-            found += [f"{group}=" for group in groups()]
-        return [sign[0] + one for one in _starting(key, found)]
+        found = key_starts(key, [f"{one}=" for one in default_leaves()])
+        groups_found = [] if "." in key else _starting(key, [f"{group}=" for group in groups()])
+        return [sign[0] + one for one in found + groups_found]
     given = value.rpartition(",")[0]
     head = f"{given}," if given else ""
     typed = value[len(head) :]
     there = values(key)
     if there is None:
         return None
-    if "joined by dashes" in documented().get(key, ""):
+    if key in all_keys() and all_keys()[key].knob.words:
         dash = typed.rpartition("-")[0]
         typed_head = f"{dash}-" if dash else ""
         there = [typed_head + one for one in there]
@@ -107,63 +83,24 @@ def overrides(begun: str) -> list[str] | None:
     return [f"{sign[0]}{key}={head}{one}" for one in _starting(typed, there) if one not in chosen]
 
 
+def key_starts(begun: str, keys: Iterable[str]) -> list[str]:
+    """How `begun` goes on to one of `keys`: to whole sections first, as there are more keys than a screen holds."""
+    shown = keys if "." in begun else dict.fromkeys(re.sub(r"\..*", ".", one) for one in keys)
+    return _starting(begun, shown)
+
+
 def values(key: str) -> list[str] | None:
     """The names that `key` takes, or the files of the group `key`; None where it is a path."""
     if key in groups():
         return sorted(path.stem for path in (config_dir() / key).glob("*.yaml"))
-    if isinstance(default_leaves().get(key), bool):
-        return ["true", "false"]
-    if key in FREE:
-        return None
-    return [*CHOICES.get(key, ()), *(name for kind in kinds().get(key, ()) for name in names(kind))]
-
-
-@lru_cache
-def kinds() -> dict[str, tuple[str, ...]]:
-    """For each key that is looked up in tables, their kinds: `{"model.act": ("acts",), ...}`."""
-    found = {key: tuple(re.findall(r"`lab list (\w+)`", text)) for key, text in documented().items()}
-    return {key: there for key, there in found.items() if there}
-
-
-@lru_cache
-def documented() -> dict[str, str]:
-    """The docstring of each key's field in `lab.config`, on one line."""
-    tree = ast.parse(Path(lab.config.__file__).read_text())
-    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-
-    def read(config: Any, prefix: str) -> dict[str, str]:
-        texts: dict[str, str] = {}
-        for node, after in pairwise(classes[type(config).__name__].body):
-            match node, after:
-                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
-                    texts[name] = " ".join(text.split())
-        found: dict[str, str] = {}
-        for one in fields(config):
-            value = getattr(config, one.name)
-            inner = is_dataclass(value)
-            found |= read(value, f"{prefix}{one.name}.") if inner else {prefix + one.name: texts.get(one.name, "")}
-        return found
-
-    return read(RunConfig(), "")
-
-
-def keys() -> list[str]:
-    """Every key of the configuration."""
-    return list(default_leaves())
+    if key not in all_keys():
+        return []
+    return None if all_keys()[key].knob.free == "a path" else all_keys()[key].names()
 
 
 def groups() -> list[str]:
     """The groups of files: `data`, `model`, ..., `experiment`."""
     return sorted(path.name for path in config_dir().iterdir() if path.is_dir())
-
-
-def downloads() -> list[str]:
-    """The data sets that `lab data fetch` knows."""
-    tree = ast.parse((Path(lab.__file__).parent / "data" / "sources.py").read_text())
-    for node in tree.body:
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "DOWNLOADS":
-            return list(ast.literal_eval(node.value))
-    raise AssertionError("lab/data/sources.py has no DOWNLOADS")
 
 
 def _flags(verb: str) -> list[str]:

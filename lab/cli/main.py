@@ -17,7 +17,7 @@ Architecture choices compared, so that the comparison can be believed.
   lab lr-range [OVERRIDES]         the learning-rate range test: curve, plot, suggestion
   lab compare DIR [--by KEY ...]   the table, the tests and the verdicts of the runs under DIR
   lab predict RUN [--passes 100]   a run's test pictures, with Monte-Carlo dropout intervals
-  lab list [KIND]                  what can be chosen, by name
+  lab list [KIND [PREFIX]]         what can be chosen, by name; lab list keys explains the keys
   lab data fetch NAME ...          download and verify data sets ahead of time
   lab board DIR                    TensorBoard over DIR
   lab completion SHELL             the script with which bash, zsh or fish complete keys and names at TAB
@@ -81,7 +81,7 @@ def lr_range(words: list[str]) -> int:
     parser.add_argument("--high", metavar="RATE", default=10.0, type=float, help="last rate, above --low (10)")
     parser.add_argument("--steps", metavar="N", default=200, type=int, help="steps between them, at least 10 (200)")
     args = parser.parse_intermixed_args(words)
-    from lab.cli.train import one_job
+    from lab.cli.compose import one_job
 
     job = one_job("lr-range", args.overrides)
     from lab.cli.lr_range import lr_range
@@ -146,9 +146,11 @@ def show(words: list[str]) -> int:
     """`lab list`: names, a line each."""
     from lab.cli.catalogue import KINDS, render
 
-    parser = _parser("list", "What can be chosen, a line each.", "lab list words")
+    parser = _parser("list", "What can be chosen, a line each; the keys with their meaning.", "lab list keys schedule")
     parser.add_argument("kind", metavar="KIND", nargs="?", help=f"one of: {', '.join(KINDS)}")
-    print(render(parser.parse_args(words).kind), end="")
+    parser.add_argument("prefix", metavar="PREFIX", nargs="?", default="", help="only what starts so, as model.init")
+    args = parser.parse_args(words)
+    print(render(args.kind, args.prefix), end="")
     return 0
 
 

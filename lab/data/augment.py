@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lab.config import DataConfig
-from lab.errors import UserError, check_range, choose
+from lab.errors import UserError, choose
 from lab.identity import derive_seed
 
 Word = Callable[[Tensor, torch.Generator, DataConfig], Tensor]
@@ -67,11 +67,9 @@ def make_augment(config: DataConfig, shape: tuple[int, ...], seed: int) -> Augme
     the same images.
 
     Raises:
-        UserError: an unknown word, a value out of range, or data without images.
+        UserError: an unknown word, or data without images.
     """
     words: list[Word] = [choose("data.augment", word, AUGMENTS) for word in config.augment.split("-")]
-    check_range("data.crop_frac", config.crop_frac, 0 < config.crop_frac <= 0.5, "above 0 and at most 0.5")
-    check_range("data.cutout_frac", config.cutout_frac, 0 < config.cutout_frac <= 1, "above 0 and at most 1")
     if config.augment == "none":
         return None
     if len(shape) != 3:

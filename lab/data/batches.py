@@ -110,7 +110,6 @@ def load(config: DataConfig, seed: int, device: torch.device) -> Dataset:
     Raises:
         UserError: unknown name, missing files, a value out of range, or an option without effect on these data.
     """
-    check_range("data.val_frac", config.val_frac, 0 < config.val_frac < 1, "above 0 and below 1")
     root = str(Path(config.root).expanduser())
     source = _on_device(config.name, root, str(device), tuple(config.classes), config.resize)
     check_labels(config, len(source.classes))

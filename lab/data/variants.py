@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lab.config import DataConfig
 from lab.data.sources import Source
-from lab.errors import UserError, check_range, nearest
+from lab.errors import UserError, nearest
 from lab.identity import derive_seed
 
 PIECE = 1024
@@ -19,7 +19,7 @@ def keep_classes(source: Source, classes: tuple[str, ...]) -> Source:
     """`source` with only the images of `classes`, labelled by position in that list; unchanged if the list is empty.
 
     Raises:
-        UserError: an unknown class, a repeated one, fewer than two, or a regression.
+        UserError: an unknown class, or a regression.
     """
     if not classes:
         return source
@@ -30,8 +30,6 @@ def keep_classes(source: Source, classes: tuple[str, ...]) -> Source:
         if name not in source.classes:
             there = ", ".join(source.classes)
             raise UserError(f"{given}: class '{name}' is unknown{nearest(name, source.classes)}; there are: {there}")
-    if len(set(classes)) < max(2, len(classes)):
-        raise UserError(f"{given} is out of range; allowed: two classes or more, each once")
     new = torch.full((len(source.classes),), -1)
     new[[source.classes.index(name) for name in classes]] = torch.arange(len(classes))
     labels, test_labels = new[source.labels], new[source.test_labels]
@@ -43,11 +41,10 @@ def resized(source: Source, side: int | None) -> Source:
     """`source` with images of `side` x `side`, by antialiased bilinear interpolation; bytes stay bytes.
 
     Raises:
-        UserError: a side below 1, or data without images.
+        UserError: data without images.
     """
     if side is None:
         return source
-    check_range("data.resize", side, side >= 1, "1 or more")
     if source.images.ndim != 4:
         raise UserError(f"data.resize={side} has no effect on features; it needs images")
     return replace(source, images=_resize(source.images, side), test_images=_resize(source.test_images, side))
@@ -64,12 +61,9 @@ def check_labels(config: DataConfig, num_classes: int) -> None:
     """Checks the options that change which labels are learnt; 0 classes stand for a regression.
 
     Raises:
-        UserError: a value out of range, or one without effect.
+        UserError: a value without effect.
     """
-    noise, imbalance = config.label_noise, config.imbalance
-    check_range("data.label_noise", noise, 0 <= noise <= 1, "0 to 1")
-    check_range("data.imbalance", imbalance, 0 < imbalance <= 1, "above 0 and at most 1")
-    for key, value, neutral in (("label_noise", noise, 0), ("imbalance", imbalance, 1)):
+    for key, value, neutral in (("label_noise", config.label_noise, 0), ("imbalance", config.imbalance, 1)):
         if num_classes < 2 and value != neutral:
             raise UserError(f"data.{key}={value} has no effect on data.name={config.name}, which has no classes")
 

@@ -169,12 +169,7 @@ def share_machine(config: RunConfig) -> tuple[int, int]:
 
     Both are the same however many runs are left to do: another number of threads rounds differently, and a resumed
     sweep shall end with the numbers of one that was never interrupted.
-
-    Raises:
-        UserError: `jobs` is negative.
     """
-    if config.jobs < 0:
-        raise UserError(f"jobs={config.jobs} is out of range; allowed: 0 (automatic) or more")
     automatic = num_cores() if config.train.device == "cpu" or not has_gpu() else 1
     slots = config.jobs or automatic
     return slots, 1 if slots > 1 else 0

@@ -3,7 +3,6 @@
 The trials are runs like others, under `<out>/<name>/_tune/`: resumed, left alone when they are over, never compared.
 """
 
-import copy
 import itertools
 import json
 import math
@@ -14,7 +13,7 @@ from typing import Any
 
 from lab.config import StudyConfig
 from lab.errors import UserError, check_range, nearest
-from lab.identity import NOT_IDENTITY, arm_hash, default_leaves, flatten
+from lab.identity import NOT_IDENTITY, arm_hash, default_leaves, flatten, with_values
 from lab.metric import lower_is_better
 from lab.records.places import Job, arm_folders, run_folder, settled
 from lab.records.results import TRIALS, Run, read_run
@@ -36,7 +35,6 @@ Train = Callable[[list[Job]], tuple[bool, dict[Path, str]]]
 def check_tuning(jobs: Sequence[Job]) -> None:
     """Raises `UserError` for what `study.tune` of the sweep `jobs` cannot be, naming what is allowed."""
     study, known = jobs[0].config.study, default_leaves()
-    check_range("study.tune_seeds", study.tune_seeds, study.tune_seeds >= 1, "1 or more")
     if not isinstance(study.tune, Mapping):
         raise UserError(
             f"study.tune={study.tune}: allowed: keys with lists of values, as {{optimizer.lr: [0.01, 0.1]}}"
@@ -137,26 +135,22 @@ def make_trials(jobs: Sequence[Job], metric: str) -> dict[str, list[Job]]:
         for point in itertools.product(*config.study.tune.values()):
             values = dict(zip(keys, point, strict=True))
             for seed in range(FIRST_SEED, FIRST_SEED + config.study.tune_seeds):
-                one = with_values(job, values).config
+                one = job_with(job, values).config
                 one.name, one.seed = f"{config.name}/{TRIALS}", seed
                 one.train.watch, one.train.pictures = False, 0
                 # On their own they are a sweep without claims.
                 one.study = StudyConfig(metric=metric)
                 arm = {**without(job.arm, keys), **values}
-                overrides = [*with_values(job, values).overrides, f"name={one.name}", f"seed={seed}"]
+                overrides = [*job_with(job, values).overrides, f"name={one.name}", f"seed={seed}"]
                 trials[digits].append(Job(one, run_folder(one, arm, known), arm, overrides, job.command))
     return trials
 
 
-def with_values(job: Job, values: Mapping[str, Any]) -> Job:
+def job_with(job: Job, values: Mapping[str, Any]) -> Job:
     """`job` with the tuned `values` in its configuration and its overrides, which repeat it without a tuning."""
-    config = copy.deepcopy(job.config)
-    for key, value in values.items():
-        group, _, name = key.rpartition(".")
-        setattr(getattr(config, group), name, copy.copy(value))
     overrides = [text for text in job.overrides if text.partition("=")[0] not in ("study.tune", *values)]
     overrides += [f"{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in values.items()]
-    return replace(job, config=config, overrides=[*overrides, "study.tune=null"])
+    return replace(job, config=with_values(job.config, values), overrides=[*overrides, "study.tune=null"])
 
 
 def without(arm: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
@@ -171,7 +165,7 @@ def tuned_jobs(jobs: Sequence[Job], picked: Mapping[str, Mapping[str, Any]]) -> 
     tuned = []
     for job in jobs:
         if values := picked.get(base_id(flatten(job.config), keys)):
-            job = with_values(job, values)
+            job = job_with(job, values)
             arm = without(job.arm, keys)
             tuned.append(replace(job, arm=arm, folder=run_folder(job.config, arm, known)))
     return tuned
@@ -194,7 +188,7 @@ def tuned_arm(jobs: Sequence[Job], trials: Sequence[Job], runs: Mapping[Path, Ru
     picked = min(well, key=lambda point: rank(point, metric)).values if well else {}
     base = base_id(flatten(trials[0].config), keys)
     job = next(job for job in jobs if base_id(flatten(job.config), keys) == base)
-    digits = arm_hash(with_values(job, picked).config) if picked else ""
+    digits = arm_hash(job_with(job, picked).config) if picked else ""
     return TunedArm(without(job.arm, keys), base, digits, picked, tried)
 
 

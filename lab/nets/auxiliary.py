@@ -83,10 +83,5 @@ def weight_of_blocks(config: ModelConfig, blocks: list[str]) -> dict[str, float]
         several = f"different numbers from 1 to {last}, the blocks before the last"
         allowed = several if last > 0 else "[], as there is no block before the last"
         raise UserError(f"model.aux_blocks={numbers} is out of range; allowed: {allowed}")
-    if len(weights) not in (1, len(numbers)) or not all(weight > 0 for weight in weights):
-        raise UserError(
-            f"model.aux_weights={weights} is out of range; allowed: one weight for all, or one for each of the "
-            f"{len(numbers)} in model.aux_blocks, each above 0"
-        )
     each = weights * len(numbers) if len(weights) == 1 else weights
     return {blocks[number - 1]: weight for number, weight in sorted(zip(numbers, each, strict=True))}

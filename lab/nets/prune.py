@@ -183,10 +183,9 @@ def prune_weights(
         How many weights are zero, and how many there are.
 
     Raises:
-        UserError: an unknown saliency, a share out of range, or no layer to prune.
+        UserError: an unknown saliency, or no layer to prune.
     """
     saliency = choose("start.prune_by", by, SALIENCIES)
-    check_range("start.prune_frac", frac, 0 <= frac < 1, "at least 0 and below 1")
     if not layers:
         raise UserError("start.prune=weights: there is no conv or linear layer to prune")
     for layer in layers.values():

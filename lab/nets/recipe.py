@@ -11,7 +11,7 @@ from functools import partial
 from torch import nn
 
 from lab.config import ModelConfig
-from lab.errors import UserError, check_range, choose, nearest
+from lab.errors import UserError, choose, unknown
 from lab.nets.auxiliary import WithAuxiliaries, side_classifier, weight_of_blocks
 from lab.nets.blunders import BLUNDERS
 from lab.nets.chain import fit_layer, layer_name
@@ -63,7 +63,6 @@ def pool(config: ModelConfig, width: int, shape: Shape) -> nn.Module:
 
 def drop(config: ModelConfig, width: int, shape: Shape) -> nn.Module:
     """The dropping `model.drop` at the rate `model.drop_rate`."""
-    check_range("model.drop_rate", config.drop_rate, 0 <= config.drop_rate < 1, "at least 0 and below 1")
     return choose("model.drop", config.drop, DROPS)(shape, config.drop_rate)
 
 
@@ -132,10 +131,7 @@ def parse(block: str) -> list[str]:
     words = block.split("-")
     for place, word in enumerate(words, 1):
         if word not in WORDS:
-            raise UserError(
-                f"model.block={block}: word {place}, '{word}', is unknown{nearest(word, WORDS)}; "
-                f"there are: {', '.join(WORDS)}"
-            )
+            raise UserError(unknown(f"model.block={block}: word {place}, '{word}',", word, WORDS))
     return words
 
 
@@ -143,15 +139,11 @@ def stage_blocks(config: ModelConfig, words: list[str]) -> list[int]:
     """How many blocks each stage has, so that the layers with weights add up to `model.depth`.
 
     Raises:
-        UserError: a width below 1, no stage for more than the classifier, a recipe without weights, or a depth that
-            whole blocks do not reach.
+        UserError: a recipe without weights, or a depth that whole blocks do not reach.
     """
     if not config.widths and config.depth == 1:
         return []
-    if not config.widths or min(config.widths) < 1:
-        allowed = "one width or more, each at least 1; none only with model.depth=1, the classifier alone"
-        raise UserError(f"model.widths={config.widths} is out of range; allowed: {allowed}")
-    check_range("model.kernel", config.kernel, config.kernel >= 1, "at least 1")
+    assert config.widths
     weighted = sum(word in WEIGHTED for word in words)
     if not weighted:
         raise UserError(f"model.block={config.block} has no layer with weights; add one of: {', '.join(WEIGHTED)}")

@@ -8,9 +8,6 @@ from lab.errors import UserError
 from lab.nets.prune import drop_blocks
 from lab.nets.weights import mask_weights
 
-LOADS = ("none", "body", "all")
-"""What a run can load from another one."""
-
 
 def is_head(name: str) -> bool:
     """Whether a module or parameter belongs to the classifier or to an auxiliary head (`aux`, `aux1`, ...)."""

@@ -10,12 +10,11 @@ from torch import nn
 
 from lab.config import RunConfig
 from lab.data.batches import Dataset, Order, load
-from lab.errors import UserError, check_range
+from lab.errors import UserError
 from lab.identity import derive_seed
 from lab.nets.init import initialise
 from lab.nets.recipe import build, obeys_init
 from lab.runs.start import start
-from lab.runs.watch import check_watch
 from lab.training.clipping import make_clip
 from lab.training.fit import Member, evaluate
 from lab.training.graph import make_graph, obstacles
@@ -28,6 +27,7 @@ from lab.training.plateau import make_plateau
 from lab.training.precision import choose_format, make_precision
 from lab.training.schedules import interval_steps, make_schedule
 from lab.training.stopping import make_stopping
+from lab.validation import validate
 
 EVAL_BATCH, EVAL_BATCH_GPU = 128, 1000
 """Most pictures an evaluation step; the result depends on it by rounding alone. On a CPU 1000 took up to three times as
@@ -57,9 +57,8 @@ def assemble(config: RunConfig) -> Parts:
     Raises:
         UserError: anything in the configuration is wrong.
     """
-    check_range("seed", config.seed, config.seed >= 0, "0 or more")
+    validate(config)
     train, ranks = config.train, current_ranks()
-    check_watch(train)
     device = resolve_device(train.device)
     autocast, scaling = make_precision(train.precision, device)
     data = load(config.data, config.seed, device)
@@ -125,7 +124,6 @@ def make_net(
 ) -> tuple[nn.Module, torch.memory_format]:
     """The net with its first weights, where it trains, and the memory format that it takes its pictures in."""
     net = config.model
-    check_range("model.draw", net.draw, net.draw >= 0, "0 or more")
     seed = derive_seed(config.seed, "init", *[net.draw] * (net.draw > 0))  # 0 is the stream there was before others
     with torch.random.fork_rng(devices=[]):  # layers draw weights when they are made; `initialise` has the last word
         torch.manual_seed(seed)  # a user's own layers may keep what they drew
@@ -160,15 +158,6 @@ def eval_batch(shape: tuple[int, ...], device: torch.device) -> int:
 def durations(config: RunConfig, steps_per_epoch: int) -> tuple[int, int]:
     """Length of the run and distance between two reports, in steps: the one place where durations become steps."""
     train = config.train
-    check_range("train.epochs", train.epochs, train.epochs > 0, "above 0")
-    check_range("train.eval_every", train.eval_every, train.eval_every > 0, "above 0")
-    check_range("train.checkpoint_every", train.checkpoint_every, train.checkpoint_every >= 0, "0 or more")
-    if train.steps is not None:
-        check_range("train.steps", train.steps, train.steps >= 0, "0 (the net as it starts) or more")
-    if train.max_seconds is not None:
-        check_range("train.max_seconds", train.max_seconds, train.max_seconds > 0, "above 0")
-    if train.eval_limit is not None:
-        check_range("train.eval_limit", train.eval_limit, train.eval_limit >= 1, "1 or more")
     steps = max(1, round(train.epochs * steps_per_epoch)) if train.steps is None else train.steps
     return steps, max(1, round(train.eval_every * steps_per_epoch))
 

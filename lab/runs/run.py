@@ -16,7 +16,7 @@ import yaml
 
 from lab.config import RunConfig
 from lab.data.batches import Split
-from lab.errors import UserError, check_range
+from lab.errors import UserError
 from lab.identity import derive_seed
 from lab.records.environment import environment
 from lab.records.places import OVER, Job, claimed
@@ -202,7 +202,6 @@ def device_name(device: torch.device) -> str:
 
 def set_threads(threads: int) -> None:
     """Sets torch's CPU threads; 0 means all cores that this process may use, or its share of them under torchrun."""
-    check_range("train.threads", threads, threads >= 0, "0 (automatic) or more")
     torch.set_num_threads(threads or max(1, num_cores() // local_rank()[1]))
 
 

@@ -13,16 +13,13 @@ from torch import Tensor, nn
 
 from lab.config import StartConfig
 from lab.data.batches import Dataset
-from lab.errors import DamagedFileError, UserError, check_name, check_range, choose
+from lab.errors import DamagedFileError, UserError, choose
 from lab.identity import derive_seed, flatten
 from lab.nets.prune import NOISES, prune_blocks, prune_weights
-from lab.nets.transfer import LOADS, Freeze, check_head, is_head, misfits, restructure
+from lab.nets.transfer import Freeze, check_head, is_head, misfits, restructure
 from lab.records.results import TRIALS, read_result
 from lab.records.tuning import read_tuning
 from lab.training.checkpoint import read_checkpoint
-
-PRUNES = ("none", "blocks", "weights")
-"""What can be pruned before the first step."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +64,8 @@ def start(
         loss: the run's loss, whose curvature counts.
 
     Raises:
-        UserError: the source is missing, unfinished or does not fit, or a value is out of range.
+        UserError: the source is missing, unfinished or does not fit.
     """
-    check_name("start.load", config.load, LOADS)
-    check_name("start.prune", config.prune, PRUNES)
     loads = config.run != "" and config.load != "none"
     record: dict[str, Any] = {}
     dropped: list[str] = []
@@ -189,7 +184,6 @@ def _freeze(
 ) -> tuple[Freeze | None, int | None]:
     """What holds the loaded body still, and for how many steps (None: all of them)."""
     epochs = config.freeze_epochs
-    check_range("start.freeze_epochs", epochs or 0.0, epochs is None or epochs >= 0, "0 or more, or null for never")
     until = None if epochs is None else round(epochs * steps_per_epoch)
     if until == 0:
         return None, 0
@@ -203,7 +197,6 @@ def _prune(config: StartConfig, model: nn.Module, data: Dataset, seed: int, load
     """Prunes `model`; returns what the result says of it."""
     if config.prune == "none":
         return {}
-    check_range("start.prune_examples", config.prune_examples, config.prune_examples >= 1, "1 or more")
     num_images = min(config.prune_examples, len(data.train))  # the split is shuffled already
     images, _ = data.train.take(torch.arange(num_images, device=data.train.index.device))
     generator = torch.Generator().manual_seed(derive_seed(seed, "prune"))

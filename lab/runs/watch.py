@@ -18,7 +18,6 @@ from torch import Tensor, nn
 
 from lab.config import TrainConfig
 from lab.data.batches import Dataset
-from lab.errors import UserError, check_range
 from lab.records.image_grid import grid_png
 from lab.records.writer import MetricsWriter
 
@@ -95,15 +94,6 @@ class Watch:
     def names(self, labels: list[int]) -> list[str]:
         classes = self.data.classes
         return [classes[int(label)].encode("ascii", "replace").decode() for label in labels] if classes else []
-
-
-def check_watch(config: TrainConfig) -> None:
-    """Raises `UserError` for a number of pictures or a step that cannot be, and for steps that nobody watches."""
-    check_range("train.pictures", config.pictures, config.pictures >= 0, "0 (none) or more")
-    if config.watch_steps and not config.watch:
-        raise UserError(f"train.watch_steps={config.watch_steps} does nothing without train.watch=true")
-    for step in config.watch_steps:
-        check_range("train.watch_steps", step, step >= 1, "steps from 1 on")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lab.config import TrainConfig
-from lab.errors import UserError, check_range, choose
+from lab.errors import UserError, choose
 
 Loss = Callable[[Tensor, Tensor, str], Tensor]
 """From outputs (b, k), labels (b,) int64 or targets (b, k), and `mean` or `sum` of the examples, to a number ()."""
@@ -69,15 +69,13 @@ def make_losses(config: TrainConfig, has_classes: bool) -> tuple[Loss, Loss]:
         has_classes: whether the data set has classes; otherwise it is a regression.
 
     Raises:
-        UserError: an unknown name, a loss of classes for a regression, or a value out of range.
+        UserError: an unknown name, or a loss of classes for a regression.
     """
     name = loss_name(config, has_classes)
     loss = choose("train.loss", name, {"auto": None, **LOSSES})
     if name in FOR_CLASSES and not has_classes:
         raise UserError(f"train.loss={name} needs a data set with classes; for regression there are: auto, mse")
     smoothing = config.label_smoothing
-    check_range("train.label_smoothing", smoothing, 0 <= smoothing < 1, "at least 0 and below 1")
-    check_range("train.focal_gamma", config.focal_gamma, config.focal_gamma >= 0, "0 or more")
     known = inspect.signature(loss).parameters if name in LOSSES else {}
     if smoothing and "label_smoothing" not in known:
         warnings.warn(f"train.label_smoothing={smoothing} has no effect with train.loss={name}", stacklevel=2)

@@ -8,7 +8,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from lab.config import OptimizerConfig
-from lab.errors import check_range, choose
+from lab.errors import choose
 from lab.training.penalties import decayed
 
 Groups = list[dict[str, Any]]
@@ -101,7 +101,6 @@ def momentum_sgd(groups: Groups, lr: float, momentum: float) -> Optimizer:
 
 def nag(groups: Groups, lr: float, momentum: float) -> Optimizer:
     """Nesterov's accelerated gradient, in the form of Sutskever et al. 2013."""
-    check_range("optimizer.momentum", momentum, momentum > 0, "above 0 for nag")
     return torch.optim.SGD(groups, lr, momentum, nesterov=True, fused=True)
 
 
@@ -179,11 +178,8 @@ def make_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
     Weight decay acts on weights of two dimensions or more, not on biases and norms.
 
     Raises:
-        UserError: an unknown name, or a value out of range.
+        UserError: an unknown name.
     """
-    check_range("optimizer.lr", config.lr, config.lr > 0, "above 0")
-    check_range("optimizer.weight_decay", config.weight_decay, config.weight_decay >= 0, "at least 0")
-    check_range("optimizer.momentum", config.momentum, 0 <= config.momentum < 1, "at least 0 and below 1")
     make = choose("optimizer.name", config.name, OPTIMIZERS)
     parameters = list(model.parameters())
     weights = decayed(model)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lab.config import TrainConfig
-from lab.errors import check_range, choose
+from lab.errors import choose
 
 NEAR_ZERO = 1e-3
 """Below this absolute value a weight counts as near zero in `train/near_zero`."""
@@ -43,12 +43,10 @@ def make_penalty(config: TrainConfig, model: nn.Module) -> Callable[[], Tensor] 
     """A function that returns the penalty of `model`'s current weights; None without a penalty.
 
     Raises:
-        UserError: an unknown name, or a value out of range.
+        UserError: an unknown name.
     """
     penalty = choose("train.penalty", config.penalty, PENALTIES)
     strength, share = config.penalty_weight, config.penalty_l1_share
-    check_range("train.penalty_weight", strength, strength >= 0, "0 or more")
-    check_range("train.penalty_l1_share", share, 0 <= share <= 1, "0 to 1")
     if penalty is none or strength == 0:
         return None
     known = inspect.signature(penalty).parameters
@@ -62,11 +60,7 @@ def make_bound(config: TrainConfig, model: nn.Module) -> Callable[[], None] | No
 
     Srivastava et al. 2014, section 5.1, who take 3 to 4; a unit is a row of a linear layer, a filter of a convolution.
     None if it is off.
-
-    Raises:
-        UserError: a negative bound.
     """
-    check_range("train.max_norm", config.max_norm, config.max_norm >= 0, "0 (off) or more")
     if config.max_norm == 0:
         return None
     weights = decayed(model)

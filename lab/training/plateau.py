@@ -9,7 +9,6 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lab.config import ScheduleConfig
-from lab.errors import check_range
 from lab.metric import lower_is_better
 from lab.training.stopping import check_tag
 
@@ -55,13 +54,11 @@ def make_plateau(config: ScheduleConfig, tags: list[str]) -> Plateau | None:
         tags: what every report holds.
 
     Raises:
-        UserError: a metric that is not reported, or a value out of range.
+        UserError: a metric that is not reported.
     """
-    check_range("schedule.patience", config.patience, config.patience >= 0, "0 or more reports")
     if config.name != "plateau":
         return None
     check_tag("schedule.metric", config.metric, tags)
-    check_range("schedule.factor", config.factor, config.factor < 1, "above 0 and below 1 for plateau")
     if config.interval != ScheduleConfig.interval:
         warnings.warn(
             f"schedule.interval={config.interval} has no effect on plateau, which acts at reports", stacklevel=2

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from lab.config import TrainConfig
-from lab.errors import UserError, check_range, nearest
+from lab.errors import UserError, nearest
 from lab.metric import lower_is_better
 
 
@@ -68,9 +68,8 @@ def make_stopping(config: TrainConfig, tags: list[str]) -> Stopping | None:
         tags: what every report holds.
 
     Raises:
-        UserError: a metric that is not reported, or a value out of range.
+        UserError: a metric that is not reported.
     """
-    check_range("train.patience", config.patience, config.patience >= 0, "0 (off) or more reports")
     if config.patience == 0:
         return None
     check_tag("train.patience_metric", config.patience_metric, tags)
