@@ -19,8 +19,8 @@ from lab.nets.monte_carlo import LEVEL, Prediction, mc_predict
 from lab.nets.recipe import build
 from lab.nets.transfer import misfits, restructure
 from lab.records.results import write_atomically
-from lab.runs.build import resolve_device
 from lab.runs.start import find_run, open_run
+from lab.system.devices import resolve_device
 from lab.system.vision import torchvision
 
 BATCH = 512
@@ -96,7 +96,7 @@ def load_net(folder: Path, device: torch.device) -> tuple[RunConfig, Dataset, nn
     Raises:
         UserError: it is not finished, or its net cannot be built again.
     """
-    source = open_run(folder, "predict")
+    origin = open_run(folder, "predict")
     config = RunConfig()
     try:
         fill(config, yaml.safe_load((folder / "config.yaml").read_text()))
@@ -110,10 +110,10 @@ def load_net(folder: Path, device: torch.device) -> tuple[RunConfig, Dataset, nn
     data = load(config.data, config.seed, device)
     with torch.random.fork_rng(devices=[]):
         model = build(config.model, data.shape, data.num_outputs)
-    restructure(model, source.state, source.dropped())
-    if found := misfits(model.state_dict(), source.state):
+    restructure(model, origin.state, origin.dropped())
+    if found := misfits(model.state_dict(), origin.state):
         raise UserError(f"predict: the weights of {folder} do not fit its own config.yaml: {'; '.join(found[:3])}")
-    model.load_state_dict(source.state)
+    model.load_state_dict(origin.state)
     return config, data, model.to(device).eval()
 
 

@@ -26,7 +26,7 @@ PRUNES = ("none", "blocks", "weights")
 
 
 @dataclass(frozen=True)
-class Source:
+class Origin:
     """A finished run, as others see it."""
 
     folder: Path
@@ -60,7 +60,7 @@ def start(
     Args:
         config: what to start from.
         model: the net, initialised, on its device.
-        data: the run's data; branch norms and curvature are measured on its training pictures.
+        data: the run's data; branch norms and curvature are measured on its training images.
         seed: the run's seed.
         steps_per_epoch: turns epochs into steps.
         model_config: the run's `ModelConfig`, for the message where the weights do not fit.
@@ -75,9 +75,9 @@ def start(
     record: dict[str, Any] = {}
     dropped: list[str] = []
     if loads:
-        source = open_run(find_run(config.run, seed), "start.run")
-        record |= take_over(model, source, config.load, model_config)
-        dropped += source.dropped()
+        origin = open_run(find_run(config.run, seed), "start.run")
+        record |= take_over(model, origin, config.load, model_config)
+        dropped += origin.dropped()
     freeze, frozen_steps = _freeze(config, model, loads, steps_per_epoch)
     pruned = _prune(config, model, data, seed, loads, loss)
     dropped += pruned.get("names", [])
@@ -127,7 +127,7 @@ def find_trials(folder: Path, seed: int) -> list[Path]:
     return []
 
 
-def open_run(folder: Path, key: str) -> Source:
+def open_run(folder: Path, key: str) -> Origin:
     """A finished run with its weights, read without running any code from the file.
 
     Args:
@@ -149,34 +149,34 @@ def open_run(folder: Path, key: str) -> Source:
     except DamagedFileError as error:
         raise UserError(f"{key}: {error}; force=true trains it again") from error
     # A compiled net saves its weights under a name of torch's.
-    return Source(folder, result, {name.removeprefix("_orig_mod."): value for name, value in state.items()})
+    return Origin(folder, result, {name.removeprefix("_orig_mod."): value for name, value in state.items()})
 
 
-def take_over(model: nn.Module, source: Source, load: str, model_config: Any) -> dict[str, Any]:
-    """Prunes `model` as the source was pruned and gives it the source's weights; returns what the result says of it.
+def take_over(model: nn.Module, origin: Origin, load: str, model_config: Any) -> dict[str, Any]:
+    """Prunes `model` as the origin was pruned and gives it those weights; returns what the result says of it.
 
     Raises:
         UserError: they do not fit; says which weights, their shapes, and the `model.*` keys that differ.
     """
     if load == "body":
         check_head(model, "start.load=body")
-    state = {name: value for name, value in source.state.items() if load == "all" or not is_head(name)}
-    restructure(model, state, source.dropped())
+    state = {name: value for name, value in origin.state.items() if load == "all" or not is_head(name)}
+    restructure(model, state, origin.dropped())
     own = {name: value for name, value in model.state_dict().items() if load == "all" or not is_head(name)}
-    differs = _differences(source.result["config"], model_config)
+    differs = _differences(origin.result["config"], model_config)
     if found := misfits(own, state):
         more = f", and {len(found) - 3} more" if len(found) > 3 else ""
         keys = "; ".join(f"{key}={there} there, {here} here" for key, (there, here) in differs.items())
         raise UserError(
-            f"start.run: the weights of {source.folder} do not fit: {'; '.join(found[:3])}{more}. "
+            f"start.run: the weights of {origin.folder} do not fit: {'; '.join(found[:3])}{more}. "
             f"Keys that differ: {keys or 'none of model.*, so the data (shape or classes)'}"
         )
     with torch.no_grad():
         for name, value in own.items():
             value.copy_(state[name])
-    result = source.result
+    result = origin.result
     return {
-        "run": str(source.folder),
+        "run": str(origin.folder),
         **{key: result[key] for key in ("arm", "arm_id", "seed", "steps", "status")},
         "name": result["config"].get("name"),
         "load": load,
