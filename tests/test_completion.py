@@ -45,7 +45,7 @@ def test_the_choices_are_those_of_the_code() -> None:
     from lab.errors import UserError
     from lab.nets.init import initialise
     from lab.nets.recipe import build
-    from lab.runs.build import resolve_device
+    from lab.system.devices import resolve_device
     from lab.training.graph import GRAPHS
     from lab.training.precision import PRECISIONS
 

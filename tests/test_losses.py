@@ -11,7 +11,7 @@ from torch import Tensor
 from lab.config import TrainConfig
 from lab.errors import UserError
 from lab.training.losses import LOSSES, make_losses
-from lab.training.metrics import classification, make_metrics, regression
+from lab.training.tally import classification, make_metrics, regression
 
 GENERATOR = torch.Generator().manual_seed(5)
 OUTPUTS = torch.randn(40, 7, generator=GENERATOR, dtype=torch.float64)

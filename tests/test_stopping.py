@@ -47,7 +47,7 @@ def test_the_weights_of_the_best_report_come_back(make_job: MakeJob) -> None:
     weights = torch.load(kept.folder / "checkpoint.pt", weights_only=True)["model"]
     parts = assemble(kept.config)
     parts.model.load_state_dict(weights)
-    assert parts.member.evaluate()["loss"] == pytest.approx(best["val/loss"], rel=1e-6)
+    assert parts.training.evaluate()["loss"] == pytest.approx(best["val/loss"], rel=1e-6)
 
 
 def test_the_best_weights_come_back_at_the_last_step_too(make_job: MakeJob) -> None:
@@ -100,7 +100,7 @@ def test_a_run_of_no_steps_measures_the_net_as_it_starts(make_job: MakeJob) -> N
     (row,) = read_metrics(job.folder)
     assert result["status"] == "finished"
     assert (row["step"], row["epoch"]) == (0, 0)
-    assert row["val/loss"] == assemble(job.config).member.evaluate()["loss"]
+    assert row["val/loss"] == assemble(job.config).training.evaluate()["loss"]
     assert "train/loss" not in row
     assert "test/accuracy" in result["metrics"]
 
