@@ -111,9 +111,9 @@ def test_a_run_of_no_steps_measures_the_net_as_it_starts(make_job: MakeJob) -> N
         ({"train.patience": -1}, r"train.patience=-1 is out of range; allowed: 0 \(off\) or more reports"),
         (
             {"train.patience": 2, "train.patience_metric": "val/acuracy"},
-            r"train.patience_metric=val/acuracy is not reported \(did you mean 'val/accuracy'\?\); there are: train",
+            r"train.patience_metric=val/acuracy is not logged \(did you mean 'val/accuracy'\?\); there are: train",
         ),
-        ({"schedule.name": "plateau", "schedule.metric": "loss"}, "schedule.metric=loss is not reported"),
+        ({"schedule.name": "plateau", "schedule.metric": "loss"}, "schedule.metric=loss is not logged"),
         ({"schedule.name": "plateau", "schedule.patience": -1}, "schedule.patience=-1 is out of range"),
         ({"schedule.name": "plateau", "schedule.factor": 1.0}, "schedule.factor=1.0 is out of range; .* below 1 for"),
         ({"schedule.interval": "epoch"}, r"schedule.interval=epoch is unknown \(did you mean 'epochs'\?\)"),

@@ -27,7 +27,7 @@ PRUNES = ("none", "blocks", "weights")
 
 @dataclass(frozen=True)
 class Origin:
-    """A finished run, as others see it."""
+    """A finished run that another one starts from, or that is used to predict."""
 
     folder: Path
     result: dict[str, Any]
@@ -43,10 +43,10 @@ class Origin:
 
 @dataclass(frozen=True)
 class Started:
-    """How a net was made ready."""
+    """How a net was prepared."""
 
     record: dict[str, Any]
-    """What `result.json` says of it, as `started_from`; empty for a net from scratch that nothing was taken out of."""
+    """What `result.json` says of it, as `started_from`; empty for a net from scratch that was not pruned."""
 
     freeze: Freeze | None
     """Prepares the net for each step, where the loaded body is held still at first."""
@@ -89,8 +89,8 @@ def start(
 def find_run(given: str, seed: int, key: str = "start.run") -> Path:
     """The folder of the run that `given` names: itself, or the one of that seed in an arm, or in a name's only arm.
 
-    Of a tuned experiment, arms that other values were picked for since do not count, and the runs of an arm include its
-    trials, which have seeds of their own.
+    In a tuned experiment, arms for which tuning has since picked other values do not count, and the runs of an arm
+    include its tuning trials, which have other seeds.
 
     Args:
         given: a folder.
@@ -118,7 +118,7 @@ def find_run(given: str, seed: int, key: str = "start.run") -> Path:
 
 
 def find_trials(folder: Path, seed: int) -> list[Path]:
-    """The trials of `seed` at the values that were picked: of the arm in `folder`, or of all in that experiment."""
+    """The tuning trials of `seed` at the picked values: of the arm in `folder`, or of all arms in that experiment."""
     for root in (folder, folder.parent):
         if tuning := read_tuning(root):
             picked = [arm.arm_id for arm in tuning.arms if arm.arm_id]
@@ -212,7 +212,7 @@ def _prune(config: StartConfig, model: nn.Module, data: Dataset, seed: int, load
         norms = prune_blocks(model, by, config.prune_count, images, generator)
         return {"kind": "blocks", "by": by, "names": list(norms)[: config.prune_count], "branch_norms": norms}
     by = "magnitude" if config.prune_by == "auto" else config.prune_by
-    # Fresh weights know nothing of the data yet, so nothing tells which of them can go.
+    # Fresh weights know nothing of the data yet, so no criterion tells which of them can go.
     fresh_head = loads and config.load == "body"
     layers = {
         name: module

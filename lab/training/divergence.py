@@ -106,7 +106,7 @@ def locate(run: Training, until: int, should_stop: Callable[[], bool]) -> dict[s
     fit(again, should_stop=is_done)
     if place is not None:
         return {"step": again.step, **place}
-    note = "the steps done over again stayed finite" if again.step >= until else "interrupted while it was looked for"
+    note = "the repeated steps stayed finite" if again.step >= until else "interrupted during the search"
     return {"step": until, "layer": None, "what": "loss", "note": note}
 
 

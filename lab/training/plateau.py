@@ -55,7 +55,7 @@ def make_plateau(config: ScheduleConfig, tags: list[str]) -> Plateau | None:
         tags: what every logged point holds.
 
     Raises:
-        UserError: a metric that is not reported, or a value out of range.
+        UserError: a metric that is not logged, or a value out of range.
     """
     check_range("schedule.patience", config.patience, config.patience >= 0, "0 or more reports")
     if config.name != "plateau":

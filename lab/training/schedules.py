@@ -105,7 +105,7 @@ def noam(progress: float, warmup_frac: float) -> float:
 
 
 def plateau(progress: float) -> float:
-    """1, times `schedule.factor` whenever `schedule.metric` stalls for more than `schedule.patience` reports."""
+    """1, times `schedule.factor` whenever `schedule.metric` stalls for more than `schedule.patience` evaluations."""
     return 1.0  # the rest has a state: `lab.training.plateau`
 
 

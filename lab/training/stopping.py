@@ -68,7 +68,7 @@ def make_stopping(config: TrainConfig, tags: list[str]) -> Stopping | None:
         tags: what every logged point holds.
 
     Raises:
-        UserError: a metric that is not reported, or a value out of range.
+        UserError: a metric that is not logged, or a value out of range.
     """
     check_range("train.patience", config.patience, config.patience >= 0, "0 (off) or more reports")
     if config.patience == 0:
@@ -80,4 +80,4 @@ def make_stopping(config: TrainConfig, tags: list[str]) -> Stopping | None:
 def check_tag(key: str, tag: str, tags: list[str]) -> None:
     """Raises `UserError` unless `tag`, given for `key`, is one of `tags`."""
     if tag not in tags:
-        raise UserError(f"{key}={tag} is not reported{nearest(tag, tags)}; there are: {', '.join(tags)}")
+        raise UserError(f"{key}={tag} is not logged{nearest(tag, tags)}; there are: {', '.join(tags)}")
