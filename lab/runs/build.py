@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lab.config import RunConfig
+from lab.config import RunConfig, TrainConfig
 from lab.data.batches import Dataset, Order, load
 from lab.errors import check_range
 from lab.identity import derive_seed
@@ -23,12 +23,12 @@ from lab.training.clock import Clock
 from lab.training.evaluation import eval_batch, evaluate
 from lab.training.fit import Training
 from lab.training.graph import make_graph, obstacles
-from lab.training.losses import loss_name, make_losses
+from lab.training.losses import Loss, loss_name, make_losses
 from lab.training.optimizers import make_optimizer
 from lab.training.parallel import Ranks, check_share, current_ranks, share_norms
 from lab.training.penalties import make_bound, make_penalty
 from lab.training.plateau import make_plateau
-from lab.training.precision import choose_format, make_precision
+from lab.training.precision import LossScaling, choose_format, make_precision
 from lab.training.schedules import Rate, interval_steps, make_schedule
 from lab.training.step import TrainStep
 from lab.training.stopping import make_stopping
@@ -48,6 +48,16 @@ class Parts:
     """What `result.json` says of another run's weights and of pruning; empty where there is neither."""
 
 
+@dataclass(frozen=True)
+class Machine:
+    """Where a run computes, with whom, and in which arithmetic."""
+
+    device: torch.device
+    ranks: Ranks
+    autocast: torch.dtype | None
+    scaling: LossScaling | None
+
+
 def assemble(config: RunConfig) -> Parts:
     """Builds all that `config` names, in the order in which data flows.
 
@@ -55,53 +65,34 @@ def assemble(config: RunConfig) -> Parts:
         UserError: anything in the configuration is wrong.
     """
     check_range("seed", config.seed, config.seed >= 0, "0 or more")
-    train, ranks = config.train, current_ranks()
+    train = config.train
     check_watch(train)
-    device = resolve_device(train.device)
-    autocast, scaling = make_precision(train.precision, device)
-
-    data = load(config.data, config.seed, device)
+    machine = make_machine(train)
+    data = load(config.data, config.seed, machine.device)
     order = Order(data.train, train.batch_size, config.seed, data.augment)
-    check_share(train.batch_size, ranks.size)
     steps, log_every = durations(config, order.steps_per_epoch)
 
-    model, memory_format = make_net(config, data, order, device, autocast, ranks)
+    model, memory_format = make_net(config, data, order, machine)
     loss_in_use = loss_name(train, bool(data.classes))
     started = start(config.start, model, data, config.seed, order.steps_per_epoch, config.model, loss_in_use)
-    optimizer = make_optimizer(model, config.optimizer)
+
     loss, plain_loss = make_losses(train, bool(data.classes))
     metrics, eval_metrics = make_metrics(len(data.classes), data.unit)
-    if train.compile:
-        model.compile()  # in place: torch.compile(model) would be another module, whose weights have other names
-    found = obstacles(device, optimizer, train.compile, started.freeze is not None, scaling is not None, ranks.size)
-    own_parts = any(":" in str(value) for value in (*vars(config.model).values(), train.loss))
-
-    schedule = make_schedule(**vars(config.schedule))
-    rate_every = interval_steps(config.schedule.interval, order.steps_per_epoch)
     logged = {"train": metrics.names, "val": eval_metrics.names}
     tags = [f"{split}/{name}" for split, names in logged.items() for name in ("loss", *names)]
-    plateau = make_plateau(config.schedule, tags)
-    train_step = TrainStep(
-        model=model,
-        optimizer=optimizer,
-        rate=Rate(config.optimizer.lr, schedule, steps, rate_every, plateau),
-        batch=partial(own_share, order, ranks, memory_format),
-        loss=loss,
-        tally=Tally(metrics, device),
-        autocast=autocast,
-        scaling=scaling,
-        penalty=make_penalty(train, model),
-        clip=make_clip(train),
-        bound=make_bound(train, model),
-        freeze=started.freeze,
-        graph=make_graph(train.graph, device, found, own_parts),
-        ranks=ranks,
+    schedule, plateau = make_schedule(**vars(config.schedule)), make_plateau(config.schedule, tags)
+    rate_every = interval_steps(config.schedule.interval, order.steps_per_epoch)
+    rate = Rate(config.optimizer.lr, schedule, steps, rate_every, plateau)
+    batch = partial(own_share, order, machine.ranks, memory_format)
+    train_step = make_step(config, machine, model, rate, batch, loss, Tally(metrics, machine.device), started.freeze)
+
+    score = partial(
+        evaluate, model, loss=plain_loss, metrics=eval_metrics, autocast=machine.autocast, ranks=machine.ranks
     )
-    score = partial(evaluate, model, loss=plain_loss, metrics=eval_metrics, autocast=autocast, ranks=ranks)
     training = Training(
         train_step,
-        evaluate=lambda: score(data.val.batches(eval_batch(data.shape, device), train.eval_limit)),
-        clock=Clock(device, math.inf if train.max_seconds is None else train.max_seconds),
+        evaluate=lambda: score(data.val.batches(eval_batch(data.shape, machine.device), train.eval_limit)),
+        clock=Clock(machine.device, math.inf if train.max_seconds is None else train.max_seconds),
         steps=steps,
         log_every=log_every,
         steps_per_epoch=order.steps_per_epoch,
@@ -111,15 +102,20 @@ def assemble(config: RunConfig) -> Parts:
     return Parts(data, model, training, score, started.record)
 
 
+def make_machine(train: TrainConfig) -> Machine:
+    """The device, the processes and the arithmetic that `train` asks for."""
+    device, ranks = resolve_device(train.device), current_ranks()
+    check_share(train.batch_size, ranks.size)
+    return Machine(device, ranks, *make_precision(train.precision, device))
+
+
 def own_share(order: Order, ranks: Ranks, memory_format: torch.memory_format, step: int) -> tuple[Tensor, Tensor]:
     """Images (b, c, h, w) and labels (b,) of this rank at `step`."""
     images, labels = ranks.share(*order.batch(step))
     return images.contiguous(memory_format=memory_format), labels
 
 
-def make_net(
-    config: RunConfig, data: Dataset, order: Order, device: torch.device, autocast: torch.dtype | None, ranks: Ranks
-) -> tuple[nn.Module, torch.memory_format]:
+def make_net(config: RunConfig, data: Dataset, order: Order, machine: Machine) -> tuple[nn.Module, torch.memory_format]:
     """The net with its first weights, where it trains, and the memory format in which it takes images."""
     net = config.model
     check_range("model.draw", net.draw, net.draw >= 0, "0 or more")
@@ -132,12 +128,48 @@ def make_net(
         if obeys_init(net.name):
             images = order.batch(0)[0].cpu()  # of the first step, for `lsuv`
             initialise(model, net.init, net.init_gain, net.act, seed, net.init_fan, images)
-    model = share_norms(model, ranks, device)
+    model = share_norms(model, machine.ranks, machine.device)
     memory_format = torch.contiguous_format
     if len(data.shape) == 3:
-        memory_format = choose_format(config.train.channels_last, device, autocast, appends=net.skip == "concat")
-    model = model.to(device=device).to(memory_format=memory_format)  # pyright: ignore[reportCallIssue]
+        last, appends = config.train.channels_last, net.skip == "concat"
+        memory_format = choose_format(last, machine.device, machine.autocast, appends)
+    model = model.to(device=machine.device).to(memory_format=memory_format)  # pyright: ignore[reportCallIssue]
     return model, memory_format
+
+
+def make_step(
+    config: RunConfig,
+    machine: Machine,
+    model: nn.Module,
+    rate: Rate,
+    batch: Callable[[int], tuple[Tensor, Tensor]],
+    loss: Loss,
+    tally: Tally,
+    freeze: Callable[[int], None] | None,
+) -> TrainStep:
+    """The step of a run: its optimizer, and what acts on loss, gradients and weights."""
+    train, scaling, num_ranks = config.train, machine.scaling, machine.ranks.size
+    optimizer = make_optimizer(model, config.optimizer)
+    if train.compile:
+        model.compile()  # in place: torch.compile(model) would be another module, whose weights have other names
+    found = obstacles(machine.device, optimizer, train.compile, freeze is not None, scaling is not None, num_ranks)
+    own_parts = any(":" in str(value) for value in (*vars(config.model).values(), train.loss))
+    return TrainStep(
+        model=model,
+        optimizer=optimizer,
+        rate=rate,
+        batch=batch,
+        loss=loss,
+        tally=tally,
+        autocast=machine.autocast,
+        scaling=scaling,
+        penalty=make_penalty(train, model),
+        clip=make_clip(train),
+        bound=make_bound(train, model),
+        freeze=freeze,
+        graph=make_graph(train.graph, machine.device, found, own_parts),
+        ranks=machine.ranks,
+    )
 
 
 def durations(config: RunConfig, steps_per_epoch: int) -> tuple[int, int]:
