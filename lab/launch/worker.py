@@ -51,7 +51,7 @@ def check(configs: list[RunConfig]) -> None:
     A damaged data file is left to its runs to tell of, unless there are no others.
     """
     from lab.runs.build import assemble
-    from lab.runs.start import find_run
+    from lab.runs.origin import find_run
 
     for config in configs:
         if config.start.run:

@@ -3,23 +3,18 @@
 import csv
 import io
 import math
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
-import yaml
 from torch import Tensor, nn
 
-from lab.config import RunConfig
-from lab.data.batches import Dataset, Split, load
+from lab.data.batches import Dataset, Split
 from lab.errors import UserError, check_range
 from lab.identity import derive_seed
 from lab.nets.monte_carlo import LEVEL, Prediction, mc_predict
-from lab.nets.recipe import build
-from lab.nets.transfer import misfits, restructure
 from lab.records.results import write_atomically
-from lab.runs.start import find_run, open_run
+from lab.runs.origin import find_run, load_net
 from lab.system.devices import resolve_device
 from lab.system.vision import torchvision
 
@@ -88,49 +83,6 @@ def predict(
     done += [f"rotated by {disturbance.rotate:g} degrees"] * bool(disturbance.rotate)
     done += [f"{passes} passes" if found.intervals else "one pass with the drops off, so no intervals"]
     return "\n".join([", ".join(done), *summary(found), f"table: {out}"])
-
-
-def load_net(folder: Path, device: torch.device) -> tuple[RunConfig, Dataset, nn.Module]:
-    """Configuration, data and net of a finished run, the net pruned as it was trained, in evaluation mode.
-
-    Raises:
-        UserError: it is not finished, or its net cannot be built again.
-    """
-    origin = open_run(folder, "predict")
-    config = RunConfig()
-    try:
-        fill(config, yaml.safe_load((folder / "config.yaml").read_text()))
-    except FileNotFoundError:
-        raise UserError(f"predict: {folder} has no config.yaml") from None
-    if config.model.output != "identity":
-        raise UserError(
-            f"predict: the run {folder} has model.output={config.model.output}; probabilities are the softmax of "
-            "logits, which only model.output=identity puts out"
-        )
-    data = load(config.data, config.seed, device)
-    with torch.random.fork_rng(devices=[]):
-        model = build(config.model, data.shape, data.num_outputs)
-    restructure(model, origin.state, origin.dropped())
-    if found := misfits(model.state_dict(), origin.state):
-        raise UserError(f"predict: the weights of {folder} do not fit its own config.yaml: {'; '.join(found[:3])}")
-    model.load_state_dict(origin.state)
-    return config, data, model.to(device).eval()
-
-
-def fill(config: Any, values: dict[str, Any]) -> None:
-    """Sets the fields of a (nested) dataclass; those that `values` lacks keep their defaults.
-
-    Raises:
-        UserError: an unknown key.
-    """
-    names = [one.name for one in fields(config)]
-    for key, value in values.items():
-        if key not in names:
-            raise UserError(f"config.yaml: {key} is no key of the configuration; there are: {', '.join(names)}")
-        if is_dataclass(getattr(config, key)):
-            fill(getattr(config, key), value)
-        else:
-            setattr(config, key, value)
 
 
 def forecast(

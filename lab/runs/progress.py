@@ -11,29 +11,13 @@ class Progress(Protocol):
 
     def step(self) -> None: ...
 
-    def log(self, point: dict[str, Any]) -> None: ...
+    def log(self, point: dict[str, Any], /) -> None: ...
 
     def close(self) -> None: ...
 
 
 ASIDE = ("train/lr", "train/weight_norm", "train/near_zero")
 """Tags that are logged and not shown while a run trains."""
-
-
-class Silent:
-    """Shows nothing: for runs that train side by side."""
-
-    def start(self, title: str, steps: int, done: int) -> None:
-        """Nothing to show."""
-
-    def step(self) -> None:
-        """Nothing to show."""
-
-    def log(self, point: dict[str, Any]) -> None:
-        """Nothing to show."""
-
-    def close(self) -> None:
-        """Nothing to show."""
 
 
 class Console:

@@ -1,11 +1,10 @@
 """One run, from its folder's lock to its result: a stopped run is resumed, and a failure becomes one message."""
 
 import io
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -23,15 +22,14 @@ from lab.records.places import OVER, Job, claimed
 from lab.records.results import finite, read_metrics, read_result, write_atomically, write_json
 from lab.records.writer import MetricsWriter, summarise
 from lab.runs.build import Parts, assemble
-from lab.runs.progress import Progress, Silent
+from lab.runs.progress import Progress
 from lab.runs.watch import Watch
 from lab.system.devices import device_name
-from lab.system.machine import keep_memory, on_first_stop_signal
+from lab.system.machine import keep_memory, stop_signals
 from lab.training.checkpoint import load_checkpoint, pack, previous, read_checkpoint
 from lab.training.divergence import is_well, locate
 from lab.training.evaluation import eval_batch
 from lab.training.fit import Point, fit
-from lab.training.parallel import Ranks
 
 CPU = torch.device("cpu")
 
@@ -66,23 +64,24 @@ def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bo
         except OSError as error:
             what = f"cannot write {job.folder} ({error.strerror or error})"
             raise UserError(f"out={job.config.out}: {what}") from error
-        return _run(job, parts, ranks, progress or Silent(), should_stop)
+        return _run(job, parts, progress, should_stop)
 
 
-def _run(job: Job, parts: Parts, ranks: Ranks, progress: Progress, should_stop: Callable[[], bool]) -> dict[str, Any]:
+def _run(job: Job, parts: Parts, progress: Progress | None, should_stop: Callable[[], bool]) -> dict[str, Any]:
     """The run in a folder that this process holds: trains it, and writes its result."""
-    result = job.record()
+    result, ranks = job.record(), parts.training.train_step.ranks
     result["environment"] = environment(device_name(parts.training.clock.device), torch.get_num_threads())
     result["environment"] |= {"processes": ranks.size} if ranks.size > 1 else {}
     result["num_params"] = sum(p.numel() for p in parts.model.parameters())
     result |= {"started_from": parts.started_from} if parts.started_from else {}
     try:
         with stop_signals() as signalled:
-            result.update(_train(job, parts, ranks, progress, lambda: signalled() or should_stop()))
+            result.update(_train(job, parts, progress, lambda: signalled() or should_stop()))
     except Exception as error:  # whatever it is, it ends this run alone: the next one may be well
         result.update(error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
     finally:
-        progress.close()
+        if progress:
+            progress.close()
     result = finite(result)
     if ranks.rank:
         return result
@@ -96,10 +95,11 @@ def _run(job: Job, parts: Parts, ranks: Ranks, progress: Progress, should_stop: 
     return result
 
 
-def _train(job: Job, parts: Parts, ranks: Ranks, progress: Progress, should_stop: Callable[[], bool]) -> dict[str, Any]:
+def _train(job: Job, parts: Parts, progress: Progress | None, should_stop: Callable[[], bool]) -> dict[str, Any]:
     """The part of a run that can fail: resume, fit, test. Returns what it adds to the result."""
     config, folder, training = job.config, job.folder, parts.training
-    checkpoint, device, alone = folder / "checkpoint.pt", training.clock.device, ranks.size == 1
+    device, ranks = training.clock.device, training.train_step.ranks
+    checkpoint, alone = folder / "checkpoint.pt", ranks.size == 1
     state = ranks.from_first(lambda: load_checkpoint(checkpoint, device if alone else CPU))
     torch.manual_seed(derive_seed(config.seed, "dropout", *[ranks.rank] * (ranks.rank > 0)))
     if state is not None:
@@ -108,19 +108,22 @@ def _train(job: Job, parts: Parts, ranks: Ranks, progress: Progress, should_stop
     writer = MetricsWriter(folder, training.step, job.arm, job.group, config.train.watch) if ranks.rank == 0 else None
     batch = training.train_step.batch
     watch = Watch(config.train, parts.model, parts.data, batch, writer) if writer and alone else None
-    progress.start(f"{config.name}/{folder.parent.name}/{folder.name}", training.steps, training.step)
+    if progress:
+        progress.start(f"{config.name}/{folder.parent.name}/{folder.name}", training.steps, training.step)
 
     def report(point: Point) -> None:
         if watch:
             watch.report(point["step"])
         if writer:
             writer.write(point)
+        if progress:
             progress.log(point)
 
     def tick() -> bool:
         if watch:
             watch.tick(training.step)
-        progress.step()
+        if progress:
+            progress.step()
         return should_stop()
 
     def save(state: dict[str, Any]) -> None:
@@ -208,14 +211,3 @@ def start_folder(job: Job) -> None:
             path.unlink(missing_ok=True)
     text = yaml.safe_dump(asdict(job.config), sort_keys=False)
     write_atomically(folder / "config.yaml", text.encode())
-
-
-@contextmanager
-def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Turns the first SIGINT or SIGTERM into a request to stop; a second one stops at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    asked = threading.Event()
-    with on_first_stop_signal(asked.set):
-        yield asked.is_set

@@ -5,40 +5,21 @@ All of it follows from configuration, source run, data and seed, so that a resum
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lab.config import StartConfig
 from lab.data.batches import Dataset
-from lab.errors import DamagedFileError, UserError, check_name, check_range, choose
+from lab.errors import UserError, check_name, check_range, choose
 from lab.identity import derive_seed, flatten
 from lab.nets.prune import NOISES, prune_blocks, prune_weights
 from lab.nets.transfer import LOADS, Freeze, check_head, is_head, misfits, restructure
-from lab.records.results import TRIALS, read_result
-from lab.records.tuning import read_tuning
-from lab.training.checkpoint import read_checkpoint
+from lab.runs.origin import Origin, find_run, open_run
 
 PRUNES = ("none", "blocks", "weights")
 """What can be pruned before the first step."""
-
-
-@dataclass(frozen=True)
-class Origin:
-    """A finished run that another one starts from, or that is used to predict."""
-
-    folder: Path
-    result: dict[str, Any]
-    """All of its `result.json`."""
-
-    state: dict[str, Tensor]
-    """The weights and statistics that it ended with, on the CPU."""
-
-    def dropped(self) -> list[str]:
-        """The residual blocks that it was trained without."""
-        return (self.result.get("started_from") or {}).get("dropped_blocks", [])
 
 
 @dataclass(frozen=True)
@@ -84,72 +65,6 @@ def start(
     if loads or pruned:
         record |= {"frozen_steps": frozen_steps, "pruned": pruned or None, "dropped_blocks": dropped}
     return Started(record, freeze)
-
-
-def find_run(given: str, seed: int, key: str = "start.run") -> Path:
-    """The folder of the run that `given` names: itself, or the one of that seed in an arm, or in a name's only arm.
-
-    In a tuned experiment, arms for which tuning has since picked other values do not count, and the runs of an arm
-    include its tuning trials, which have other seeds.
-
-    Args:
-        given: a folder.
-        seed: which of an arm's runs.
-        key: what the user gave it for, for the message.
-
-    Raises:
-        UserError: there is no such run, or more than one.
-    """
-    folder = Path(given).expanduser()
-    if not folder.is_dir():
-        raise UserError(f"{key}={given} is not a folder; runs are at <out>/<name>/<arm>/seed=<n>")
-    if (folder / "config.yaml").exists() or (folder / "result.json").exists():
-        return folder
-    found = [path for path in (folder / f"seed={seed}", *folder.glob(f"*/seed={seed}")) if path.is_dir()]
-    if len(found) > 1 and (tuning := read_tuning(folder)):
-        found = [path for path in found if path.parent.name[-8:] not in tuning.superseded]
-    found = found or find_trials(folder, seed)
-    if len(found) == 1:
-        return found[0]
-    inside = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "_")
-    said = f"has {len(found)} arms" if found else "is neither a run nor an arm"
-    there = ", ".join(inside) or "no folders"
-    raise UserError(f"{key}={given} {said} with a run of seed={seed}; name one; inside there are: {there}")
-
-
-def find_trials(folder: Path, seed: int) -> list[Path]:
-    """The tuning trials of `seed` at the picked values: of the arm in `folder`, or of all arms in that experiment."""
-    for root in (folder, folder.parent):
-        if tuning := read_tuning(root):
-            picked = [arm.arm_id for arm in tuning.arms if arm.arm_id]
-            own = [digits for digits in picked if root == folder or folder.name.endswith(f"-{digits}")]
-            return [path for digits in own for path in root.glob(f"{TRIALS}/*-{digits}/seed={seed}") if path.is_dir()]
-    return []
-
-
-def open_run(folder: Path, key: str) -> Origin:
-    """A finished run with its weights, read without running any code from the file.
-
-    Args:
-        folder: the run's folder.
-        key: what the user gave it for, for the message.
-
-    Raises:
-        UserError: it is not finished, or its checkpoint is missing or damaged.
-    """
-    result = read_result(folder)
-    status = "not finished (it has no result.json)" if result is None else result["status"]
-    if result is None or status != "finished":
-        raise UserError(f"{key}: the run {folder} is {status}; the same 'lab train' command finishes what was stopped")
-    path = folder / "checkpoint.pt"
-    try:
-        state = read_checkpoint(path, torch.device("cpu"))["model"]
-    except FileNotFoundError:
-        raise UserError(f"{key}: the run {folder} has no checkpoint.pt, which holds its weights") from None
-    except DamagedFileError as error:
-        raise UserError(f"{key}: {error}; force=true trains it again") from error
-    # A compiled net saves its weights under a name of torch's.
-    return Origin(folder, result, {name.removeprefix("_orig_mod."): value for name, value in state.items()})
 
 
 def take_over(model: nn.Module, origin: Origin, load: str, model_config: Any) -> dict[str, Any]:

@@ -36,16 +36,8 @@ def evaluate(
 ) -> dict[str, float]:
     """Mean loss and the metrics of `model`, in evaluation mode, over `batches` of images and labels.
 
-    Each of `ranks` reads its share of them and returns the same. The sums are read once, at the end.
-
-    Args:
-        model: left in evaluation mode.
-        batches: images (b, c, h, w) and labels (b,), on the device.
-        loss: with reduction `sum`.
-        metrics: what is measured beside it.
-        autocast: what the forward pass computes in; float32 if None.
-        ranks: the processes that share the work.
-        seen: gets the number of the greatest output of each image of this rank, a tensor (b,) a batch.
+    Each of `ranks` reads its share of them and returns the same. `seen` gets the number of the greatest output of each
+    image of this rank, a tensor (b,) a batch. The sums are read once, at the end.
     """
     model.eval()
     totals, count = [], 0
