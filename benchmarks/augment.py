@@ -1,8 +1,8 @@
-"""Time of `data.augment` on a batch against torchvision's transforms.v2, picture by picture, as a data loader does it.
+"""Time of `data.augment` on a batch against torchvision's transforms.v2, image by image, as a data loader does it.
 
     python benchmarks/augment.py [--rounds 30] [--size 32] [--batch 128]
 
-Both change the same scaled pictures on one CPU thread, in one process, in turn, round after round; what counts is the
+Both change the same scaled images on one CPU thread, in one process, in turn, round after round; what counts is the
 ratio of medians. `take` is what the lab does for a batch anyway (gather and scale bytes), to set the cost beside.
 `cutout` is compared with RandomErasing of one square of a quarter of the area, its nearest relative there.
 """
@@ -24,7 +24,7 @@ from lab.system.vision import torchvision
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=30)
-    parser.add_argument("--size", type=int, default=32, help="side of the colour pictures")
+    parser.add_argument("--size", type=int, default=32, help="side of the colour images")
     parser.add_argument("--batch", type=int, default=128)
     args = parser.parse_args()
     torch.set_num_threads(1)
@@ -66,7 +66,7 @@ def seconds(action: Callable[[], object]) -> float:
 
 
 def one_by_one(size: int) -> dict[str, Callable[[Tensor], Tensor]]:
-    """torchvision's own transforms of one picture, by the lab's words."""
+    """torchvision's own transforms of one image, by the lab's words."""
     torchvision()
     from torchvision.transforms import v2
 

@@ -16,7 +16,8 @@ import torch
 from lab.config import RunConfig
 from lab.identity import with_values
 from lab.runs.build import assemble
-from lab.training.fit import Member, synchronise, train_step
+from lab.training.clock import synchronise
+from lab.training.step import TrainStep
 
 CASES = {
     "plain on digits": {"data.name": "digits"},
@@ -62,11 +63,11 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     for name, changes in CASES.items():
-        sides = {last: member(changes, last, args.root, args.device, args.precision) for last in (False, True)}
+        sides = {last: make(changes, last, args.root, args.device, args.precision) for last in (False, True)}
         least = dict.fromkeys(sides, float("inf"))
         for one_round in range(args.rounds + 1):
             for last, side in sides.items():
-                seconds = seconds_of_step(side)
+                seconds = seconds_of_step(side, one_round)
                 least[last] = min(least[last], seconds) if one_round else least[last]
         before, after = least[False] * 1e3, least[True] * 1e3
         print(
@@ -74,21 +75,22 @@ def main() -> None:
         )
 
 
-def member(changes: dict[str, object], channels_last: bool, root: str, device: str, precision: str) -> Member:
+def make(changes: dict[str, object], channels_last: bool, root: str, device: str, precision: str) -> TrainStep:
     config = with_values(RunConfig(), changes)
     config.data.root = str(Path(root) / "cifar10-jpeg") if config.data.name == "folder" else root
     config.train.batch_size, config.train.channels_last = 64, channels_last
     config.train.device, config.train.precision = device, precision
-    return assemble(config).member
+    return assemble(config).training.train_step
 
 
-def seconds_of_step(side: Member) -> float:
+def seconds_of_step(train_step: TrainStep, step: int) -> float:
     """Seconds of a step: the processor's on a CPU, the clock's elsewhere."""
-    synchronise(side.device)
-    clock = cpu_seconds if side.device.type == "cpu" else time.perf_counter
+    device = train_step.tally.totals.device
+    synchronise(device)
+    clock = cpu_seconds if device.type == "cpu" else time.perf_counter
     started = clock()
-    train_step(side)
-    synchronise(side.device)
+    train_step(step)
+    synchronise(device)
     return clock() - started
 
 

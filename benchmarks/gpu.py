@@ -12,6 +12,7 @@ import argparse
 import statistics
 import sys
 import time
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,7 +21,8 @@ from torch.profiler import ProfilerActivity, profile
 from lab.config import RunConfig
 from lab.identity import with_values
 from lab.runs.build import assemble
-from lab.training.fit import Member, fit, synchronise, train_step
+from lab.training.clock import synchronise
+from lab.training.fit import Training, fit
 from lab.training.graph import WARM_UP
 
 TOLERANCE = 1e-2
@@ -54,16 +56,16 @@ def main() -> int:
     for net in NETS:
         side = int(net.rpartition("x")[2])
         for precision in ("fp32", "bf16"):
-            members = {graph: make(net, side, precision, graph) for graph in ("off", "on")}
-            speeds: dict[str, list[float]] = {graph: [] for graph in members}
+            runs = {graph: make(net, side, precision, graph) for graph in ("off", "on")}
+            speeds: dict[str, list[float]] = {graph: [] for graph in runs}
             for one_round in range(args.rounds + 1):
-                for graph, member in members.items():
-                    seconds = run_steps(member, args.steps)
+                for graph, training in runs.items():
+                    seconds = run_steps(training, args.steps)
                     if one_round:  # the first warms up
                         speeds[graph].append(128 * args.steps / seconds)
             medians = {graph: statistics.median(values) for graph, values in speeds.items()}
-            waits = {graph: waiting(member, medians[graph]) for graph, member in members.items()}
-            words = [f"{g}: {medians[g]:11,.0f} images/s, waits {100 * waits[g]:3.0f} %" for g in members]
+            waits = {graph: waiting(training, medians[graph]) for graph, training in runs.items()}
+            words = [f"{g}: {medians[g]:11,.0f} images/s, waits {100 * waits[g]:3.0f} %" for g in runs]
             ratio = medians["on"] / medians["off"]
             print(f"{net:28} {precision}  graph {';  '.join(words)};  {ratio:.2f} times as fast", flush=True)
         losses = [first_loss(net, side, graph) for graph in ("off", "on")]
@@ -73,39 +75,39 @@ def main() -> int:
     return 1 if failed else 0
 
 
-def make(net: str, side: int, precision: str, graph: str) -> Member:
+def make(net: str, side: int, precision: str, graph: str) -> Training:
     config = with_values(RunConfig(), {f"model.{key}": value for key, value in NETS[net].items()})
     config.data.name, config.data.resize = "digits", side  # shapes matter here, not what is seen
     config.train.device, config.train.precision, config.train.graph = "cuda", precision, graph
     config.train.batch_size, config.train.steps, config.train.channels_last = 128, 10**9, precision == "bf16"
-    return assemble(config).member
+    return assemble(config).training
 
 
-def run_steps(member: Member, steps: int) -> float:
+def run_steps(training: Training, steps: int) -> float:
     """Seconds of `steps` steps."""
-    synchronise(member.device)
+    synchronise(training.clock.device)
     started = time.perf_counter()
     for _ in range(steps):
-        train_step(member)
-    synchronise(member.device)
+        training.train_step(training.step)
+        training.step += 1
+    synchronise(training.clock.device)
     return time.perf_counter() - started
 
 
-def waiting(member: Member, images_per_second: float) -> float:
+def waiting(training: Training, images_per_second: float) -> float:
     """The share of a step in which the GPU does nothing."""
     with profile(activities=[ProfilerActivity.CPU, ProfilerActivity.CUDA]) as found:
-        run_steps(member, 20)
+        run_steps(training, 20)
     busy = sum(event.self_device_time_total for event in found.key_averages()) / 20e6  # seconds a step
     return max(0.0, 1 - busy * images_per_second / 128)
 
 
 def first_loss(net: str, side: int, graph: str) -> float:
     """Mean training loss of the first steps."""
-    member = make(net, side, "fp32", graph)
+    training = replace(make(net, side, "fp32", graph), steps=LOSS_STEPS, log_every=LOSS_STEPS)
     rows: list[dict[str, Any]] = []
-    member.report, member.steps, member.log_every = rows.append, LOSS_STEPS, LOSS_STEPS
     torch.manual_seed(0)
-    fit([member], checkpoint_every=1e9, should_stop=lambda: False)
+    fit(training, rows.append)
     assert LOSS_STEPS > 2 * WARM_UP
     return rows[-1]["train/loss"]
 

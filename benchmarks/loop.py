@@ -5,14 +5,14 @@
 The loops train in turn, round after round, each in a process of its own, which waits meanwhile; what counts is the
 ratio of medians, since a shared machine is as fast as its neighbours let it be. `--set` changes the lab's run alone.
 
-- lab: `fit` with its reports: one a round, after validation on a ninth of the round's pictures, written to its files;
-- bare: a hand-written step over scaled tensors in memory, no report, no validation, in the memory format that the lab
-  takes: the limit;
-- tutorial: the loop of github.com/pytorch/examples, mnist/main.py: a DataLoader that turns each picture into a tensor;
+- lab: `fit` with its logged points: one a round, after validation on a ninth of the round's images, written to files;
+- bare: a hand-written step over scaled tensors in memory, nothing logged, no validation, in the memory format that the
+  lab takes: the limit;
+- tutorial: the loop of github.com/pytorch/examples, mnist/main.py: a DataLoader that turns each image into a tensor;
 - lightning: the same data set and net in Lightning with its defaults but the progress bar; left out where it is not
   installed (`pip install lightning`). Neither tutorial nor lightning validates here, nor puts channels last.
 
-Nets: two convolutions on MNIST, 30 plain layers on digits, a residual net of 20 layers on CIFAR-10 pictures (class
+Nets: two convolutions on MNIST, 30 plain layers on digits, a residual net of 20 layers on CIFAR-10 images (class
 folders, `--root`/cifar10-jpeg).
 """
 
@@ -40,10 +40,12 @@ from lab.config import RunConfig
 from lab.data.batches import Dataset, load
 from lab.identity import default_leaves, with_values
 from lab.records.writer import MetricsWriter
-from lab.runs.build import assemble, resolve_device
+from lab.runs.build import assemble
+from lab.system.devices import resolve_device
 from lab.system.machine import keep_memory
 from lab.system.vision import torchvision
-from lab.training.fit import fit, synchronise
+from lab.training.clock import synchronise
+from lab.training.fit import fit
 from lab.training.precision import choose_format
 
 Loop = Callable[[int], float]
@@ -96,7 +98,7 @@ def main() -> None:
 
 
 def configure(case: Case, root: str, settings: list[str] | None = None) -> RunConfig:
-    """The run of `case`: one report a round, after validation on a ninth of what the round trains."""
+    """The run of `case`: one logged point a round, after validation on a ninth of what the round trains."""
     given = dict(one.split("=", 1) for one in settings or [])
     defaults = {key: default_leaves()[key] for key in given}
     parsed = {k: v if isinstance(defaults[k], str) else type(defaults[k])(eval_literal(v)) for k, v in given.items()}
@@ -104,7 +106,7 @@ def configure(case: Case, root: str, settings: list[str] | None = None) -> RunCo
     config.data.root = f"{root}/cifar10-jpeg" if config.data.name == "folder" else root
     config.data.val_frac = 0.1
     config.train.steps = case.steps
-    config.train.eval_every = 1e6  # the last step reports
+    config.train.eval_every = 1e6  # the last step is logged
     config.train.eval_limit = max(1, case.steps * config.train.batch_size // 9)
     return config
 
@@ -151,17 +153,16 @@ _loop: Loop | None = None
 
 
 def lab_loop(config: RunConfig) -> Loop:
-    """The lab's own loop with its reports, its validation and its files."""
+    """The lab's own loop with its logged points, its validation and its files."""
     keep_memory()  # as a run does
-    member = assemble(config).member
+    training = assemble(config).training
     writer = MetricsWriter(Path(tempfile.mkdtemp()), 0, {}, "benchmark")
-    member.report = writer.write
 
     def loop(steps: int) -> float:
-        member.step, member.status, member.stopped_by = 0, "running", ""
+        training.step, training.status, training.stopped_by = 0, "running", ""
         started = time.perf_counter()
-        fit([member], checkpoint_every=60, should_stop=lambda: False)
-        synchronise(member.device)
+        fit(training, writer.write, checkpoint_every=60)
+        synchronise(training.clock.device)
         return time.perf_counter() - started
 
     return loop
@@ -171,7 +172,7 @@ def net_and_optimizer(config: RunConfig) -> tuple[nn.Module, torch.optim.Optimiz
     """The same net as the lab's, and the optimizer that anybody would write beside it."""
     train = replace(config.train, channels_last=config.train.channels_last or False)
     parts = assemble(replace(config, train=train))
-    return parts.model, torch.optim.Adam(parts.model.parameters(), config.optimizer.lr), parts.member.device
+    return parts.model, torch.optim.Adam(parts.model.parameters(), config.optimizer.lr), parts.training.clock.device
 
 
 def step(model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor) -> None:
@@ -181,7 +182,7 @@ def step(model: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, lab
 
 
 def bare_loop(config: RunConfig) -> Loop:
-    """Scaled pictures in memory and a step; nothing else."""
+    """Scaled images in memory and a step; nothing else."""
     device = resolve_device(config.train.device)
     layout = choose_format(config.train.channels_last, device, None)
     model, optimizer, device = net_and_optimizer(config)
@@ -202,8 +203,8 @@ def bare_loop(config: RunConfig) -> Loop:
     return loop
 
 
-class Pictures(torch.utils.data.Dataset):
-    """Byte pictures in memory, turned into tensors one by one, as torchvision's MNIST and CIFAR10 do it."""
+class ByteImages(torch.utils.data.Dataset):
+    """Byte images in memory, turned into tensors one by one, as torchvision's MNIST and CIFAR10 do it."""
 
     def __init__(self, data: Dataset):
         transforms = torchvision().transforms
@@ -225,7 +226,7 @@ class Pictures(torch.utils.data.Dataset):
 
 def loader(config: RunConfig) -> torch.utils.data.DataLoader:
     data = load(config.data, 0, torch.device("cpu"))
-    return torch.utils.data.DataLoader(Pictures(data), config.train.batch_size, shuffle=True, drop_last=True)
+    return torch.utils.data.DataLoader(ByteImages(data), config.train.batch_size, shuffle=True, drop_last=True)
 
 
 def tutorial_loop(config: RunConfig) -> Loop:

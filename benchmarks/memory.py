@@ -2,15 +2,15 @@
 
     python benchmarks/memory.py [--root data/cifar10-jpeg] [--depth 21] [--batch 128] [--steps 5]
 
-Each run is a process of its own: a residual net on class folders of pictures (`data=folder`), with reports,
+Each run is a process of its own: a residual net on class folders of images (`data=folder`), with reports,
 validation, checkpoint and test. Measured is its peak resident memory (ru_maxrss) less what it was after a run on a few
-tiny pictures, when all is imported and the libraries are set up. It is divided by the sum of
+tiny images, when all is imported and the libraries are set up. It is divided by the sum of
 
-- data: pictures and labels of training and test set, as stored in memory (bytes);
+- data: images and labels of training and test set, as stored in memory (bytes);
 - model: weights, statistics, gradients and optimizer state;
 - activations: what one training step keeps for its backward pass, each storage once.
 
-`first start` decodes the pictures, `later start` reads them decoded from the cache beside them.
+`first start` decodes the images, `later start` reads them decoded from the cache beside them.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        for part in ("train", "test"):  # the pictures themselves, and room for a cache of our own
+        for part in ("train", "test"):  # the images themselves, and room for a cache of our own
             (folder / part).mkdir()
             for name in sorted(path for path in (args.root / part).resolve().iterdir() if path.name[0] != "."):
                 (folder / part / name.name).symlink_to(name)
@@ -64,7 +64,8 @@ def measure(root: Path, depth: int, batch: int, steps: int) -> dict[str, float]:
     from lab.config import RunConfig
     from lab.records.places import Job, run_folder
     from lab.runs.build import assemble
-    from lab.runs.run import run, set_threads
+    from lab.runs.run import run
+    from lab.system.devices import set_threads
 
     set_threads(0)
     config = RunConfig(out=str(root / "outputs"), force=True)
@@ -89,14 +90,12 @@ def measure(root: Path, depth: int, batch: int, steps: int) -> dict[str, float]:
         kept[storage.data_ptr()] = storage.nbytes()
         return tensor
 
-    member = parts.member
+    train_step = parts.training.train_step
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        from lab.training.fit import train_step
-
-        train_step(member)
+        train_step(0)
     gc.collect()
     weights = list(parts.model.state_dict().values())
-    states = [one for state in member.optimizer.state.values() for one in state.values()]
+    states = [one for state in train_step.optimizer.state.values() for one in state.values()]
     gradients = [parameter.grad for parameter in parts.model.parameters() if parameter.grad is not None]
     found["model"] = size([*weights, *gradients, *states])
     own = {tensor.untyped_storage().data_ptr() for tensor in weights}

@@ -17,7 +17,7 @@ from torch import nn
 from lab.config import RunConfig
 from lab.identity import with_values
 from lab.runs.build import assemble
-from lab.training.fit import synchronise
+from lab.training.clock import synchronise
 
 NETS: dict[str, dict[str, Any]] = {
     "two convolutions": {"block": "conv-act-pool", "widths": [32, 64], "depth": 3},

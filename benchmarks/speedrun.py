@@ -8,9 +8,9 @@ step to the last validation, which both do after every epoch; it does not cover 
 test, or the steps that warm both up.
 
 - lab: `fit` with its reports, written to its files, in bf16, with CUDA graphs where `--graph` lets it;
-- by hand: the net of the lab, from the same weights, and a bare loop in torch: scaled pictures in memory, bf16
+- by hand: the net of the lab, from the same weights, and a bare loop in torch: scaled images in memory, bf16
   autocast, channels last, SGD with Nesterov's momentum, the rate from LambdaLR, crop, flip and cutout drawn on the
-  device, no CUDA graph. The order of the pictures is the lab's, so that both have the same first losses in fp32 without
+  device, no CUDA graph. The order of the images is the lab's, so that both have the same first losses in fp32 without
   augmentation; that is checked before anything is timed.
 
 Exit codes: 0; 1 where the first losses differ by more than `TOLERANCE` or the lab's mean accuracy on the test set is
@@ -38,8 +38,11 @@ from lab.data.batches import Split
 from lab.errors import UserError
 from lab.identity import derive_seed
 from lab.records.writer import MetricsWriter
-from lab.runs.build import Parts, assemble, eval_batch
-from lab.training.fit import Row, fit, synchronise
+from lab.runs.build import Parts, assemble
+from lab.system.devices import device_name
+from lab.training.clock import synchronise
+from lab.training.evaluation import eval_batch
+from lab.training.fit import Point, fit
 from lab.training.precision import PRECISIONS, choose_format
 
 TARGET = 0.94
@@ -69,7 +72,7 @@ def main(typed: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--data", choices=("cifar10", "folder"), default="cifar10")
-    parser.add_argument("--root", default="data", help="folder of the data set's files; for folder, of its pictures")
+    parser.add_argument("--root", default="data", help="folder of the data set's files; for folder, of its images")
     parser.add_argument("--graph", choices=("auto", "on", "off"), default="auto", help="train.graph of the lab's run")
     parser.add_argument("--smoke", action="store_true", help="a few steps on a CPU; the figures then mean nothing")
     args = parser.parse_args(typed)
@@ -95,25 +98,25 @@ def recipe(changes: list[str]) -> RunConfig:
 def compare(config: RunConfig, seeds: int, smoke: bool) -> int:
     """Trains `seeds` seeds both ways, prints what they came to, and returns the exit code."""
     parts = assemble(config)
-    member, data = parts.member, parts.data
-    name = torch.cuda.get_device_name() if member.device.type == "cuda" else "CPU"
-    graph = "with" if member.graph else "without"
+    training, data = parts.training, parts.data
+    name = device_name(training.clock.device).replace("cpu", "CPU")
+    graph = "with" if training.train_step.graph else "without"
     print(f"{name}, torch {torch.__version__}, {config.train.precision}, the lab {graph} CUDA graphs")
-    print(f"data={config.data.name}: {len(data.train):,} training, {len(data.val):,} validation pictures, ", end="")
-    print(f"{len(data.test):,} of test; {member.steps:,} steps of {config.train.batch_size}", flush=True)
+    print(f"data={config.data.name}: {len(data.train):,} training, {len(data.val):,} validation images, ", end="")
+    print(f"{len(data.test):,} of test; {training.steps:,} steps of {config.train.batch_size}", flush=True)
     pairs = list(zip(lab_losses(plain(config)), hand_losses(plain(config)), strict=True))
     deviation = max(abs(hand / lab - 1) for lab, hand in pairs)
     print(f"first {len(pairs)} losses in fp32 without augmentation: largest deviation {deviation:.1e}", flush=True)
     ways = {"lab": by_lab, "by hand": by_hand}
     for way in ways.values():  # warms up
-        way(replace(config, train=replace(config.train, steps=min(member.steps, LOSS_STEPS))))
+        way(replace(config, train=replace(config.train, steps=min(training.steps, LOSS_STEPS))))
     outcomes: dict[str, list[Outcome]] = {way: [] for way in ways}
     for seed in range(seeds):
         for way in list(ways)[:: -1 if seed % 2 else 1]:
             outcome = ways[way](replace(config, seed=seed))
             outcomes[way].append(outcome)
             print(f"seed {seed}  {way:7}  {describe(outcome)}", flush=True)
-    num_images = member.steps * config.train.batch_size
+    num_images = training.steps * config.train.batch_size
     for way, found in outcomes.items():
         print(f"{way:7}  {summary(found, num_images)}")
     medians = {way: statistics.median(one.seconds for one in found) for way, found in outcomes.items()}
@@ -160,35 +163,33 @@ def plain(config: RunConfig) -> RunConfig:
 def by_lab(config: RunConfig) -> Outcome:
     """A whole run by the lab's `fit`."""
     parts = assemble(config)
-    reached = math.inf
+    training, reached = parts.training, math.inf
     with tempfile.TemporaryDirectory() as folder:
         writer = MetricsWriter(Path(folder), 0, {}, "speedrun")
 
-        def report(row: Row) -> None:
+        def report(point: Point) -> None:
             nonlocal reached
-            writer.write(row)
-            if row["val/accuracy"] >= TARGET:
+            writer.write(point)
+            if point["val/accuracy"] >= TARGET:
                 reached = min(reached, time.perf_counter() - started)
 
-        parts.member.report = report
-        synchronise(parts.member.device)
+        synchronise(training.clock.device)
         started = time.perf_counter()
-        fit([parts.member], config.train.checkpoint_every, should_stop=lambda: False)
-        synchronise(parts.member.device)
+        fit(training, report, checkpoint_every=config.train.checkpoint_every)
+        synchronise(training.clock.device)
         seconds = time.perf_counter() - started
         writer.close(succeeded=True)
-    batch = eval_batch(parts.data.shape, parts.member.device)
+    batch = eval_batch(parts.data.shape, training.clock.device)
     scores = parts.score(parts.data.test.batches(batch, config.train.eval_limit))
     return Outcome(seconds, reached, scores["accuracy"])
 
 
 def lab_losses(config: RunConfig) -> list[float]:
     """The losses of the first steps."""
-    member = assemble(config).member
-    rows: list[Row] = []
-    member.report, member.evaluate, member.log_every = rows.append, dict, 1
-    fit([member], math.inf, should_stop=lambda: member.step >= LOSS_STEPS)
-    return [row["train/loss"] for row in rows]
+    training = replace(assemble(config).training, evaluate=dict, log_every=1)
+    points: list[Point] = []
+    fit(training, points.append, should_stop=lambda: training.step >= LOSS_STEPS)
+    return [point["train/loss"] for point in points]
 
 
 # By hand
@@ -197,18 +198,18 @@ def lab_losses(config: RunConfig) -> list[float]:
 def by_hand(config: RunConfig) -> Outcome:
     """A whole run by the bare loop."""
     parts = assemble_eager(config)
-    model, member, limit = parts.model, parts.member, config.train.eval_limit
+    model, training, limit = parts.model, parts.training, config.train.eval_limit
     images, labels = in_memory(parts.data.train)
     val, test = in_memory(parts.data.val, limit), in_memory(parts.data.test, limit)
     reached = math.inf
-    synchronise(member.device)
+    synchronise(training.clock.device)
     started = time.perf_counter()
     for step, _ in enumerate(steps_by_hand(config, parts, images, labels), 1):
-        if step % member.log_every == 0 or step == member.steps:
+        if step % training.log_every == 0 or step == training.steps:
             if accuracy(model, *val, config) >= TARGET:
                 reached = min(reached, time.perf_counter() - started)
             model.train()
-    synchronise(member.device)
+    synchronise(training.clock.device)
     seconds = time.perf_counter() - started
     return Outcome(seconds, reached, accuracy(model, *test, config))
 
@@ -227,7 +228,7 @@ def assemble_eager(config: RunConfig) -> Parts:
 
 
 def in_memory(split: Split, limit: int | None = None) -> tuple[Tensor, Tensor]:
-    """The first `limit` pictures of `split`, scaled (n, c, h, w), and labels (n,)."""
+    """The first `limit` images of `split`, scaled (n, c, h, w), and labels (n,)."""
     return next(split.batches(limit or len(split), limit))
 
 
@@ -236,7 +237,7 @@ def steps_by_hand(config: RunConfig, parts: Parts, images: Tensor, labels: Tenso
     train, optim, data, rise = config.train, config.optimizer, config.data, config.schedule.warmup_frac
     written = (optim.name, config.schedule.name, data.augment.replace("none", "crop-flip-cutout"), train.loss)
     assert written == ("nag", "linear", "crop-flip-cutout", "auto"), written
-    model, device, steps = parts.model, images.device, parts.member.steps
+    model, device, steps = parts.model, images.device, parts.training.steps
     autocast = PRECISIONS[train.precision]
     layout = choose_format(train.channels_last, device, autocast)
     groups = [
@@ -294,7 +295,7 @@ def augment(images: Tensor, reach: int, side: int) -> Tensor:
 
 @torch.no_grad()
 def accuracy(model: nn.Module, images: Tensor, labels: Tensor, config: RunConfig) -> float:
-    """Share of pictures that the model, in evaluation mode, gets right; this waits for the device."""
+    """Share of images that the model, in evaluation mode, gets right; this waits for the device."""
     model.eval()
     autocast = PRECISIONS[config.train.precision]
     layout = choose_format(config.train.channels_last, images.device, autocast)

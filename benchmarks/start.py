@@ -72,16 +72,15 @@ def start(deferred: bool, data: str, root: Path) -> None:
         return module
 
     def watch() -> None:
-        from lab.training import fit
+        from lab.training.step import TrainStep
 
-        step = fit.train_step
+        take = TrainStep.__call__
 
-        def first(member: Any) -> Any:
-            done = step(member)
+        def first(train_step: Any, step: int) -> None:
+            take(train_step, step)
             times["after"] = times["after"] or time.perf_counter() - ready
-            return done
 
-        fit.train_step = first
+        TrainStep.__call__ = first  # pyright: ignore[reportAttributeAccessIssue]
 
     importlib.import_module = timed
     if not deferred:

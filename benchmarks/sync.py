@@ -4,7 +4,7 @@
 
 Trains nets, optimizers and options of the lab with torch.cuda.set_sync_debug_mode("error"), under which torch raises
 where it would wait: `.item()`, a copy from or to ordinary memory, a boolean index. The first steps, which set up what
-is made once, are not watched; the beginning of a new epoch is. A report and a checkpoint do wait, and are left out.
+is made once, are not watched; the beginning of a new epoch is. Logged points and checkpoints do wait, and are left out.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import torch
 from lab.config import RunConfig
 from lab.identity import with_values
 from lab.runs.build import assemble
-from lab.training.fit import synchronise, train_step
+from lab.training.clock import synchronise
 from lab.training.graph import WARM_UP
 
 CASES: dict[str, dict[str, object]] = {
@@ -61,15 +61,15 @@ def first_wait(changes: dict[str, object], steps: int) -> str | None:
     config = RunConfig()
     config.data.name, config.train.device, config.train.graph = "synthetic", "cuda", "off"
     config.model.block, config.model.norm, config.model.depth = "conv-norm-act-pool", "batch", 4
-    config.train.batch_size = 400  # of 1,600 pictures
-    member = assemble(with_values(config, changes)).member
-    for _ in range(2 * WARM_UP):
-        train_step(member)
-    synchronise(member.device)
+    config.train.batch_size = 400  # of 1,600 images
+    training = assemble(with_values(config, changes)).training
+    for step in range(2 * WARM_UP):
+        training.train_step(step)
+    synchronise(training.clock.device)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        for _ in range(steps):
-            train_step(member)
+        for step in range(2 * WARM_UP, 2 * WARM_UP + steps):
+            training.train_step(step)
     except RuntimeError as error:
         line = error.__traceback__
         while line is not None and line.tb_next is not None:

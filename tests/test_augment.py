@@ -127,9 +127,9 @@ def test_the_net_does_not_change_the_pictures(make_job: MakeJob) -> None:
         make_job(changes={"data.augment": "crop-flip-cutout", **changes})
         for changes in ({}, {"model.block": "conv-act-drop", "model.depth": 4, "optimizer.name": "momentum"})
     ]
-    members = [assemble(job.config).member for job in jobs]
+    steps = [assemble(job.config).training.train_step for job in jobs]
     for step in (0, 7, 13):
-        first, second = (member.batch(step) for member in members)
+        first, second = (one.batch(step) for one in steps)
         assert torch.equal(first[0], second[0])
         assert torch.equal(first[1], second[1])
 

@@ -47,9 +47,9 @@ def test_what_keys_take_exists() -> None:
 def test_the_choices_are_those_of_the_code() -> None:
     from lab.data.sources import DOWNLOADS
     from lab.nets.init import FANS
-    from lab.runs.build import resolve_device
-    from lab.training.metrics import make_metrics
+    from lab.system.devices import resolve_device
     from lab.training.precision import PRECISIONS
+    from lab.training.tally import make_metrics
 
     assert read_downloads() == DOWNLOADS
     assert values("train.precision") == list(PRECISIONS)

@@ -11,16 +11,15 @@ import lab.runs.preload
 import torch
 from lab.config import RunConfig
 from lab.runs.build import assemble
-from lab.training.fit import train_step
 from lab.training.optimizers import OPTIMIZERS
 
 for name in OPTIMIZERS:
     config = RunConfig()
     config.optimizer.name, config.data.limit, config.model.norm = name, 100, "batch"
-    member = assemble(config).member
-    for _ in range(2):
-        train_step(member)
-    member.optimizer.load_state_dict(member.optimizer.state_dict())
+    train_step = assemble(config).training.train_step
+    for step in range(2):
+        train_step(step)
+    train_step.optimizer.load_state_dict(train_step.optimizer.state_dict())
 assert not [name for name in sys.modules if name.startswith("torch._dynamo.")]
 """
 
@@ -34,14 +33,14 @@ def backend(graph, inputs):
 double = torch.compile(lambda x: 2 * x + 1, backend=backend)
 assert double(torch.ones(3)).tolist() == [3.0] * 3 and len(calls) == 1
 assert torch._dynamo is sys.modules["torch._dynamo"] and torch._dynamo.__file__
-train_step(member)
+train_step(2)
 """
 
 SUBMODULE = """
 import torch._dynamo.utils
 assert torch._dynamo is sys.modules["torch._dynamo"]
 assert torch._dynamo.utils.is_compile_supported("cpu") in (True, False)
-train_step(member)
+train_step(2)
 """
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from lab.config import RunConfig, TrainConfig
 from lab.errors import UserError
 from lab.training.losses import LOSSES, make_losses
-from lab.training.metrics import classification, make_metrics, regression
+from lab.training.tally import classification, make_metrics, regression
 from lab.validation import validate
 
 GENERATOR = torch.Generator().manual_seed(5)

@@ -18,10 +18,12 @@ from lab.config import RunConfig
 from lab.errors import UserError
 from lab.identity import with_values
 from lab.runs.build import assemble
-from lab.training.fit import Member, train_step
+from lab.training.clock import Clock
+from lab.training.fit import Training
 from lab.training.losses import cross_entropy
-from lab.training.metrics import classification
 from lab.training.range_test import range_test
+from lab.training.step import TrainStep
+from lab.training.tally import Tally, classification
 
 
 class Bowl(nn.Module):
@@ -37,32 +39,28 @@ class Bowl(nn.Module):
         return torch.cat([torch.zeros_like(q), q + torch.log(-torch.expm1(-q))], 1)
 
 
-def toy(model: nn.Module, images: Tensor, labels: Tensor) -> Member:
+CPU = torch.device("cpu")
+
+
+def toy(model: nn.Module, images: Tensor, labels: Tensor) -> Training:
     """A run of plain SGD whose step i has the i-th of `images`, and again from the first."""
-    return Member(
+    train_step = TrainStep(
         model=model,
         optimizer=torch.optim.SGD(model.parameters(), 0.5),
-        schedule=lambda progress: 1.0,
-        lr=0.5,
-        loss=cross_entropy,
-        metrics=classification(top5=False),
+        rate=lambda step: 0.5,
         batch=lambda step: (images[[step % len(images)]], labels[[step % len(images)]]),
-        evaluate=dict,
-        report=lambda row: None,
-        save=lambda state: None,
-        steps=7,
-        log_every=1,
-        steps_per_epoch=1,
-        device=torch.device("cpu"),
+        loss=cross_entropy,
+        tally=Tally(classification(top5=False), CPU),
     )
+    return Training(train_step, evaluate=dict, clock=Clock(CPU), steps=7, log_every=1, steps_per_epoch=1)
 
 
 @pytest.mark.parametrize("curvature", [0.1, 1.0, 100.0])
 def test_the_blow_up_of_a_quadratic_is_near_two_over_its_curvature(curvature: float) -> None:
     limit = 2 / curvature
     images = 0.05 * torch.randn(500, 1, generator=torch.Generator().manual_seed(0))  # so that it is never still
-    member = toy(Bowl(curvature), images, torch.zeros(500, dtype=torch.int64))
-    found = range_test(member, limit / 1000, limit * 1000, 300)
+    training = toy(Bowl(curvature), images, torch.zeros(500, dtype=torch.int64))
+    found = range_test(training, limit / 1000, limit * 1000, 300)
     assert found.outcome == "blew up"
     assert limit / 2 < found.rates[-1] < limit * 2
     assert found.least is not None
@@ -72,8 +70,8 @@ def test_the_blow_up_of_a_quadratic_is_near_two_over_its_curvature(curvature: fl
 
 
 def test_rates_rise_exponentially_from_low_to_high() -> None:
-    member = toy(nn.Linear(2, 2), torch.ones(4, 2), torch.zeros(4, dtype=torch.int64))
-    found = range_test(member, 1e-6, 1e-3, 31)
+    training = toy(nn.Linear(2, 2), torch.ones(4, 2), torch.zeros(4, dtype=torch.int64))
+    found = range_test(training, 1e-6, 1e-3, 31)
     assert found.outcome == "reached the end"
     assert found.rates == pytest.approx([1e-6 * 10 ** (i / 10) for i in range(31)])
     weight, mean = 1 - 2 / 3, 0.0  # a span of 1.55, that is two steps
@@ -91,54 +89,58 @@ def digits(optimizer: str, seed: int = 0, **model) -> RunConfig:
 @pytest.mark.parametrize("name", ["adam", "sgd", "muon"])
 def test_the_suggested_rate_trains(name: str, seed: int) -> None:
     config = digits(name, seed, block="conv-norm-act-pool")
-    found = range_test(assemble(config).member, 1e-7, 10, 200)
+    found = range_test(assemble(config).training, 1e-7, 10, 200)
     assert found.outcome == "blew up"
     assert found.suggestion is not None
-    member = assemble(config).member
-    member.lr, member.steps = found.suggestion, 60
-    before = member.evaluate()["loss"]
-    for _ in range(60):
-        train_step(member)
-    assert member.evaluate()["loss"] < 0.4 * before
+    config.optimizer.lr = found.suggestion
+    training = assemble(config).training
+    before = training.evaluate()["loss"]
+    training.train_step.model.train()
+    for step in range(60):
+        training.train_step(step)
+    assert training.evaluate()["loss"] < 0.4 * before
 
 
-def test_the_member_is_left_as_it_was() -> None:
+def test_the_run_is_left_as_it_was() -> None:
     config = digits("adam", block="conv-norm-act-drop-pool")
-    tested, fresh = assemble(config).member, assemble(config).member
-    torch.manual_seed(5)
-    for _ in range(3):
-        train_step(tested)
-    torch.manual_seed(5)
-    for _ in range(3):
-        train_step(fresh)
+    tested, fresh = assemble(config).training, assemble(config).training
+    for training in (tested, fresh):
+        torch.manual_seed(5)
+        for step in range(3):
+            training.train_step(step)
+        training.step = 3
+    before = vars(tested).copy()
     state = torch.get_rng_state()
     range_test(tested, 1e-4, 10, 20)
     assert torch.equal(torch.get_rng_state(), state)
-    assert (tested.step, tested.steps, tested.lr, tested.status) == (3, fresh.steps, fresh.lr, "running")
-    for _ in range(3):
-        train_step(tested)
-    torch.set_rng_state(state)
-    for _ in range(3):
-        train_step(fresh)
-    for one, other in zip(tested.model.state_dict().values(), fresh.model.state_dict().values(), strict=True):
-        assert torch.equal(one, other)
-    assert torch.equal(tested.totals, fresh.totals)
+    assert vars(tested) == before
+    assert (tested.step, tested.status) == (3, "running")
+    for training in (tested, fresh):
+        torch.set_rng_state(state)
+        for step in range(3, 6):
+            training.train_step(step)
+    one, other = tested.train_step, fresh.train_step
+    assert one.rate(5) == other.rate(5)
+    assert one.tally.num_images == other.tally.num_images
+    assert torch.equal(one.tally.totals, other.tally.totals)
+    for mine, theirs in zip(one.model.state_dict().values(), other.model.state_dict().values(), strict=True):
+        assert torch.equal(mine, theirs)
 
 
 def test_a_net_that_blows_up_at_once_gets_no_suggestion() -> None:
-    found = range_test(assemble(digits("sgd")).member, 1e5, 1e30, 50)
+    found = range_test(assemble(digits("sgd")).training, 1e5, 1e30, 50)
     assert len(found.rates) < 10
     assert found.suggestion is None
 
 
 def test_a_loss_that_is_not_finite_ends_it() -> None:
-    member = toy(nn.Linear(1, 2), torch.full((2, 1), math.nan), torch.tensor([0, 1]))
-    found = range_test(member, 1e-3, 1, 20)
+    training = toy(nn.Linear(1, 2), torch.full((2, 1), math.nan), torch.tensor([0, 1]))
+    found = range_test(training, 1e-3, 1, 20)
     assert (found.rates, found.outcome, found.suggestion, found.steepest) == ([], "not finite", None, None)
 
 
 def test_noise_is_no_fall() -> None:
-    found = range_test(assemble(digits("sgd")).member, 1e-9, 1e-6, 50)
+    found = range_test(assemble(digits("sgd")).training, 1e-9, 1e-6, 50)
     assert found.outcome == "reached the end"
     assert found.suggestion is None
 
@@ -154,9 +156,9 @@ def test_noise_is_no_fall() -> None:
     ],
 )
 def test_a_value_out_of_range_is_named(low: float, high: float, steps: int, message: str) -> None:
-    member = toy(nn.Linear(1, 2), torch.ones(2, 1), torch.tensor([0, 1]))
+    training = toy(nn.Linear(1, 2), torch.ones(2, 1), torch.tensor([0, 1]))
     with pytest.raises(UserError, match=message):
-        range_test(member, low, high, steps)
+        range_test(training, low, high, steps)
 
 
 # The verb

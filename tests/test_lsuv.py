@@ -137,7 +137,7 @@ def test_a_layer_of_constant_outputs_keeps_its_weight() -> None:
 
 def test_a_run_is_started_on_its_first_batch(make_job) -> None:
     parts = assemble(make_job(changes={"model.init": "lsuv"}).config)
-    images, _ = parts.member.batch(0)
+    images, _ = parts.training.train_step.batch(0)
     assert all(variance == pytest.approx(1, rel=0.01) for variance in variances(parts.model, images).values())
 
 

@@ -86,16 +86,15 @@ def test_any_two_parts_train_together_and_come_back(row: dict[str, str]) -> None
     torch.manual_seed(0)
     parts = make(row)
     rows: list[dict[str, Any]] = []
-    parts.member.report = rows.append
     before = [weight.detach().clone() for weight in parts.model.parameters()]
-    fit([parts.member], checkpoint_every=1e9, should_stop=lambda: False)
-    assert parts.member.status == "finished"
+    fit(parts.training, rows.append)
+    assert parts.training.status == "finished"
     assert all(math.isfinite(value) for value in rows[-1].values())
     assert any(not torch.equal(one, other) for one, other in zip(before, parts.model.parameters(), strict=True))
     file = io.BytesIO()
-    torch.save(parts.member.state(), file)
+    torch.save(parts.training.state(), file)
     file.seek(0)
     twin = make(row)
-    twin.member.load_state(torch.load(file, weights_only=True))
-    assert twin.member.step == 3
-    assert twin.member.evaluate() == parts.member.evaluate()
+    twin.training.load_state(torch.load(file, weights_only=True))
+    assert twin.training.step == 3
+    assert twin.training.evaluate() == parts.training.evaluate()

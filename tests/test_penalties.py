@@ -13,7 +13,6 @@ from lab.records.results import read_metrics
 from lab.runs.build import assemble
 from lab.runs.run import run
 from lab.training.clipping import make_clip
-from lab.training.fit import train_step
 from lab.training.penalties import make_bound, make_penalty, weight_figures
 from lab.validation import validate
 
@@ -65,11 +64,13 @@ def test_no_penalty_costs_nothing(config: TrainConfig) -> None:
 
 def test_l2_is_coupled_weight_decay(make_job: MakeJob) -> None:
     sgd = {"optimizer.name": "sgd", "optimizer.lr": 0.1}
-    penalised = assemble(make_job(changes={**sgd, "train.penalty": "l2", "train.penalty_weight": 0.05}).config).member
-    decayed = assemble(make_job(changes={**sgd, "optimizer.weight_decay": 0.05}).config).member
-    for _ in range(3):
-        train_step(penalised)
-        train_step(decayed)
+    penalised, decayed = (
+        assemble(make_job(changes={**sgd, **changes}).config).training.train_step
+        for changes in ({"train.penalty": "l2", "train.penalty_weight": 0.05}, {"optimizer.weight_decay": 0.05})
+    )
+    for step in range(3):
+        penalised(step)
+        decayed(step)
     for one, other in zip(penalised.model.parameters(), decayed.model.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-7)
 
@@ -125,8 +126,8 @@ def test_the_bound_scales_long_units_and_leaves_short_ones() -> None:
 
 def test_the_bound_holds_while_a_net_trains(make_job: MakeJob) -> None:
     parts = assemble(make_job(changes={"train.max_norm": 0.3, "optimizer.lr": 0.1}).config)
-    for _ in range(5):
-        train_step(parts.member)
+    for step in range(5):
+        parts.training.train_step(step)
         longest = [p.detach().flatten(1).norm(dim=1).max().item() for p in parts.model.parameters() if p.ndim > 1]
         assert max(longest) <= 0.3 + 1e-5
 

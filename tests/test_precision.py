@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from lab.records.results import read_metrics
 from lab.runs.build import assemble
 from lab.runs.run import run
 from lab.training.checkpoint import load_checkpoint
-from lab.training.fit import Member, fit
+from lab.training.fit import Training, fit
 from lab.training.precision import LossScaling, make_precision
 
 CPU = torch.device("cpu")
@@ -32,71 +33,68 @@ def test_fp16_on_a_gpu_scales_the_loss(monkeypatch: pytest.MonkeyPatch) -> None:
     assert make_precision("fp32", cuda) == (None, None)
 
 
-def scaled_member(make_job: MakeJob, changes: dict | None = None, autocast: torch.dtype | None = None) -> Member:
-    """A member on the CPU as fp16 on a GPU makes it."""
-    member = assemble(make_job(changes=changes).config).member
-    member.scaling, member.autocast = LossScaling(CPU), autocast
-    return member
+def scaled(make_job: MakeJob, changes: dict | None = None, autocast: torch.dtype | None = None) -> Training:
+    """A run on the CPU as fp16 on a GPU makes it."""
+    training = assemble(make_job(changes=changes).config).training
+    return replace(training, train_step=replace(training.train_step, scaling=LossScaling(CPU), autocast=autocast))
+
+
+def scaling_of(training: Training) -> LossScaling:
+    assert training.train_step.scaling is not None
+    return training.train_step.scaling
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "momentum", "rmsprop", "muon"])
 def test_scaling_alone_changes_only_the_rounding(make_job: MakeJob, optimizer: str) -> None:
     changes = {"optimizer.name": optimizer, "train.clip_norm": 0.5, "model.act": "tanh"}
-    members = [assemble(make_job(changes=changes).config).member, scaled_member(make_job, changes)]
     ends = []
-    for member in members:
-        fit([member], 60.0, lambda: False)
-        ends.append(nn.utils.parameters_to_vector(member.model.parameters()))
+    for training in (assemble(make_job(changes=changes).config).training, scaled(make_job, changes)):
+        fit(training)
+        ends.append(nn.utils.parameters_to_vector(training.train_step.model.parameters()))
     torch.testing.assert_close(*ends, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "rmsprop"])  # one that looks by itself, and one that is asked
 def test_a_step_that_overflows_is_left_out_and_counted(make_job: MakeJob, optimizer: str) -> None:
-    member = scaled_member(make_job, {"optimizer.name": optimizer, "train.steps": 4, "train.eval_every": 100.0})
-    rows, steps = [], []
-    member.report = rows.append
-    loss = member.loss
+    usual = scaled(make_job, {"optimizer.name": optimizer, "train.steps": 4, "train.eval_every": 100.0})
+    step, rows, steps = usual.train_step, [], []
 
     def overflow_at_step_2(outputs: torch.Tensor, labels: torch.Tensor, reduction: str) -> torch.Tensor:
-        value = loss(outputs, labels, reduction)
-        steps.append(nn.utils.parameters_to_vector(member.model.parameters()).detach().clone())
-        return value * 1e36 if member.step == 2 else value  # finite by itself, and infinite when it is scaled
+        value = step.loss(outputs, labels, reduction)
+        steps.append(nn.utils.parameters_to_vector(step.model.parameters()).detach().clone())
+        return value * 1e36 if training.step == 2 else value  # finite by itself, and infinite when it is scaled
 
-    member.loss = overflow_at_step_2
-    fit([member], 60.0, lambda: False)
+    training = replace(usual, train_step=replace(step, loss=overflow_at_step_2))
+    fit(training, rows.append)
     moved = [not torch.equal(before, after) for before, after in itertools.pairwise(steps)]
     assert moved == [True, True, False]
-    assert member.status == "finished"
+    assert training.status == "finished"
     assert rows[-1]["train/skipped"] == 1 / 4
-    assert member.scaling is not None
-    assert member.scaling.state()["scaler"]["scale"] == 65536 / 2
+    assert scaling_of(training).state()["scaler"]["scale"] == 65536 / 2
 
 
 def test_fp16_trains_alike_but_not_the_same(make_job: MakeJob) -> None:
-    exact, coarse = assemble(make_job().config).member, scaled_member(make_job, autocast=torch.float16)
+    exact, coarse = assemble(make_job().config).training, scaled(make_job, autocast=torch.float16)
     losses = []
-    for member in (exact, coarse):
+    for training in (exact, coarse):
         rows = []
-        member.report = rows.append
-        fit([member], 60.0, lambda: False)
+        fit(training, rows.append)
         losses.append(rows[-1]["train/loss"])
-        assert all(parameter.dtype == torch.float32 for parameter in member.model.parameters())
+        assert all(parameter.dtype == torch.float32 for parameter in training.train_step.model.parameters())
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], rel=0.05)
 
 
 def test_the_scale_comes_back_from_a_checkpoint(make_job: MakeJob) -> None:
-    member = scaled_member(make_job)
-    assert member.scaling is not None
-    fit([member], 60.0, lambda: member.step == 7)
-    member.scaling.scaler.update(1024.0)
-    other = scaled_member(make_job)
-    other.load_state(member.state())
-    assert other.scaling is not None
-    assert other.scaling.state()["scaler"] == member.scaling.state()["scaler"]
-    assert other.scaling.state()["scaler"]["scale"] == 1024
-    assert torch.equal(other.scaling.counts, member.scaling.counts)
-    assert member.scaling.counts.tolist() == [1, 0]  # since the report at step 6
+    one, other = scaled(make_job), scaled(make_job)
+    fit(one, should_stop=lambda: one.step == 7)
+    mine, theirs = scaling_of(one), scaling_of(other)
+    mine.scaler.update(1024.0)
+    other.load_state(one.state())
+    assert theirs.state()["scaler"] == mine.state()["scaler"]
+    assert theirs.state()["scaler"]["scale"] == 1024
+    assert torch.equal(theirs.counts, mine.counts)
+    assert mine.counts.tolist() == [1, 0]  # since the logged point at step 6
 
 
 # Compiled nets
@@ -117,7 +115,7 @@ def test_runs_with_and_without_compilation_exchange_checkpoints(make_job: MakeJo
     assert first["model"].keys() == second["model"].keys()
     for key, value in first["model"].items():
         torch.testing.assert_close(value, second["model"][key], rtol=1e-3, atol=1e-4)
-    resumed = assemble(compiled.config).member
+    resumed = assemble(compiled.config).training
     resumed.load_state(first)
     assert resumed.step == 8
     loss = read_metrics(plain.folder)[-1]["train/loss"]

@@ -249,7 +249,7 @@ def job(make_job: MakeJob) -> Job:
 def test_it_writes_a_row_a_picture_and_a_summary(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", str(job.folder), "--passes", "40"]) == 0
     out = capsys.readouterr().out
-    assert out.startswith("30 test pictures of own_parts:tiny, 40 passes\naccuracy ")
+    assert out.startswith("30 test images of own_parts:tiny, 40 passes\naccuracy ")
     rows = list(csv.DictReader((job.folder / "predictions.csv").read_text().splitlines()))
     assert list(rows[0]) == COLUMNS
     assert sorted(int(row["index"]) for row in rows) == list(range(30))
@@ -339,4 +339,4 @@ def test_a_run_without_drops_has_no_intervals(make_job: MakeJob, capsys: pytest.
     assert main(["predict", str(job.folder)]) == 2
     assert "passes=100: the net has no active dropout" in capsys.readouterr().err
     assert main(["predict", str(job.folder), "--passes", "1", "--limit", "7"]) == 0
-    assert capsys.readouterr().out.startswith("7 test pictures")
+    assert capsys.readouterr().out.startswith("7 test images")

@@ -165,7 +165,7 @@ def test_pruned_weights_stay_zero_while_the_rest_learns(
     parts = assemble(make_job(changes=changes).config)
     pruned = layers(parts.model)
     before = {name: layer.weight.detach().clone() for name, layer in pruned.items()}
-    fit([parts.member], 60.0, lambda: False)
+    fit(parts.training)
     parts.model.eval()
     for name, layer in pruned.items():
         kept = mask_of(layer) == 1

@@ -17,49 +17,48 @@ from lab.nets.zoo import NETS
 from lab.runs.build import assemble
 from lab.runs.run import run
 from lab.training.clipping import CLIPS
-from lab.training.fit import Member, fit
+from lab.training.fit import Training, fit
 from lab.training.losses import LOSSES
 from lab.training.optimizers import OPTIMIZERS
 from lab.training.penalties import PENALTIES
 from lab.training.schedules import SCHEDULES
 
-# Six steps an epoch, a report at every third: the stops below fall inside an epoch, at a report and between epochs.
+# Six steps an epoch, one logged in three: the stops below fall inside an epoch, at a logged point, between epochs.
 SMALL = {"train.steps": 14, "model.block": "conv-norm-act-drop-pool", "model.drop_rate": 0.2, "optimizer.lr": 0.01}
 STOPS = (4, 9)
 
 
-def make(config: RunConfig, rows: list[dict[str, Any]], state: bytes | None = None) -> Member:
+def make(config: RunConfig, state: bytes | None = None) -> Training:
     """The run as a new process would build it, from a checkpoint if there is one."""
     torch.rand(7)  # whatever the process drew before
-    member = assemble(config).member
+    training = assemble(config).training
     torch.manual_seed(derive_seed(config.seed, "dropout"))
     if state is not None:
-        member.load_state(torch.load(io.BytesIO(state), weights_only=True))
-    member.report = rows.append
-    return member
+        training.load_state(torch.load(io.BytesIO(state), weights_only=True))
+    return training
 
 
-def pack(member: Member) -> bytes:
+def pack(training: Training) -> bytes:
     buffer = io.BytesIO()
-    torch.save(member.state(), buffer)
+    torch.save(training.state(), buffer)
     return buffer.getvalue()
 
 
 def in_one_go(config: RunConfig) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    member = make(config, rows)
-    fit([member], 1e9, lambda: False)
-    return rows, member.state()
+    training = make(config)
+    fit(training, rows.append)
+    return rows, training.state()
 
 
 def in_pieces(config: RunConfig, stops: tuple[int, ...]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     rows: list[dict[str, Any]] = []
-    member = make(config, rows)
+    training = make(config)
     for stop in stops:
-        fit([member], 1e9, lambda member=member, stop=stop: member.step >= stop)
-        member = make(config, rows, pack(member))
-    fit([member], 1e9, lambda: False)
-    return rows, member.state()
+        fit(training, rows.append, should_stop=lambda training=training, stop=stop: training.step >= stop)
+        training = make(config, pack(training))
+    fit(training, rows.append)
+    return rows, training.state()
 
 
 def differences(one: Any, other: Any, where: str = "") -> list[str]:
@@ -152,3 +151,40 @@ def test_a_resume_of_what_started_from_another_run_is_exact(make_job: MakeJob, n
     source = make_job("source", net)
     assert run(source)["status"] == "finished"
     check(make_job(changes={**net, **STARTS[name], "start.run": str(source.folder)}).config, (3, 6, 8))
+
+
+def test_a_checkpoint_holds_what_it_always_held(make_job: MakeJob) -> None:
+    """Stored runs resume: a state put together by the names that checkpoints have had goes on to the same numbers."""
+    changes = {"optimizer.name": "momentum", "schedule.name": "plateau", "schedule.patience": 0, "train.patience": 5}
+    config = make_job(changes={**SMALL, **changes, "train.penalty": "l2", "train.clip_norm": 0.1}).config
+    whole_rows, _ = in_one_go(config)
+    rows: list[dict[str, Any]] = []
+    training = make(config)
+    fit(training, rows.append, should_stop=lambda: training.step >= 7)
+    step, tally, plateau, stopping = training.train_step, training.train_step.tally, training.plateau, training.stopping
+    assert plateau is not None
+    assert stopping is not None
+    old = {
+        "model": step.model.state_dict(),
+        "optimizer": step.optimizer.state_dict(),
+        "step": 7,
+        "train_seconds": 12.5,
+        "num_images": 20,  # one step since the logged point at step 6
+        "status": "interrupted",
+        "stopped_by": "",
+        "totals": tally.totals,  # (loss, correct)
+        "step_totals": tally.step_totals,  # (steps, clipped, penalty)
+        "plateau": {"multiplier": plateau.multiplier, "torch": plateau._torch.state_dict()},
+        "stopping": {key: getattr(stopping, key) for key in ("best", "best_step", "stale", "weights")},
+        "scaling": None,
+        "rng": {"cpu": torch.get_rng_state()},
+    }
+    assert training.state().keys() == old.keys() | {"other_rngs"}
+    assert tally.totals.shape == (2,)
+    assert tally.step_totals[0] == 1
+    buffer = io.BytesIO()
+    torch.save(old, buffer)
+    resumed = make(config, buffer.getvalue())
+    assert (resumed.step, resumed.status, resumed.clock.seconds) == (7, "running", 12.5)
+    fit(resumed, rows.append)
+    assert differences(whole_rows, rows, "rows") == []

@@ -138,7 +138,7 @@ def test_it_is_trained_from_the_right_step_on(make_job: MakeJob, source: Job) ->
         module.register_forward_hook(
             lambda module, *_: heard.append(module.training) if torch.is_grad_enabled() else None
         )
-    fit([parts.member], 60.0, stop)
+    fit(parts.training, should_stop=stop)
     moved = [not torch.equal(one[0], other[0]) for one, other in itertools.pairwise(states)]
     counted = [not torch.equal(one[1], other[1]) for one, other in itertools.pairwise(states)]
     assert moved == counted == [False] * 8 + [True] * 11  # between steps 1 and 2, ...; the tenth is the first to train
@@ -225,7 +225,7 @@ def test_nets_from_scratch_are_pruned_whole_and_loaded_ones_without_a_fresh_head
 def test_a_run_is_as_it_was_where_nothing_is_asked(make_job: MakeJob) -> None:
     parts = assemble(make_job(changes=NET).config)
     assert parts.started_from == {}
-    assert parts.member.freeze is None
+    assert parts.training.train_step.freeze is None
 
 
 # What can be wrong

@@ -47,7 +47,7 @@ def test_the_weights_of_the_best_report_come_back(make_job: MakeJob) -> None:
     weights = torch.load(kept.folder / "checkpoint.pt", weights_only=True)["model"]
     parts = assemble(kept.config)
     parts.model.load_state_dict(weights)
-    assert parts.member.evaluate()["loss"] == pytest.approx(best["val/loss"], rel=1e-6)
+    assert parts.training.evaluate()["loss"] == pytest.approx(best["val/loss"], rel=1e-6)
 
 
 def test_the_best_weights_come_back_at_the_last_step_too(make_job: MakeJob) -> None:
@@ -100,7 +100,7 @@ def test_a_run_of_no_steps_measures_the_net_as_it_starts(make_job: MakeJob) -> N
     (row,) = read_metrics(job.folder)
     assert result["status"] == "finished"
     assert (row["step"], row["epoch"]) == (0, 0)
-    assert row["val/loss"] == assemble(job.config).member.evaluate()["loss"]
+    assert row["val/loss"] == assemble(job.config).training.evaluate()["loss"]
     assert "train/loss" not in row
     assert "test/accuracy" in result["metrics"]
 
@@ -115,10 +115,10 @@ def test_a_run_of_no_steps_measures_the_net_as_it_starts(make_job: MakeJob) -> N
         ),
         (
             {"train.patience": 2, "train.patience_metric": "val/rmse"},
-            r"train.patience_metric=val/rmse is not reported.*; there are: train/loss, train/accuracy, val/loss",
+            r"train.patience_metric=val/rmse is not logged.*; there are: train/loss, train/accuracy, val/loss",
         ),
         ({"schedule.name": "plateau", "schedule.metric": "loss"}, "schedule.metric=loss is unknown"),
-        ({"schedule.name": "plateau", "schedule.metric": "val/r2"}, "schedule.metric=val/r2 is not reported"),
+        ({"schedule.name": "plateau", "schedule.metric": "val/r2"}, "schedule.metric=val/r2 is not logged"),
         ({"schedule.name": "plateau", "schedule.patience": -1}, "schedule.patience=-1 is out of range"),
         ({"schedule.name": "plateau", "schedule.factor": 1.0}, "schedule.factor=1.0 is out of range; .* below 1 for"),
         ({"schedule.interval": "epoch"}, r"schedule.interval=epoch is unknown \(did you mean 'epochs'\?\)"),

@@ -4,6 +4,7 @@ import itertools
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import FrozenInstanceError
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from lab.records.results import read_metrics, write_atomically
 from lab.runs.build import assemble
 from lab.runs.run import run
 from lab.training.checkpoint import load_checkpoint, pack
+from lab.training.clock import Clock
 from lab.training.fit import fit
 from lab.training.precision import choose_format
 
@@ -72,7 +74,7 @@ def test_a_run_repeats_itself_to_the_bit(make_job: MakeJob) -> None:
 
 @pytest.mark.parametrize("stops", [[1], [7], [6], [19], [4, 9, 2]], ids=str)
 def test_a_resumed_run_equals_an_uninterrupted_one(make_job: MakeJob, stops: list[int]) -> None:
-    """Stopped in the midst of an epoch, between two reports, at one, or several times."""
+    """Stopped in the midst of an epoch, between two logged points, at one, or several times."""
     whole, parts = make_job("whole", LIVELY), make_job("parts", LIVELY)
     run(whole)
     for done, steps in zip(itertools.accumulate(stops), stops, strict=True):
@@ -177,8 +179,11 @@ def test_an_unknown_device_or_precision_is_named(make_job: MakeJob, key: str, va
 
 
 def test_nets_that_differ_see_the_same_batches(make_job: MakeJob) -> None:
-    one = assemble(make_job(changes={"model.block": "conv-act-pool"}).config).member
-    other = assemble(make_job(changes={"model.block": "linear-norm-act-drop", "optimizer.name": "sgd"}).config).member
+    different = {"model.block": "linear-norm-act-drop", "optimizer.name": "sgd"}
+    one, other = (
+        assemble(make_job(changes=changes).config).training.train_step
+        for changes in ({"model.block": "conv-act-pool"}, different)
+    )
     for step in (0, 5, 6, 13):
         for first, second in zip(one.batch(step), other.batch(step), strict=True):
             assert torch.equal(first, second)
@@ -208,7 +213,7 @@ def step_length(make_job: MakeJob, clip_norm: float) -> float:
     changes = {"train.steps": 1, "optimizer.name": "sgd", "optimizer.lr": 1.0, "train.clip_norm": clip_norm}
     parts = assemble(make_job(changes=changes).config)
     before = nn.utils.parameters_to_vector(parts.model.parameters()).detach().clone()
-    fit([parts.member], 60.0, lambda: False)
+    fit(parts.training)
     return (nn.utils.parameters_to_vector(parts.model.parameters()) - before).norm().item()
 
 
@@ -238,7 +243,7 @@ def test_channels_last_changes_only_the_rounding(make_job: MakeJob) -> None:
         "optimizer.lr": 0.1,
     }
     jobs = [make_job(changes={**changes, "train.channels_last": value}) for value in (False, True)]
-    images, _ = assemble(jobs[1].config).member.batch(0)
+    images, _ = assemble(jobs[1].config).training.train_step.batch(0)
     assert images.is_contiguous(memory_format=torch.channels_last)
     assert not images.is_contiguous()
     for job in jobs:
@@ -260,23 +265,52 @@ def test_an_evaluation_does_not_depend_on_its_batches(make_job: MakeJob) -> None
 
 
 def test_the_net_trains_on_after_an_evaluation(make_job: MakeJob) -> None:
-    member = assemble(make_job(changes=LIVELY).config).member
+    parts = assemble(make_job(changes=LIVELY).config)
     modes = []
-    member.report = lambda row: modes.append(member.model.training)
-    member.model.register_forward_pre_hook(lambda module, _: modes.append(module.training))
-    fit([member], 60.0, lambda: False)
-    assert modes[:5] == [True, True, True, False, True]  # three steps, an evaluation, its report
+    parts.model.register_forward_pre_hook(lambda module, _: modes.append(module.training))
+    fit(parts.training, report=lambda point: modes.append(parts.model.training))
+    assert modes[:5] == [True, True, True, False, True]  # three steps, an evaluation, its logged point
 
 
-def test_two_members_train_as_they_would_alone(make_job: MakeJob) -> None:
+def test_two_runs_that_take_turns_train_as_they_would_alone(make_job: MakeJob) -> None:
     def ends(*seeds: int) -> list[torch.Tensor]:
         parts = [assemble(make_job(changes={"seed": seed}).config) for seed in seeds]
-        fit([part.member for part in parts], 60.0, lambda: False)
-        assert [part.member.status for part in parts] == ["finished"] * len(seeds)
+        while any(part.training.status == "running" for part in parts):
+            for part in parts:
+                fit(part.training, should_stop=lambda: True)  # one step
+                if part.training.status == "interrupted":
+                    part.training.status = "running"
+        assert [part.training.status for part in parts] == ["finished"] * len(seeds)
         return [nn.utils.parameters_to_vector(part.model.parameters()) for part in parts]
 
     for together, alone in zip(ends(1, 2), ends(1) + ends(2), strict=True):
         assert torch.equal(together, alone)
+
+
+def test_all_that_a_step_needs_is_there_when_it_is_made(make_job: MakeJob) -> None:
+    training = assemble(make_job(changes=LIVELY).config).training
+    step, before = training.train_step, vars(training.train_step).copy()
+    with pytest.raises(FrozenInstanceError):
+        step.loss = lambda outputs, labels, reduction: outputs.sum()  # pyright: ignore[reportAttributeAccessIssue]
+    fit(training)
+    assert training.train_step is step
+    assert all(value is before[name] for name, value in vars(step).items())
+    assert training.status == "finished"  # though nobody asked for its logged points or its checkpoints
+
+
+def test_the_clock_counts_training_alone_and_waits_for_the_device_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, said = iter([10.0, 13.0, 20.0, 24.0, 30.0, 100.0]), []
+    monkeypatch.setattr("lab.training.clock.time.monotonic", lambda: said.append("read") or next(now))
+    monkeypatch.setattr("lab.training.clock.synchronise", lambda device: said.append("wait"))
+    clock = Clock(CPU, limit=8.0)
+    clock.start()
+    with clock.paused():
+        assert clock.seconds == 3
+    with clock.paused():
+        assert clock.seconds == 3 + 4
+    assert said == ["read", "wait", "read", "read", "wait", "read", "read"]
+    assert clock.is_up()
+    assert clock.seconds == 7
 
 
 # Checkpoints

@@ -16,7 +16,7 @@ from lab.launch.worker import check
 from lab.records.places import Job
 from lab.records.results import write_json
 from lab.records.tuning import Tried, TunedArm, Tuning, write_tuning
-from lab.runs.start import find_run
+from lab.runs.origin import find_run
 
 OLD, NEW, OTHER = "0123abcd", "4567abcd", "89ababcd"
 """The hash of an arm that was picked once, of one that is picked now, and of another arm."""

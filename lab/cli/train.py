@@ -79,7 +79,8 @@ def _run_alone(job: Job) -> int:
     else:
         import lab.runs.preload  # noqa: F401 (first: it imports fast)
         from lab.runs.progress import Console
-        from lab.runs.run import run, set_threads
+        from lab.runs.run import run
+        from lab.system.devices import set_threads
         from lab.training.parallel import joined
 
         set_threads(job.config.train.threads)

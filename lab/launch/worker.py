@@ -25,7 +25,7 @@ _busy = threading.Lock()
 
 def start_worker(stop: Any, threads: int, path: list[str]) -> None:
     """Prepares a worker: one thread where several work side by side, the parent's import path, no orphans."""
-    from lab.runs.run import set_threads
+    from lab.system.devices import set_threads
 
     global _stop
     _stop = stop
@@ -51,7 +51,7 @@ def check(configs: list[RunConfig]) -> None:
     A damaged data file is left to its runs to tell of, unless there are no others.
     """
     from lab.runs.build import assemble
-    from lab.runs.start import find_run
+    from lab.runs.origin import find_run
 
     for config in configs:
         if config.start.run:
@@ -82,7 +82,8 @@ def trials_hint(config: RunConfig) -> str:
 
 def work(job: Job) -> dict[str, Any]:
     """One run, in this process; its status is `ELSEWHERE` where another one is at it."""
-    from lab.runs.run import run, set_threads
+    from lab.runs.run import run
+    from lab.system.devices import set_threads
 
     with _busy:
         if job.config.train.threads:

@@ -5,17 +5,17 @@ import torch
 from lab.identity import derive_seed
 from lab.records.places import Job
 from lab.runs.build import assemble
-from lab.runs.run import set_threads
+from lab.system.devices import set_threads
 from lab.training.range_test import RangeTest, range_test
 
 
 def find_rates(job: Job, low: float, high: float, steps: int) -> RangeTest:
-    """Trains the net of `job` for at most `steps` steps while the rate rises from `low` to `high`; writes nothing.
+    """Trains the net of `job` for at most `steps` steps while the rate rises from `low` to `high`; writes no file.
 
     Raises:
         UserError: the configuration or a value is wrong.
     """
     set_threads(job.config.train.threads)
-    member = assemble(job.config).member
+    training = assemble(job.config).training
     torch.manual_seed(derive_seed(job.config.seed, "dropout"))
-    return range_test(member, low, high, steps)
+    return range_test(training, low, high, steps)

@@ -1,50 +1,34 @@
-"""What a person sees of a run by itself: a bar on a terminal, one line a logged step elsewhere."""
+"""What a person sees of a single run: a bar on a terminal, one line a logged point elsewhere."""
 
 import sys
 from typing import Any, Protocol
 
 
 class Progress(Protocol):
-    """Where a run tells how far it is."""
+    """Shows how far a run is."""
 
     def start(self, title: str, steps: int, done: int) -> None: ...
 
     def step(self) -> None: ...
 
-    def log(self, row: dict[str, Any]) -> None: ...
+    def log(self, point: dict[str, Any], /) -> None: ...
 
     def close(self) -> None: ...
 
 
 ASIDE = ("train/lr", "train/weight_norm", "train/near_zero")
-"""What is logged and not shown while a run trains."""
-
-
-class Silent:
-    """Says nothing: for runs that train side by side."""
-
-    def start(self, title: str, steps: int, done: int) -> None:
-        """Nothing to show."""
-
-    def step(self) -> None:
-        """Nothing to show."""
-
-    def log(self, row: dict[str, Any]) -> None:
-        """Nothing to show."""
-
-    def close(self) -> None:
-        """Nothing to show."""
+"""Tags that are logged and not shown while a run trains."""
 
 
 class Console:
-    """A bar on a terminal; one line a logged step where the output goes to a file."""
+    """A bar on a terminal; one line a logged point where the output goes to a file."""
 
     def __init__(self) -> None:
         self._bar: Any = None
         self._steps = 0
 
     def start(self, title: str, steps: int, done: int) -> None:
-        """Announces a run of `steps` optimizer steps, `done` of them behind it."""
+        """Announces a run of `steps` optimizer steps, of which `done` are done."""
         print(f"{title}: {steps} steps" + (f", resumed at step {done}" if done else ""), flush=True)
         self._steps = steps
         if sys.stderr.isatty():
@@ -53,18 +37,21 @@ class Console:
             self._bar = tqdm(total=steps, initial=done, unit="step", dynamic_ncols=True, leave=False)
 
     def step(self) -> None:
-        """One optimizer step more."""
+        """Counts one optimizer step."""
         if self._bar is not None:
             self._bar.update()
 
-    def log(self, row: dict[str, Any]) -> None:
-        """Shows a logged step."""
-        words = [f"{tag} {value:.4f}" for tag, value in row.items() if "/" in tag and tag not in ASIDE]
+    def log(self, point: dict[str, Any]) -> None:
+        """Shows a logged point."""
+        words = [f"{tag} {value:.4f}" for tag, value in point.items() if "/" in tag and tag not in ASIDE]
         if self._bar is not None:
             self._bar.set_postfix_str("  ".join(words), refresh=False)
         else:
             width = len(str(self._steps))
-            print(f"step {row['step']:{width}d}/{self._steps}  epoch {row['epoch']:g}  " + "  ".join(words), flush=True)
+            print(
+                f"step {point['step']:{width}d}/{self._steps}  epoch {point['epoch']:g}  " + "  ".join(words),
+                flush=True,
+            )
 
     def close(self) -> None:
         """Takes the bar away."""

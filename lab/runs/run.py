@@ -1,11 +1,10 @@
-"""One run, from its folder's lock to its result: what is there is resumed, what goes wrong is told in one message."""
+"""One run, from its folder's lock to its result: a stopped run is resumed, and a failure becomes one message."""
 
 import io
-import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -22,23 +21,24 @@ from lab.records.environment import environment
 from lab.records.places import OVER, Job, claimed
 from lab.records.results import finite, read_metrics, read_result, write_atomically, write_json
 from lab.records.writer import MetricsWriter, summarise
-from lab.runs.build import Parts, assemble, eval_batch
-from lab.runs.progress import Progress, Silent
+from lab.runs.build import Parts, assemble
+from lab.runs.progress import Progress
 from lab.runs.watch import Watch
-from lab.system.machine import keep_memory, local_rank, num_cores, on_first_stop_signal
+from lab.system.devices import device_name
+from lab.system.machine import keep_memory, stop_signals
 from lab.training.checkpoint import load_checkpoint, pack, previous, read_checkpoint
 from lab.training.divergence import is_well, locate
-from lab.training.fit import Row, fit
+from lab.training.evaluation import eval_batch
+from lab.training.fit import Point, fit
 
 CPU = torch.device("cpu")
 
 
 def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
-    """Trains one run to its end, resuming it where it was interrupted, and writes its folder (rank 0 does); one that is
-    over stays.
+    """Trains one run to its end, resuming it where it was interrupted, and writes its folder (rank 0 does).
 
-    An exception while it trains becomes a result of status `failed`; the folder then holds the message. SIGINT and
-    SIGTERM end it with a checkpoint and status `interrupted`.
+    A terminal run is left as it is. An exception during training becomes a result of status `failed`; the folder then
+    holds the message. SIGINT and SIGTERM end it with a checkpoint and status `interrupted`.
 
     Args:
         job: what to run, and where.
@@ -49,142 +49,149 @@ def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bo
         The content of `result.json`.
 
     Raises:
-        LockedError: another process is at it.
+        LockedError: the run is locked by another process.
         UserError: the configuration is wrong, or the folder cannot be written.
     """
     parts = assemble(job.config)
+    ranks = parts.training.train_step.ranks
     with ExitStack() as stack:
         try:
-            if parts.member.ranks.rank == 0:
+            if ranks.rank == 0:
                 job = stack.enter_context(claimed(job))
-                if parts.member.ranks.size == 1 and job.is_over() and (result := read_result(job.folder)):
+                if ranks.size == 1 and job.is_over() and (result := read_result(job.folder)):
                     return result  # another process was faster
                 start_folder(job)
         except OSError as error:
             what = f"cannot write {job.folder} ({error.strerror or error})"
             raise UserError(f"out={job.config.out}: {what}") from error
-        return _run(job, parts, progress or Silent(), should_stop)
+        return _run(job, parts, progress, should_stop)
 
 
-def _run(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[], bool]) -> dict[str, Any]:
-    """The run in a folder that is its own."""
-    folder, ranks = job.folder, parts.member.ranks
-    result = job.record()
-    result["environment"] = environment(device_name(parts.member.device), torch.get_num_threads())
+def _run(job: Job, parts: Parts, progress: Progress | None, should_stop: Callable[[], bool]) -> dict[str, Any]:
+    """The run in a folder that this process holds: trains it, and writes its result."""
+    result, ranks = job.record(), parts.training.train_step.ranks
+    result["environment"] = environment(device_name(parts.training.clock.device), torch.get_num_threads())
     result["environment"] |= {"processes": ranks.size} if ranks.size > 1 else {}
     result["num_params"] = sum(p.numel() for p in parts.model.parameters())
     result |= {"started_from": parts.started_from} if parts.started_from else {}
     try:
         with stop_signals() as signalled:
             result.update(_train(job, parts, progress, lambda: signalled() or should_stop()))
-    except Exception as error:  # whatever it is, it is this run's, and the next one may be well
+    except Exception as error:  # whatever it is, it ends this run alone: the next one may be well
         result.update(error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
     finally:
-        progress.close()
+        if progress:
+            progress.close()
     result = finite(result)
     if ranks.rank:
         return result
     try:
-        write_json(folder / "result.json", result)
+        write_json(job.folder / "result.json", result)
     except OSError as error:  # a full disk: the folder then says nothing, so the next start does the run again
         result.update(status="failed", error=result.get("error", f"{type(error).__name__}: {error}"))
     if result["status"] in OVER:
         with suppress(OSError):
-            previous(folder / "checkpoint.pt").unlink(missing_ok=True)
+            previous(job.folder / "checkpoint.pt").unlink(missing_ok=True)
     return result
 
 
-def _train(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[], bool]) -> dict[str, Any]:
+def _train(job: Job, parts: Parts, progress: Progress | None, should_stop: Callable[[], bool]) -> dict[str, Any]:
     """The part of a run that can fail: resume, fit, test. Returns what it adds to the result."""
-    config, folder, member = job.config, job.folder, parts.member
-    checkpoint, ranks = folder / "checkpoint.pt", member.ranks
-    state = ranks.from_first(lambda: load_checkpoint(checkpoint, CPU if ranks.size > 1 else member.device))
+    config, folder, training = job.config, job.folder, parts.training
+    device, ranks = training.clock.device, training.train_step.ranks
+    checkpoint, alone = folder / "checkpoint.pt", ranks.size == 1
+    state = ranks.from_first(lambda: load_checkpoint(checkpoint, device if alone else CPU))
     torch.manual_seed(derive_seed(config.seed, "dropout", *[ranks.rank] * (ranks.rank > 0)))
     if state is not None:
-        member.load_state(state)
-    # Only rank 0 writes; and what looks at the net by itself would wait for the other ranks for ever.
-    writer = MetricsWriter(folder, member.step, job.arm, job.group, config.train.watch) if ranks.rank == 0 else None
-    alone = ranks.size == 1
-    watch = Watch(config.train, parts.model, parts.data, member.batch, writer) if writer and alone else None
-    title = f"{config.name}/{folder.parent.name}/{folder.name}"
-    progress.start(title, member.steps, member.step)
+        training.load_state(state)
+    # Only rank 0 writes; and a watch, which uses the net on one rank, would wait for the other ranks for ever.
+    writer = MetricsWriter(folder, training.step, job.arm, job.group, config.train.watch) if ranks.rank == 0 else None
+    batch = training.train_step.batch
+    watch = Watch(config.train, parts.model, parts.data, batch, writer) if writer and alone else None
+    if progress:
+        progress.start(f"{config.name}/{folder.parent.name}/{folder.name}", training.steps, training.step)
 
-    def report(row: Row) -> None:
-        if writer is None:
-            return
+    def report(point: Point) -> None:
         if watch:
-            watch.report(row["step"])
-        writer.write(row)
-        progress.log(row)
+            watch.report(point["step"])
+        if writer:
+            writer.write(point)
+        if progress:
+            progress.log(point)
 
     def tick() -> bool:
         if watch:
-            watch.tick(member.step)
-        progress.step()
+            watch.tick(training.step)
+        if progress:
+            progress.step()
         return should_stop()
 
     def save(state: dict[str, Any]) -> None:
-        # Where the sums are not finite the run diverges at its next report: the last good checkpoint stays.
-        if writer is not None and bool(state["totals"].isfinite().all()):
+        # Where the sums are not finite the run diverges at its next logged point: the last good checkpoint stays.
+        if writer and bool(state["totals"].isfinite().all()):
             writer.sync()
             write_atomically(checkpoint, pack(state), previous(checkpoint))
 
-    member.report, member.save = report, save
     found: dict[str, Any] = {}
     try:
         if watch:
             watch.start()
-        keep_memory()  # not before: what loading the data has freed may go back
-        fit([member], config.train.checkpoint_every, tick)
-        if member.status == "diverged" and alone:
-            found["diverged_at"] = _diverged_at(config, checkpoint, member.step, should_stop)
-        if member.status in OVER:
-            member.save(member.state())
+        keep_memory()  # not before: memory that loading the data has freed may go back
+        fit(training, report, save, tick, config.train.checkpoint_every)
+        if training.status == "diverged" and alone:
+            found["diverged_at"] = _diverged_at(config, checkpoint, training.step, should_stop)
+        if training.status in OVER:
+            save(training.state())
             if watch:
-                watch.end(member.step, config.train.eval_limit)
+                watch.end(training.step, config.train.eval_limit)
     finally:
-        if writer is not None:
-            writer.close(succeeded=member.status in OVER)
+        if writer:
+            writer.close(succeeded=training.status in OVER)
     metrics = summarise(read_metrics(folder))
-    if member.status in OVER:
-        test = parts.data.test.batches(eval_batch(parts.data.shape, member.device), config.train.eval_limit)
-        seen: list[torch.Tensor] = []
-        scores = parts.score(test, seen)
-        if parts.data.classes and seen and alone:  # a rank sees its share
-            write_atomically(folder / "predictions.npz", pack_predictions(parts.data.test, torch.cat(seen)))
-        metrics |= {f"test/{k}": {"last": v, "best": v, "best_step": member.step} for k, v in scores.items()}
-    num_images = member.step * config.train.batch_size
+    if training.status in OVER:
+        metrics |= _test(parts, config.train.eval_limit, folder if alone else None)
+    seconds, num_images = training.clock.seconds, training.step * config.train.batch_size
     return {
-        "status": member.status,
+        "status": training.status,
         **found,
-        "stopped_by": member.stopped_by,
+        "stopped_by": training.stopped_by,
         "metrics": metrics,
-        "steps": member.step,
-        "train_seconds": round(member.train_seconds, 3),
-        "images_per_second": round(num_images / max(member.train_seconds, 1e-9), 1),
+        "steps": training.step,
+        "train_seconds": round(seconds, 3),
+        "images_per_second": round(num_images / max(seconds, 1e-9), 1),
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 
 
+def _test(parts: Parts, limit: int | None, folder: Path | None) -> dict[str, dict[str, float]]:
+    """The metrics of the test images; for a classifier also writes `predictions.npz` into `folder`, if there is one."""
+    data, training = parts.data, parts.training
+    seen: list[torch.Tensor] = []
+    scores = parts.score(data.test.batches(eval_batch(data.shape, training.clock.device), limit), seen=seen)
+    if data.classes and seen and folder:
+        write_atomically(folder / "predictions.npz", pack_predictions(data.test, torch.cat(seen)))
+    return {f"test/{key}": {"last": v, "best": v, "best_step": training.step} for key, v in scores.items()}
+
+
 def _diverged_at(config: RunConfig, checkpoint: Path, until: int, should_stop: Callable[[], bool]) -> dict[str, Any]:
-    """Step and layer at which a run diverged: done over again, from the last checkpoint in which all was well."""
+    """Step and layer at which a run diverged: trained again from the last checkpoint in which all was well."""
     try:
-        member = assemble(replace(config, train=replace(config.train, compile=False, graph="off"))).member
+        training = assemble(replace(config, train=replace(config.train, compile=False, graph="off"))).training
         torch.manual_seed(derive_seed(config.seed, "dropout"))
         for file in (checkpoint, previous(checkpoint)):
-            if file.exists() and is_well(state := read_checkpoint(file, member.device)):
-                member.load_state(state)
+            if file.exists() and is_well(state := read_checkpoint(file, training.clock.device)):
+                training.load_state(state)
                 break
-        return locate(member, until, should_stop)
-    except Exception as error:  # of memory, say: the run has diverged all the same
+        return locate(training, until, should_stop)
+    except Exception as error:  # out of memory, say: the run has diverged all the same
         return {"step": until, "layer": None, "what": "loss", "note": f"{type(error).__name__}: {error}"}
 
 
 def pack_predictions(test: Split, predicted: torch.Tensor) -> bytes:
-    """`predictions.npz`: `index`, `label` and `predicted` of the test pictures that were read, in small integers.
+    """`predictions.npz`: `index`, `label` and `predicted` of the test images that were read, in small integers.
 
-    `index` is a picture's place in the data set's own test part; some kilobytes, so that two runs can be compared
-    picture by picture.
+    `index` is an image's place in the data set's test part; some kilobytes, so that two runs can be compared image by
+    image.
     """
     index = test.index[: len(predicted)]
     columns = {"index": index, "label": test.labels[index], "predicted": predicted}
@@ -195,18 +202,8 @@ def pack_predictions(test: Split, predicted: torch.Tensor) -> bytes:
     return file.getvalue()
 
 
-def device_name(device: torch.device) -> str:
-    """`cpu`, or the GPU's name."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
-
-
-def set_threads(threads: int) -> None:
-    """Sets torch's CPU threads; 0 means all cores that this process may use, or its share of them under torchrun."""
-    torch.set_num_threads(threads or max(1, num_cores() // local_rank()[1]))
-
-
 def start_folder(job: Job) -> None:
-    """Writes the configuration into the run's folder; removes what an earlier start may have left to mislead."""
+    """Writes the configuration into the run's folder; removes the result of an earlier start."""
     folder = job.folder
     (folder / "result.json").unlink(missing_ok=True)
     if job.config.force:
@@ -214,14 +211,3 @@ def start_folder(job: Job) -> None:
             path.unlink(missing_ok=True)
     text = yaml.safe_dump(asdict(job.config), sort_keys=False)
     write_atomically(folder / "config.yaml", text.encode())
-
-
-@contextmanager
-def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Turns the first SIGINT or SIGTERM into a request to stop; a second one stops at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    asked = threading.Event()
-    with on_first_stop_signal(asked.set):
-        yield asked.is_set

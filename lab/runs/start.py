@@ -5,45 +5,26 @@ All of it follows from configuration, source run, data and seed, so that a resum
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lab.config import StartConfig
 from lab.data.batches import Dataset
-from lab.errors import DamagedFileError, UserError, choose
+from lab.errors import UserError, choose
 from lab.identity import derive_seed, flatten
 from lab.nets.prune import NOISES, prune_blocks, prune_weights
 from lab.nets.transfer import Freeze, check_head, is_head, misfits, restructure
-from lab.records.results import TRIALS, read_result
-from lab.records.tuning import read_tuning
-from lab.training.checkpoint import read_checkpoint
-
-
-@dataclass(frozen=True)
-class Source:
-    """A finished run, as others see it."""
-
-    folder: Path
-    result: dict[str, Any]
-    """All of its `result.json`."""
-
-    state: dict[str, Tensor]
-    """The weights and statistics that it ended with, on the CPU."""
-
-    def dropped(self) -> list[str]:
-        """The residual blocks that it was trained without."""
-        return (self.result.get("started_from") or {}).get("dropped_blocks", [])
+from lab.runs.origin import Origin, find_run, open_run
 
 
 @dataclass(frozen=True)
 class Started:
-    """How a net was made ready."""
+    """How a net was prepared."""
 
     record: dict[str, Any]
-    """What `result.json` says of it, as `started_from`; empty for a net from scratch that nothing was taken out of."""
+    """What `result.json` says of it, as `started_from`; empty for a net from scratch that was not pruned."""
 
     freeze: Freeze | None
     """Prepares the net for each step, where the loaded body is held still at first."""
@@ -57,7 +38,7 @@ def start(
     Args:
         config: what to start from.
         model: the net, initialised, on its device.
-        data: the run's data; branch norms and curvature are measured on its training pictures.
+        data: the run's data; branch norms and curvature are measured on its training images.
         seed: the run's seed.
         steps_per_epoch: turns epochs into steps.
         model_config: the run's `ModelConfig`, for the message where the weights do not fit.
@@ -70,9 +51,9 @@ def start(
     record: dict[str, Any] = {}
     dropped: list[str] = []
     if loads:
-        source = open_run(find_run(config.run, seed), "start.run")
-        record |= take_over(model, source, config.load, model_config)
-        dropped += source.dropped()
+        origin = open_run(find_run(config.run, seed), "start.run")
+        record |= take_over(model, origin, config.load, model_config)
+        dropped += origin.dropped()
     freeze, frozen_steps = _freeze(config, model, loads, steps_per_epoch)
     pruned = _prune(config, model, data, seed, loads, loss)
     dropped += pruned.get("names", [])
@@ -81,97 +62,31 @@ def start(
     return Started(record, freeze)
 
 
-def find_run(given: str, seed: int, key: str = "start.run") -> Path:
-    """The folder of the run that `given` names: itself, or the one of that seed in an arm, or in a name's only arm.
-
-    Of a tuned experiment, arms that other values were picked for since do not count, and the runs of an arm include its
-    trials, which have seeds of their own.
-
-    Args:
-        given: a folder.
-        seed: which of an arm's runs.
-        key: what the user gave it for, for the message.
-
-    Raises:
-        UserError: there is no such run, or more than one.
-    """
-    folder = Path(given).expanduser()
-    if not folder.is_dir():
-        raise UserError(f"{key}={given} is not a folder; runs are at <out>/<name>/<arm>/seed=<n>")
-    if (folder / "config.yaml").exists() or (folder / "result.json").exists():
-        return folder
-    found = [path for path in (folder / f"seed={seed}", *folder.glob(f"*/seed={seed}")) if path.is_dir()]
-    if len(found) > 1 and (tuning := read_tuning(folder)):
-        found = [path for path in found if path.parent.name[-8:] not in tuning.superseded]
-    found = found or find_trials(folder, seed)
-    if len(found) == 1:
-        return found[0]
-    inside = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "_")
-    said = f"has {len(found)} arms" if found else "is neither a run nor an arm"
-    there = ", ".join(inside) or "no folders"
-    raise UserError(f"{key}={given} {said} with a run of seed={seed}; name one; inside there are: {there}")
-
-
-def find_trials(folder: Path, seed: int) -> list[Path]:
-    """The trials of `seed` at the values that were picked: of the arm in `folder`, or of all in that experiment."""
-    for root in (folder, folder.parent):
-        if tuning := read_tuning(root):
-            picked = [arm.arm_id for arm in tuning.arms if arm.arm_id]
-            own = [digits for digits in picked if root == folder or folder.name.endswith(f"-{digits}")]
-            return [path for digits in own for path in root.glob(f"{TRIALS}/*-{digits}/seed={seed}") if path.is_dir()]
-    return []
-
-
-def open_run(folder: Path, key: str) -> Source:
-    """A finished run with its weights, read without running any code from the file.
-
-    Args:
-        folder: the run's folder.
-        key: what the user gave it for, for the message.
-
-    Raises:
-        UserError: it is not finished, or its checkpoint is missing or damaged.
-    """
-    result = read_result(folder)
-    status = "not finished (it has no result.json)" if result is None else result["status"]
-    if result is None or status != "finished":
-        raise UserError(f"{key}: the run {folder} is {status}; the same 'lab train' command finishes what was stopped")
-    path = folder / "checkpoint.pt"
-    try:
-        state = read_checkpoint(path, torch.device("cpu"))["model"]
-    except FileNotFoundError:
-        raise UserError(f"{key}: the run {folder} has no checkpoint.pt, which holds its weights") from None
-    except DamagedFileError as error:
-        raise UserError(f"{key}: {error}; force=true trains it again") from error
-    # A compiled net saves its weights under a name of torch's.
-    return Source(folder, result, {name.removeprefix("_orig_mod."): value for name, value in state.items()})
-
-
-def take_over(model: nn.Module, source: Source, load: str, model_config: Any) -> dict[str, Any]:
-    """Prunes `model` as the source was pruned and gives it the source's weights; returns what the result says of it.
+def take_over(model: nn.Module, origin: Origin, load: str, model_config: Any) -> dict[str, Any]:
+    """Prunes `model` as the origin was pruned and gives it those weights; returns what the result says of it.
 
     Raises:
         UserError: they do not fit; says which weights, their shapes, and the `model.*` keys that differ.
     """
     if load == "body":
         check_head(model, "start.load=body")
-    state = {name: value for name, value in source.state.items() if load == "all" or not is_head(name)}
-    restructure(model, state, source.dropped())
+    state = {name: value for name, value in origin.state.items() if load == "all" or not is_head(name)}
+    restructure(model, state, origin.dropped())
     own = {name: value for name, value in model.state_dict().items() if load == "all" or not is_head(name)}
-    differs = _differences(source.result["config"], model_config)
+    differs = _differences(origin.result["config"], model_config)
     if found := misfits(own, state):
         more = f", and {len(found) - 3} more" if len(found) > 3 else ""
         keys = "; ".join(f"{key}={there} there, {here} here" for key, (there, here) in differs.items())
         raise UserError(
-            f"start.run: the weights of {source.folder} do not fit: {'; '.join(found[:3])}{more}. "
+            f"start.run: the weights of {origin.folder} do not fit: {'; '.join(found[:3])}{more}. "
             f"Keys that differ: {keys or 'none of model.*, so the data (shape or classes)'}"
         )
     with torch.no_grad():
         for name, value in own.items():
             value.copy_(state[name])
-    result = source.result
+    result = origin.result
     return {
-        "run": str(source.folder),
+        "run": str(origin.folder),
         **{key: result[key] for key in ("arm", "arm_id", "seed", "steps", "status")},
         "name": result["config"].get("name"),
         "load": load,
@@ -205,7 +120,7 @@ def _prune(config: StartConfig, model: nn.Module, data: Dataset, seed: int, load
         norms = prune_blocks(model, by, config.prune_count, images, generator)
         return {"kind": "blocks", "by": by, "names": list(norms)[: config.prune_count], "branch_norms": norms}
     by = "magnitude" if config.prune_by == "auto" else config.prune_by
-    # Fresh weights know nothing of the data yet, so nothing tells which of them can go.
+    # Fresh weights know nothing of the data yet, so no criterion tells which of them can go.
     fresh_head = loads and config.load == "body"
     layers = {
         name: module

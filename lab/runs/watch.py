@@ -1,8 +1,8 @@
-"""What TensorBoard shows of one run besides its curves: pictures, histograms and the graph. None of it trains.
+"""What TensorBoard shows of one run besides its curves: images, histograms and the graph. None of it trains.
 
 Everything here happens between two steps, on copies or in evaluation mode, and under a fork of the global generators:
-a run that is watched has the numbers of one that is not. All tags begin with `watch`, since TensorBoard sorts by the
-alphabet, and `train` and `val` come first.
+a watched run has the same numbers as any other. All tags begin with `watch`, since TensorBoard sorts by the alphabet,
+and `train` and `val` should come first.
 """
 
 import copy
@@ -22,29 +22,29 @@ from lab.records.image_grid import grid_png
 from lab.records.writer import MetricsWriter
 
 MOST_ACTIVATIONS = 256
-"""Pictures of a step from which histograms of activations are made."""
+"""Most images of a step from which histograms of activations are made."""
 
 
 class Watch:
-    """Looks at a run's net and data, and writes what it sees."""
+    """Writes images, histograms and the graph of a run's net and data."""
 
     def __init__(self, config: TrainConfig, model: nn.Module, data: Dataset, batch: Callable, writer: MetricsWriter):
         """
         Args:
             config: `watch`, `watch_steps` and `pictures` are read.
             model: the net, not compiled.
-            data: its pictures.
-            batch: from a step to the pictures and labels of it, as in `Member`.
-            writer: where it goes.
+            data: the run's.
+            batch: from a step to its images and labels, as in `TrainStep`.
+            writer: the run's.
         """
         self.config, self.model, self.data, self.batch, self.writer = config, model, data, batch, writer
         self.steps = frozenset(config.watch_steps)
-        self.shows_pictures = config.pictures > 0 and len(data.shape) == 3
+        self.shows_images = config.pictures > 0 and len(data.shape) == 3
 
     def start(self) -> None:
         """The first batch as the net sees it, scaled and augmented, and with `train.watch` the graph of the net."""
         images, labels = self.batch(0)
-        if self.shows_pictures:
+        if self.shows_images:
             shown = images[: self.config.pictures].detach().float().cpu().numpy()
             names = self.names(labels[: self.config.pictures].flatten().tolist())
             self.writer.picture("watch_batch", *grid_png(shown, names), 0)
@@ -62,7 +62,7 @@ class Watch:
             self.histograms(step)
 
     def histograms(self, step: int) -> None:
-        """Weights, the gradients of the last step as the optimizer saw them, and activations of its pictures."""
+        """Weights, the gradients of the last step as the optimizer saw them, and activations of its images."""
         for name, parameter in self.model.named_parameters():
             self.writer.histogram(f"watch_weights/{name}", parameter.detach().float().cpu().numpy(), step)
             if parameter.grad is not None and bool(parameter.grad.isfinite().all()):
@@ -73,13 +73,13 @@ class Watch:
                 self.writer.histogram(f"watch_activations/{name}", values.float().cpu().numpy(), step)
 
     def end(self, step: int, limit: int | None) -> None:
-        """The validation pictures with the greatest loss among those that are mistaken, with what they are taken for.
+        """The misclassified validation images of the greatest loss, each with its class and the class predicted.
 
         Args:
             step: the last one.
-            limit: most pictures that are looked at.
+            limit: most images that are evaluated.
         """
-        if not self.shows_pictures or not self.data.classes:
+        if not self.shows_images or not self.data.classes:
             return
         found = [worst(self.model, images, labels) for images, labels in self.data.val.batches(1000, limit)]
         losses, guesses = torch.cat([one[0] for one in found]), torch.cat([one[1] for one in found])
@@ -111,7 +111,7 @@ def looking(model: nn.Module) -> Iterator[None]:
 
 
 def activations(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
-    """The output of every layer without layers of its own, by its name, for `images` (b, c, h, w)."""
+    """The output of every layer that holds no other layers, by its name, for `images` (b, c, h, w)."""
     found: dict[str, Tensor] = {}
 
     def keep(name: str) -> Callable[..., None]:
@@ -133,7 +133,7 @@ def activations(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
 
 
 def worst(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-    """Cross-entropy of each picture that is mistaken, 0 for the others, and the class it is taken for, (b,) each."""
+    """Cross-entropy of each misclassified image, 0 for the others, and the class predicted, (b,) each."""
     with looking(model):
         logits = model(images).float()  # (b, k)
         losses = nn.functional.cross_entropy(logits, labels, reduction="none")
@@ -145,7 +145,7 @@ def worst(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Ten
 def graph_def(model: nn.Module, images: Tensor) -> bytes | None:
     """The traced graph of a copy of `model` as a serialised `GraphDef`, or None where it cannot be traced.
 
-    By torch's own writer (`torch.utils.tensorboard`), whose `SummaryWriter.add_graph` would make a file of its own.
+    By torch's own writer (`torch.utils.tensorboard`), whose `SummaryWriter.add_graph` would make a second file.
     """
     from torch.utils.tensorboard._pytorch_graph import graph
 

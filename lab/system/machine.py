@@ -4,6 +4,7 @@ import ctypes
 import gc
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -94,3 +95,14 @@ def on_first_stop_signal(act: Callable[[], None], at_once: Callable[[], None] | 
         yield
     finally:
         put_back()
+
+
+@contextmanager
+def stop_signals() -> Iterator[Callable[[], bool]]:
+    """Turns the first SIGINT or SIGTERM into a request to stop; a second one stops at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    asked = threading.Event()
+    with on_first_stop_signal(asked.set):
+        yield asked.is_set

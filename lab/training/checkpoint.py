@@ -63,3 +63,18 @@ def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
     except Exception as error:  # the pieces of a damaged pickle can raise anything
         raise DamagedFileError(f"{path} is damaged ({type(error).__name__})") from error
     return state
+
+
+def rng_state(device: torch.device) -> dict[str, torch.Tensor]:
+    """State of the global generators, from which dropout draws: of the CPU, and of the device where it has one."""
+    state = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def set_rng_state(state: dict[str, torch.Tensor], device: torch.device) -> None:
+    """Puts the global generators back to `state`."""
+    torch.set_rng_state(state["cpu"].cpu())
+    if "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"].cpu(), device)

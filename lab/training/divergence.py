@@ -1,49 +1,52 @@
-"""Where the numbers of a diverged run first were not finite: its last steps once more, with a look at every layer.
+"""Where the numbers of a diverged run first were not finite: its last steps once more, every layer observed.
 
-Nothing of this acts while a run trains. Batches, masks and rates are functions of step, seed and state, so the steps
-done over again are the same to the bit on a CPU.
+Nothing of this acts while a run trains. Batches, masks and rates are functions of step, seed and state, so the repeated
+steps are the same to the bit on a CPU.
 """
 
-import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lab.training.fit import Member, fit
+from lab.training.clock import Clock
+from lab.training.fit import Training, fit
+from lab.training.step import TrainStep
 
 Place = dict[str, Any]
 """{"layer": "stage1.block2.conv", "what": "activation"}; see `locate`."""
 
 
-class Watch:
-    """Remembers what first was not finite in the step under way."""
+class Tracer:
+    """Remembers what first was not finite in the current step."""
 
-    def __init__(self, member: Member):
+    def __init__(self, step: TrainStep):
         self.found: Place | None = None
         self.loss_is_finite = True
-        self.model = member.model
-        self._batch, self._loss = member.batch, member.loss
-        member.batch, member.loss = self._watched_batch, self._watched_loss
-        for name, module in member.model.named_modules():
+        self.model = step.model
+        self._batch, self._loss = step.batch, step.loss
+        self.step = replace(step, batch=self._traced_batch, loss=self._traced_loss)
+        """The same step, observed."""
+        for name, module in step.model.named_modules():
             module.register_forward_hook(partial(self._after, name))
 
     def see(self, value: Tensor, layer: str | None, what: str) -> bool:
-        """Takes note of `value`, that of a layer by its name in the net; whether it is finite."""
+        """Records `value`, which the layer of that name in the net made; returns whether it is finite."""
         ok = bool(value.isfinite().all())
         if not ok and self.found is None:
-            # The weight as a layer uses it is made by modules of its own: `conv.parametrizations.weight`.
+            # Other modules make the weight that a layer uses: `conv.parametrizations.weight`.
             name, made, _ = (layer or "").partition(".parametrizations.")
             self.found = {"layer": None if layer is None else name or "net", "what": "weight" if made else what}
         return ok
 
     def judge(self) -> Place | None:
-        """After a step: what first was not finite in it, if loss or weights no longer are.
+        """After a step: what first was not finite in it, if loss or weights no longer are finite.
 
-        What came to nothing is forgotten: an infinite logit under a sigmoid, a gradient that clipping cut, a step that
-        loss scaling left out.
+        What did no harm is forgotten: an infinite logit under a sigmoid, a gradient that clipping cut, a step that loss
+        scaling left out.
         """
         bad = [name for name, weight in self.model.named_parameters() if not weight.isfinite().all()]
         if self.loss_is_finite and not bad:
@@ -55,12 +58,12 @@ class Watch:
                 self.see(weight.grad, _layer(name), "gradient")
         return self.found or {"layer": _layer(bad[0]) if bad else None, "what": "weight"}
 
-    def _watched_batch(self, step: int) -> tuple[Tensor, Tensor]:
+    def _traced_batch(self, step: int) -> tuple[Tensor, Tensor]:
         images, labels = self._batch(step)
         self.see(images, "input", "activation")
         return images, labels
 
-    def _watched_loss(self, outputs: Tensor, labels: Tensor, reduction: str) -> Tensor:
+    def _traced_loss(self, outputs: Tensor, labels: Tensor, reduction: str) -> Tensor:
         loss = self._loss(outputs, labels, reduction)
         self.loss_is_finite &= self.see(loss.detach(), None, "loss")
         return loss
@@ -78,34 +81,33 @@ class Watch:
         self.see(gradient, name, "gradient")
 
 
-def locate(member: Member, until: int, should_stop: Callable[[], bool]) -> dict[str, Any]:
-    """The step and the layer in which a run first had a number that is not finite, and which came to the loss.
+def locate(run: Training, until: int, should_stop: Callable[[], bool]) -> dict[str, Any]:
+    """The step and the layer in which a run first had a number that is not finite, and that reached the loss.
 
     Args:
-        member: the run as it was when all was well, at the start or at a checkpoint, not compiled; it is spent
-            afterwards.
+        run: as it was when all was well, at the start or at a checkpoint, not compiled; not to be used afterwards.
         until: the step at which the loss was seen not to be finite.
         should_stop: asked after every step.
 
     Returns:
-        `step`, counted from 1; `layer`, by its name in the net, `input` for the pictures, None for the loss itself;
+        `step`, counted from 1; `layer`, by its name in the net, `input` for the images, None for the loss itself;
         `what`: `activation` (what the layer puts out), `gradient` (by that, or by its weights), `weight` or `loss`.
-        Where the steps done over again stay finite, or are interrupted, `step` is `until` and `note` says so.
+        Where the repeated steps stay finite, or are interrupted, `step` is `until` and `note` says so.
     """
-    watch = Watch(member)
+    tracer = Tracer(run.train_step)
+    again = replace(run, train_step=tracer.step, clock=Clock(run.clock.device))
     place: Place | None = None
 
-    def is_over() -> bool:
+    def is_done() -> bool:
         nonlocal place
-        place = watch.judge()
-        return place is not None or member.step >= until or should_stop()
+        place = tracer.judge()
+        return place is not None or again.step >= until or should_stop()
 
-    member.report, member.save, member.max_seconds = lambda row: None, lambda state: None, math.inf
-    fit([member], math.inf, is_over)
+    fit(again, should_stop=is_done)
     if place is not None:
-        return {"step": member.step, **place}
-    again = "the steps done over again stayed finite" if member.step >= until else "interrupted while it was looked for"
-    return {"step": until, "layer": None, "what": "loss", "note": again}
+        return {"step": again.step, **place}
+    note = "the repeated steps stayed finite" if again.step >= until else "interrupted during the search"
+    return {"step": until, "layer": None, "what": "loss", "note": note}
 
 
 def is_well(state: dict[str, Any]) -> bool:

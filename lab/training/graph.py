@@ -15,15 +15,15 @@ WARM_UP = 3
 torch's own example; they are ordinary steps of the run."""
 
 Update = Callable[[Tensor, Tensor], None]
-"""A step on pictures (b, c, h, w) and labels (b,): forward, backward, optimizer and sums, nothing of it read."""
+"""A step on images (b, c, h, w) and labels (b,): forward, backward, optimizer and sums, nothing of it read."""
 
 Replay = Callable[[], Any]
 Capture = Callable[[Callable[[], None], torch.device], Replay]
-"""From an action on fixed memory, not done yet, and the device to what does it again and again."""
+"""From an action on fixed memory, which is not done yet, and the device to a function that repeats it."""
 
 
 class StepGraph:
-    """Takes the steps of one run: the first ones as they are, then by replaying a recording of one.
+    """Takes the steps of one run: the first ones kernel by kernel, then by replaying a recording of one.
 
     A recording holds addresses: batches are copied to where the recorded one lay, and the learning rate is a tensor
     that is filled. State that moves, as at the loading of a checkpoint, needs `forget`.
@@ -39,7 +39,7 @@ class StepGraph:
         self.forget()
 
     def forget(self) -> None:
-        """Starts anew, with steps as they are."""
+        """Starts anew, with steps that are not recorded."""
         self._num_warm, self._replay = 0, None
         self._images = self._labels = torch.empty(0)
 
@@ -89,7 +89,7 @@ def set_rate(optimizer: Optimizer, rate: float) -> None:
 
 
 def plain_state(optimizer: Optimizer) -> dict[str, Any]:
-    """The state of `optimizer` as it is without a graph, so that runs with and without exchange checkpoints."""
+    """The state of `optimizer` as it would be without a graph, so that runs with and without exchange checkpoints."""
     state = optimizer.state_dict()
     for group in state["param_groups"]:
         if isinstance(group["lr"], Tensor):
@@ -107,11 +107,13 @@ def capture(action: Callable[[], None], device: torch.device) -> Replay:
     try:
         with torch.cuda.device(device):
             graph, stream = torch.cuda.CUDAGraph(), _side_stream(device)
-            # thread_local: what another thread calls, that of a progress bar or a profiler, does not spoil it.
+            # thread_local: a call in another thread, such as a progress bar's, does not spoil it.
             with torch.cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
                 action()
     except RuntimeError as error:
-        raise RuntimeError(f"no CUDA graph can be made of the step; train.graph=off goes without: {error}") from error
+        raise RuntimeError(
+            f"no CUDA graph can be made of the step; train.graph=off trains without one: {error}"
+        ) from error
     return graph.replay
 
 
@@ -138,7 +140,7 @@ def obstacles(
     found = {
         f"it needs a GPU (CUDA), and the run is on {device.type}": device.type != "cuda",
         "the optimizer is none of sgd, momentum, nag, adam, adamw": not fused,
-        "train.compile=true, which comes with its own": compiled,
+        "train.compile=true, which makes its own graphs": compiled,
         "start.freeze_epochs changes on the way what is trained": freezes,
         "train.precision=fp16 leaves out steps": scales_loss,
         f"{num_ranks} processes exchange gradients": num_ranks > 1,
@@ -147,18 +149,18 @@ def obstacles(
 
 
 def make_graph(choice: str, device: torch.device, there: list[str], own_parts: bool) -> StepGraph | None:
-    """What takes the steps of a run; None where they are taken one kernel at a time.
+    """The recorder of a run's steps; None where they are taken one kernel at a time.
 
     Args:
         choice: `train.graph`.
         device: the run's.
         there: result of `obstacles`.
-        own_parts: whether parts of the user's own take part in the step, which may do what cannot be recorded: `auto`
-            then leaves it.
+        own_parts: whether the user's code takes part in the step, which may do what cannot be recorded: `auto` then
+            does not record.
 
     Raises:
-        UserError: `on` where it cannot be.
+        UserError: `on` where it is not possible.
     """
     if choice == "on" and there:
-        raise UserError(f"train.graph=on cannot be: {'; '.join(there)}; allowed here: auto, off")
+        raise UserError(f"train.graph=on is not possible: {'; '.join(there)}; allowed here: auto, off")
     return None if choice == "off" or there or (choice == "auto" and own_parts) else StepGraph(device)

@@ -62,7 +62,7 @@ def loss_name(config: TrainConfig, has_classes: bool) -> str:
 
 
 def make_losses(config: TrainConfig, has_classes: bool) -> tuple[Loss, Loss]:
-    """The loss to minimise, and the one to evaluate with, which never smooths labels.
+    """The loss for training, and the one for validation and test images, whose labels are never smoothed.
 
     Args:
         config: `loss` and its knobs; `auto` is `cross_entropy` for classes and `mse` for regression.

@@ -1,7 +1,7 @@
 """One run over several processes: each takes its share of every batch, and all take the same step.
 
 The processes are started by `torchrun`, which tells each its rank; they talk over gloo on CPUs and NCCL on GPUs.
-Nothing here does anything in a run by itself.
+In a run of one process nothing here does anything.
 """
 
 import importlib
@@ -28,7 +28,7 @@ class Ranks:
     size: int = 1
 
     def share(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """This rank's rows of a batch: the rank-th of `size` pieces in order, as long as each other up to one row."""
+        """This rank's rows of a batch: the rank-th of `size` pieces in order, of equal length up to one row."""
         if self.size == 1:
             return images, labels
         rows = slice(self.rank * len(labels) // self.size, (self.rank + 1) * len(labels) // self.size)
@@ -37,7 +37,7 @@ class Ranks:
     def average(self, parameters: Iterable[nn.Parameter]) -> None:
         """Replaces each gradient by its mean over the ranks, which is that of the whole batch's mean loss.
 
-        All gradients travel in one message when the backward pass is over. Parameters without one (held still) are
+        All gradients travel in one message after the backward pass. Parameters without one (held still) are
         left out; they must be the same on all ranks.
         """
         if self.size == 1:
@@ -50,7 +50,7 @@ class Ranks:
             grad.copy_(part.view(grad.shape))
 
     def total(self, sums: Tensor) -> Tensor:
-        """The sum of `sums` over the ranks, float64, on each of them; by itself `sums` as they are."""
+        """The sum of `sums` over the ranks, float64, on each of them; `sums` unchanged in a run of one process."""
         if self.size == 1:
             return sums
         total = sums.to(torch.float64, copy=True)
@@ -88,7 +88,7 @@ class Ranks:
 
 
 ALONE = Ranks()
-"""A run by itself."""
+"""A run of one process."""
 
 
 def current_ranks() -> Ranks:
@@ -100,7 +100,7 @@ def current_ranks() -> Ranks:
 
 @contextmanager
 def joined(size: int, local_rank: int, local_size: int, device: str) -> Iterator[None]:
-    """Joins the processes of `torchrun` for the time of a run; does nothing where `size` is 1.
+    """Joins the processes of `torchrun` for the time of a run; does nothing if `size` is 1.
 
     Args:
         size: how many there are.
@@ -109,7 +109,7 @@ def joined(size: int, local_rank: int, local_size: int, device: str) -> Iterator
         device: `train.device`.
 
     Raises:
-        UserError: a device that processes cannot have one each of, or fewer GPUs than processes.
+        UserError: a device of which each process cannot have one, or fewer GPUs than processes.
     """
     if size == 1:
         yield
@@ -198,7 +198,7 @@ def _sum(x: Tensor) -> Tensor:
 
 
 def share_norms(model: nn.Module, ranks: Ranks, device: torch.device) -> nn.Module:
-    """`model` with every batch norm over the batch of all ranks, under the same names; itself in a run by itself.
+    """`model` with every batch norm over the batch of all ranks, under the same names; unchanged for one process.
 
     torch's SyncBatchNorm on a GPU, `SharedBatchNorm` elsewhere.
     """

@@ -1,4 +1,4 @@
-"""The schedule that watches a metric instead of the clock: it has a state, which the pure schedules have not."""
+"""The schedule that follows a metric instead of the step: it has a state, which the pure schedules have not."""
 
 import math
 import warnings
@@ -14,7 +14,7 @@ from lab.training.stopping import check_tag
 
 
 class Plateau:
-    """A multiplier of the rate that falls by `factor` when `metric` has stalled for more than `patience` reports.
+    """A multiplier of the rate that falls by `factor` when `metric` has stalled for more than `patience` evaluations.
 
     This is torch's ReduceLROnPlateau with its relative threshold of 1e-4, over an optimizer of rate 1 that trains
     nothing, so that its rate is the multiplier.
@@ -31,9 +31,9 @@ class Plateau:
         """What the rate is multiplied with, in (0, 1]."""
         return self._rate.param_groups[0]["lr"]
 
-    def update(self, row: dict[str, Any]) -> None:
-        """Takes note of a report."""
-        value = row[self.metric]
+    def update(self, point: dict[str, Any]) -> None:
+        """Takes note of a logged point."""
+        value = point[self.metric]
         self._torch.step(math.inf if math.isnan(value) else value)
 
     def state(self) -> dict[str, Any]:
@@ -47,20 +47,20 @@ class Plateau:
 
 
 def make_plateau(config: ScheduleConfig, tags: list[str]) -> Plateau | None:
-    """The watch over `schedule.metric` that `schedule=plateau` keeps; None for the other schedules.
+    """The state of `schedule=plateau`, which follows `schedule.metric`; None for the other schedules.
 
     Args:
         config: `metric`, `factor` and `patience`.
-        tags: what every report holds.
+        tags: what every logged point holds.
 
     Raises:
-        UserError: a metric that is not reported.
+        UserError: a metric that is not logged.
     """
     if config.name != "plateau":
         return None
     check_tag("schedule.metric", config.metric, tags)
     if config.interval != ScheduleConfig.interval:
         warnings.warn(
-            f"schedule.interval={config.interval} has no effect on plateau, which acts at reports", stacklevel=2
+            f"schedule.interval={config.interval} has no effect on plateau, which acts at evaluations", stacklevel=2
         )
     return Plateau(config.metric, config.factor, config.patience)

@@ -23,7 +23,7 @@ class LossScaling:
     def __init__(self, device: torch.device):
         self.scaler = torch.amp.GradScaler(device.type)
         self.counts = torch.zeros(2, device=device)
-        """Steps since the last report, and those left out of them."""
+        """Steps since the last logged point, and those of them that were left out."""
 
     def scale(self, loss: Tensor) -> Tensor:
         """The loss to go backward from."""
@@ -36,7 +36,7 @@ class LossScaling:
     def step(self, optimizer: Optimizer) -> None:
         """A step of `optimizer` after `unscale`, unless a gradient is not finite; then adapts the scale.
 
-        Nothing waits for the device where the optimizer is a fused one, which looks by itself.
+        Nothing waits for the device if the optimizer is a fused one, which checks the gradients itself.
         """
         # GradScaler tells nobody in public whether it skips without waiting for the device.
         found = self.scaler._found_inf_per_device(optimizer).values()
@@ -82,7 +82,7 @@ def make_precision(name: str, device: torch.device) -> tuple[torch.dtype | None,
 def choose_format(
     channels_last: bool | None, device: torch.device, autocast: torch.dtype | None, appends: bool = False
 ) -> torch.memory_format:
-    """The memory format of pictures and filters, by `train.channels_last`, or by what is faster where that is unset.
+    """The memory format of images and filters, by `train.channels_last`, or by what is faster where that is unset.
 
     On a CPU most nets take 0.65 to 0.95 times as long with the channels last, but not those whose blocks append
     channels (`benchmarks/formats.py`); on a GPU tensor cores want them so, and fp32 does not.
@@ -91,7 +91,7 @@ def choose_format(
         channels_last: what the user asks for.
         device: where the net trains.
         autocast: what its forward pass computes in; None for fp32.
-        appends: whether its blocks append their channels to those that they were given.
+        appends: whether its blocks append channels to their input.
     """
     faster = not appends and (device.type == "cpu" or (device.type == "cuda" and autocast is not None))
     return torch.channels_last if (faster if channels_last is None else channels_last) else torch.contiguous_format

@@ -2,11 +2,12 @@
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean, pstdev
 
 from lab.errors import check_range
-from lab.training.fit import Member, train_step
+from lab.training.fit import Training
+from lab.training.tally import Tally
 
 STOP = 4.0
 """The test ends where the smoothed loss is this many times its least so far, as in fastai's `lr_find`."""
@@ -65,26 +66,26 @@ class RangeTest:
     def suggestion(self) -> float | None:
         """A rate to train with: the geometric mean of the rate of the steepest descent and of a tenth of the least's.
 
-        Either alone is a rule in use (fastai's `steep` and `minimum`, after Smith 2017), and each fails in a way of
-        its own: batches that differ shift the steepest place severalfold, and a net that has learnt its data by heart
-        before the rate is high finds its least too late. None where the loss did not fall.
+        Either alone is a rule in use (fastai's `steep` and `minimum`, after Smith 2017), and each can fail: batches
+        that differ shift the steepest place severalfold, and a net that has learnt its data by heart before the rate is
+        high finds its least too late. None where the loss did not fall.
         """
         if self.least is None or self.steepest is None:
             return None
         return math.sqrt(self.rates[self.steepest] * self.rates[self.least] / 10)
 
 
-def range_test(member: Member, low: float, high: float, steps: int) -> RangeTest:
-    """Trains `member` for up to `steps` steps, the rate of step i being low (high / low)^(i / (steps - 1)).
+def range_test(run: Training, low: float, high: float, steps: int) -> RangeTest:
+    """Trains a run for up to `steps` steps, the rate of step i being low (high / low)^(i / (steps - 1)).
 
     Ends at the first loss that is not finite, or whose running mean is above `STOP` times the least so far. Afterwards
-    the member is as it was before: weights, optimizer, schedule, generators and counts.
+    the run is as it was before: weights, optimizer, generators and counts.
 
     Args:
-        member: a run as `lab.runs.build.assemble` makes it; its own schedule is left aside, its clipping acts.
+        run: as `lab.runs.build.assemble` makes it; its schedule has no effect, its clipping acts.
         low: first rate, above 0.
         high: last rate, above `low`.
-        steps: most optimizer steps, at least 10; more than an epoch has go round again.
+        steps: most optimizer steps, at least 10; after an epoch the next one begins.
 
     Raises:
         UserError: a value out of range.
@@ -92,40 +93,32 @@ def range_test(member: Member, low: float, high: float, steps: int) -> RangeTest
     check_range("--low", low, 0 < low < math.inf, "above 0")
     check_range("--high", high, low < high < math.inf, f"above --low={low:g}")
     check_range("--steps", steps, steps >= 10, "at least 10")
-    before, training = copy.deepcopy(member.state()), member.model.training
-    given = member.lr, member.schedule, member.steps, member.graph
-    member.lr, member.steps, member.step, member.graph = 1.0, steps, 0, None  # every loss is read: no need to hurry
-    member.schedule = lambda progress: low * (high / low) ** (progress * steps / (steps - 1))
-    member.model.train()
+    before, training = copy.deepcopy(run.state()), run.train_step.model.training
+    rates = [low * (high / low) ** (i / (steps - 1)) for i in range(steps)]
+    tally = Tally(run.train_step.tally.metrics, run.clock.device)
+    # Every loss is read, so a recorded graph would save nothing.
+    train_step = replace(run.train_step, rate=rates.__getitem__, tally=tally, graph=None)
+    train_step.model.train()
     weight = 1 - 2 / (max(1, round(SPAN * steps)) + 1)  # the mean age of a loss is that in a window of so many steps
     mean = 0.0
-    rates: list[float] = []
     losses: list[float] = []
     smoothed: list[float] = []
     outcome = "reached the end"
     try:
-        for step in range(1, steps + 1):
-            loss = step_loss(member)
+        for step in range(steps):
+            train_step(step)
+            loss = tally.totals[0].item() / tally.num_images  # waits for the device; before the update
+            tally.clear()
             if not math.isfinite(loss):
                 outcome = "not finite"
                 break
             mean = weight * mean + (1 - weight) * loss
-            rates.append(member.optimizer.param_groups[0]["lr"])
             losses.append(loss)
-            smoothed.append(mean / (1 - weight**step))
+            smoothed.append(mean / (1 - weight ** (step + 1)))
             if smoothed[-1] > STOP * min(smoothed):
                 outcome = "blew up"
                 break
     finally:
-        member.lr, member.schedule, member.steps, member.graph = given
-        member.load_state(before)
-        member.model.train(training)
-    return RangeTest(rates, losses, smoothed, steps, outcome)
-
-
-def step_loss(member: Member) -> float:
-    """One optimizer step; returns the mean loss of its batch, before the update. This waits for the device."""
-    member.totals.zero_()
-    member.num_images = 0
-    train_step(member)
-    return member.totals[0].item() / member.num_images
+        run.load_state(before)
+        run.train_step.model.train(training)
+    return RangeTest(rates[: len(losses)], losses, smoothed, steps, outcome)

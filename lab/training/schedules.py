@@ -7,12 +7,32 @@ its own warm-up; the others start after a linear one.
 import inspect
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from lab.config import ScheduleConfig
 from lab.errors import choose
+from lab.training.plateau import Plateau
 
 Schedule = Callable[[float], float]
+
+
+@dataclass(frozen=True)
+class Rate:
+    """The learning rate of a step: peak x schedule(progress), times the multiplier of a plateau."""
+
+    peak: float
+    schedule: Schedule
+    steps: int
+    """Length of the run."""
+    every: int = 1
+    """Steps for which the scheduled rate stays as it is."""
+    plateau: Plateau | None = None
+
+    def __call__(self, step: int) -> float:
+        """The rate of step `step`, counted from 0."""
+        rate = self.peak * self.schedule((step - step % self.every) / self.steps)
+        return rate * self.plateau.multiplier if self.plateau else rate
 
 
 def constant(progress: float) -> float:

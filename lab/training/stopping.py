@@ -1,4 +1,4 @@
-"""Early stopping: a run ends when its metric has stalled, and takes back the weights of its best report."""
+"""Early stopping: a run ends when its metric has stalled, with the weights of its best evaluation."""
 
 import copy
 import math
@@ -14,9 +14,9 @@ from lab.metric import lower_is_better
 
 @dataclass
 class Stopping:
-    """Early stopping (Prechelt 1998): ends a run when `metric` has not improved for `patience` reports in a row.
+    """Early stopping (Prechelt 1998): ends a run when `metric` has not improved for `patience` evaluations in a row.
 
-    With `restore_best` the weights of the best report come back when the run ends, also at its last step.
+    With `restore_best` the weights of the best evaluation come back when the run ends, also at its last step.
     """
 
     metric: str
@@ -25,19 +25,19 @@ class Stopping:
     best: float = field(init=False)
     best_step: int = 0
     stale: int = 0
-    """Reports since the best one."""
+    """Evaluations since the best one."""
     weights: dict[str, Tensor] | None = None
-    """The model's state at the best report, where it is to come back."""
+    """The model's state at the best evaluation, if it is to come back."""
 
     def __post_init__(self) -> None:
         self.best = math.inf if lower_is_better(self.metric) else -math.inf
 
-    def should_stop(self, row: dict[str, Any], model: nn.Module) -> bool:
-        """Takes note of the report `row` of `model`; whether patience is at its end."""
-        value = row[self.metric]
+    def should_stop(self, point: dict[str, Any], model: nn.Module) -> bool:
+        """Takes note of a logged point of `model`; whether patience is at its end."""
+        value = point[self.metric]
         better = value < self.best if lower_is_better(self.metric) else value > self.best  # never for nan
         if better:
-            self.best, self.best_step, self.stale = value, row["step"], 0
+            self.best, self.best_step, self.stale = value, point["step"], 0
             if self.restore_best:
                 self.weights = copy.deepcopy(model.state_dict())
         else:
@@ -45,7 +45,7 @@ class Stopping:
         return self.stale >= self.patience
 
     def restore(self, model: nn.Module, step: int) -> bool:
-        """Gives `model`, at `step`, the weights of the best report; whether it had others."""
+        """Gives `model`, at `step`, the weights of the best evaluation; whether it had others."""
         if self.weights is None or self.best_step == step:
             return False
         model.load_state_dict(self.weights)
@@ -65,10 +65,10 @@ def make_stopping(config: TrainConfig, tags: list[str]) -> Stopping | None:
 
     Args:
         config: `patience`, `patience_metric` and `restore_best`.
-        tags: what every report holds.
+        tags: what every logged point holds.
 
     Raises:
-        UserError: a metric that is not reported.
+        UserError: a metric that is not logged.
     """
     if config.patience == 0:
         return None
@@ -79,4 +79,4 @@ def make_stopping(config: TrainConfig, tags: list[str]) -> Stopping | None:
 def check_tag(key: str, tag: str, tags: list[str]) -> None:
     """Raises `UserError` unless `tag`, given for `key`, is one of `tags`."""
     if tag not in tags:
-        raise UserError(f"{key}={tag} is not reported{nearest(tag, tags)}; there are: {', '.join(tags)}")
+        raise UserError(f"{key}={tag} is not logged{nearest(tag, tags)}; there are: {', '.join(tags)}")

@@ -1,0 +1,143 @@
+"""A finished run that others use: where it is, its weights, and its net built again."""
+
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from lab.config import RunConfig
+from lab.data.batches import Dataset, load
+from lab.errors import DamagedFileError, UserError
+from lab.nets.recipe import build
+from lab.nets.transfer import misfits, restructure
+from lab.records.results import TRIALS, read_result
+from lab.records.tuning import read_tuning
+from lab.training.checkpoint import read_checkpoint
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A finished run that another one starts from, or that is used to predict."""
+
+    folder: Path
+    result: dict[str, Any]
+    """All of its `result.json`."""
+
+    state: dict[str, Tensor]
+    """The weights and statistics that it ended with, on the CPU."""
+
+    def dropped(self) -> list[str]:
+        """The residual blocks that it was trained without."""
+        return (self.result.get("started_from") or {}).get("dropped_blocks", [])
+
+
+def find_run(given: str, seed: int, key: str = "start.run") -> Path:
+    """The folder of the run that `given` names: itself, or the one of that seed in an arm, or in a name's only arm.
+
+    In a tuned experiment, arms for which tuning has since picked other values do not count, and the runs of an arm
+    include its tuning trials, which have other seeds.
+
+    Args:
+        given: a folder.
+        seed: which of an arm's runs.
+        key: what the user gave it for, for the message.
+
+    Raises:
+        UserError: there is no such run, or more than one.
+    """
+    folder = Path(given).expanduser()
+    if not folder.is_dir():
+        raise UserError(f"{key}={given} is not a folder; runs are at <out>/<name>/<arm>/seed=<n>")
+    if (folder / "config.yaml").exists() or (folder / "result.json").exists():
+        return folder
+    found = [path for path in (folder / f"seed={seed}", *folder.glob(f"*/seed={seed}")) if path.is_dir()]
+    if len(found) > 1 and (tuning := read_tuning(folder)):
+        found = [path for path in found if path.parent.name[-8:] not in tuning.superseded]
+    found = found or find_trials(folder, seed)
+    if len(found) == 1:
+        return found[0]
+    inside = sorted(path.name for path in folder.iterdir() if path.is_dir() and path.name[0] != "_")
+    said = f"has {len(found)} arms" if found else "is neither a run nor an arm"
+    there = ", ".join(inside) or "no folders"
+    raise UserError(f"{key}={given} {said} with a run of seed={seed}; name one; inside there are: {there}")
+
+
+def find_trials(folder: Path, seed: int) -> list[Path]:
+    """The tuning trials of `seed` at the picked values: of the arm in `folder`, or of all arms in that experiment."""
+    for root in (folder, folder.parent):
+        if tuning := read_tuning(root):
+            picked = [arm.arm_id for arm in tuning.arms if arm.arm_id]
+            own = [digits for digits in picked if root == folder or folder.name.endswith(f"-{digits}")]
+            return [path for digits in own for path in root.glob(f"{TRIALS}/*-{digits}/seed={seed}") if path.is_dir()]
+    return []
+
+
+def open_run(folder: Path, key: str) -> Origin:
+    """A finished run with its weights, read without running any code from the file.
+
+    Args:
+        folder: the run's folder.
+        key: what the user gave it for, for the message.
+
+    Raises:
+        UserError: it is not finished, or its checkpoint is missing or damaged.
+    """
+    result = read_result(folder)
+    status = "not finished (it has no result.json)" if result is None else result["status"]
+    if result is None or status != "finished":
+        raise UserError(f"{key}: the run {folder} is {status}; the same 'lab train' command finishes what was stopped")
+    path = folder / "checkpoint.pt"
+    try:
+        state = read_checkpoint(path, torch.device("cpu"))["model"]
+    except FileNotFoundError:
+        raise UserError(f"{key}: the run {folder} has no checkpoint.pt, which holds its weights") from None
+    except DamagedFileError as error:
+        raise UserError(f"{key}: {error}; force=true trains it again") from error
+    # A compiled net saves its weights under a name of torch's.
+    return Origin(folder, result, {name.removeprefix("_orig_mod."): value for name, value in state.items()})
+
+
+def load_net(folder: Path, device: torch.device) -> tuple[RunConfig, Dataset, nn.Module]:
+    """Configuration, data and net of a finished run, the net pruned as it was trained, in evaluation mode.
+
+    Raises:
+        UserError: it is not finished, or its net cannot be built again.
+    """
+    origin = open_run(folder, "predict")
+    config = RunConfig()
+    try:
+        fill(config, yaml.safe_load((folder / "config.yaml").read_text()))
+    except FileNotFoundError:
+        raise UserError(f"predict: {folder} has no config.yaml") from None
+    if config.model.output != "identity":
+        raise UserError(
+            f"predict: the run {folder} has model.output={config.model.output}; probabilities are the softmax of "
+            "logits, which only model.output=identity puts out"
+        )
+    data = load(config.data, config.seed, device)
+    with torch.random.fork_rng(devices=[]):
+        model = build(config.model, data.shape, data.num_outputs)
+    restructure(model, origin.state, origin.dropped())
+    if found := misfits(model.state_dict(), origin.state):
+        raise UserError(f"predict: the weights of {folder} do not fit its own config.yaml: {'; '.join(found[:3])}")
+    model.load_state_dict(origin.state)
+    return config, data, model.to(device).eval()
+
+
+def fill(config: Any, values: dict[str, Any]) -> None:
+    """Sets the fields of a (nested) dataclass; those that `values` lacks keep their defaults.
+
+    Raises:
+        UserError: an unknown key.
+    """
+    names = [one.name for one in fields(config)]
+    for key, value in values.items():
+        if key not in names:
+            raise UserError(f"config.yaml: {key} is no key of the configuration; there are: {', '.join(names)}")
+        if is_dataclass(getattr(config, key)):
+            fill(getattr(config, key), value)
+        else:
+            setattr(config, key, value)
