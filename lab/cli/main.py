@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         # Under torchrun all say so: it ends the others at the first exit code, perhaps before rank 0 has spoken.
         print(f"lab{'' if is_first_process() else ' (another process)'}: {error}", file=sys.stderr)
-        return 2
+        return error.exit_code
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130

@@ -60,7 +60,7 @@ def train_and_compare(jobs: list[Job], root: Path, tuned: bool) -> int:
         tuned: whether the values of nuisance keys were picked before.
     """
     config = jobs[0].config
-    missing = [job for job in jobs if not job.is_over()]
+    missing = [job for job in jobs if not job.is_terminal()]
     seeds = sorted({job.config.seed for job in jobs})
     num_arms = len({job.folder.parent for job in jobs})
     print(f"{config.name}: {len(jobs)} runs, {num_arms} arms, seeds {', '.join(map(str, seeds))}", flush=True)

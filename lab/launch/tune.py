@@ -99,7 +99,7 @@ def tune(jobs: Sequence[Job], root: Path, train: Train) -> tuple[list[Job], list
     if metric != study.metric:
         print(f"values are picked by validation, as study.metric={study.metric} is not for choosing", flush=True)
     everything = [job for members in trials.values() for job in members]
-    missing = [job for job in everything if not job.is_over()]
+    missing = [job for job in everything if not job.is_terminal()]
     if len(missing) < num_trials:
         print(f"{count(num_trials - len(missing), 'trial')} finished already, {len(missing)} to do", flush=True)
     stopped, errors = train(missing) if missing else (False, {})

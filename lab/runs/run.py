@@ -19,7 +19,9 @@ from lab.data.batches import Split
 from lab.errors import UserError, check_range
 from lab.identity import derive_seed
 from lab.records.environment import environment
-from lab.records.places import OVER, Job, claimed
+from lab.records.lock import LostLockError
+from lab.records.notes import noted
+from lab.records.places import TERMINAL, Job, claimed
 from lab.records.results import finite, read_metrics, read_result, write_atomically, write_json
 from lab.records.writer import MetricsWriter, summarise
 from lab.runs.build import Parts, assemble, eval_batch
@@ -34,8 +36,8 @@ CPU = torch.device("cpu")
 
 
 def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
-    """Trains one run to its end, resuming it where it was interrupted, and writes its folder (rank 0 does); one that is
-    over stays.
+    """Trains one run to its end, resuming it where it was interrupted, and writes its folder (rank 0 does); one
+    with a terminal status stays as it is.
 
     An exception while it trains becomes a result of status `failed`; the folder then holds the message. SIGINT and
     SIGTERM end it with a checkpoint and status `interrupted`.
@@ -49,25 +51,36 @@ def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bo
         The content of `result.json`.
 
     Raises:
-        LockedError: another process is at it.
+        LockedError: another process holds its lock, or took it over while this one trained.
         UserError: the configuration is wrong, or the folder cannot be written.
     """
-    parts = assemble(job.config)
+    held = None
     with ExitStack() as stack:
+        notes = stack.enter_context(noted())
+        parts = assemble(job.config)
         try:
             if parts.member.ranks.rank == 0:
-                job = stack.enter_context(claimed(job))
-                if parts.member.ranks.size == 1 and job.is_over() and (result := read_result(job.folder)):
+                job, held = stack.enter_context(claimed(job))
+                if parts.member.ranks.size == 1 and job.is_terminal() and (result := read_result(job.folder)):
                     return result  # another process was faster
                 start_folder(job)
         except OSError as error:
             what = f"cannot write {job.folder} ({error.strerror or error})"
             raise UserError(f"out={job.config.out}: {what}") from error
-        return _run(job, parts, progress or Silent(), should_stop)
+        check = held.check if held else lambda: None
+        stops = lambda: bool(held and held.lost) or should_stop()  # noqa: E731
+        return _run(job, parts, progress or Silent(), stops, check, notes)
 
 
-def _run(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[], bool]) -> dict[str, Any]:
-    """The run in a folder that is its own."""
+def _run(
+    job: Job,
+    parts: Parts,
+    progress: Progress,
+    should_stop: Callable[[], bool],
+    check: Callable[[], None],
+    notes: list[str],
+) -> dict[str, Any]:
+    """The run in a folder that is locked; `check` raises `LostLockError` where it is not any more."""
     folder, ranks = job.folder, parts.member.ranks
     result = job.record()
     result["environment"] = environment(device_name(parts.member.device), torch.get_num_threads())
@@ -76,25 +89,30 @@ def _run(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[], b
     result |= {"started_from": parts.started_from} if parts.started_from else {}
     try:
         with stop_signals() as signalled:
-            result.update(_train(job, parts, progress, lambda: signalled() or should_stop()))
+            result.update(_train(job, parts, progress, lambda: signalled() or should_stop(), check))
+    except LostLockError:
+        raise  # the folder is another process's
     except Exception as error:  # whatever it is, it is this run's, and the next one may be well
         result.update(error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
     finally:
         progress.close()
-    result = finite(result)
+    result = finite({**result, "notes": notes})
     if ranks.rank:
         return result
+    check()
     try:
         write_json(folder / "result.json", result)
     except OSError as error:  # a full disk: the folder then says nothing, so the next start does the run again
         result.update(status="failed", error=result.get("error", f"{type(error).__name__}: {error}"))
-    if result["status"] in OVER:
+    if result["status"] in TERMINAL:
         with suppress(OSError):
             previous(folder / "checkpoint.pt").unlink(missing_ok=True)
     return result
 
 
-def _train(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[], bool]) -> dict[str, Any]:
+def _train(
+    job: Job, parts: Parts, progress: Progress, should_stop: Callable[[], bool], check: Callable[[], None]
+) -> dict[str, Any]:
     """The part of a run that can fail: resume, fit, test. Returns what it adds to the result."""
     config, folder, member = job.config, job.folder, parts.member
     checkpoint, ranks = folder / "checkpoint.pt", member.ranks
@@ -112,6 +130,7 @@ def _train(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[],
     def report(row: Row) -> None:
         if writer is None:
             return
+        check()
         if watch:
             watch.report(row["step"])
         writer.write(row)
@@ -126,6 +145,7 @@ def _train(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[],
     def save(state: dict[str, Any]) -> None:
         # Where the sums are not finite the run diverges at its next report: the last good checkpoint stays.
         if writer is not None and bool(state["totals"].isfinite().all()):
+            check()
             writer.sync()
             write_atomically(checkpoint, pack(state), previous(checkpoint))
 
@@ -138,19 +158,20 @@ def _train(job: Job, parts: Parts, progress: Progress, should_stop: Callable[[],
         fit([member], config.train.checkpoint_every, tick)
         if member.status == "diverged" and alone:
             found["diverged_at"] = _diverged_at(config, checkpoint, member.step, should_stop)
-        if member.status in OVER:
+        if member.status in TERMINAL:
             member.save(member.state())
             if watch:
                 watch.end(member.step, config.train.eval_limit)
     finally:
         if writer is not None:
-            writer.close(succeeded=member.status in OVER)
+            writer.close(succeeded=member.status in TERMINAL)
     metrics = summarise(read_metrics(folder))
-    if member.status in OVER:
+    if member.status in TERMINAL:
         test = parts.data.test.batches(eval_batch(parts.data.shape, member.device), config.train.eval_limit)
         seen: list[torch.Tensor] = []
         scores = parts.score(test, seen)
         if parts.data.classes and seen and alone:  # a rank sees its share
+            check()
             write_atomically(folder / "predictions.npz", pack_predictions(parts.data.test, torch.cat(seen)))
         metrics |= {f"test/{k}": {"last": v, "best": v, "best_step": member.step} for k, v in scores.items()}
     num_images = member.step * config.train.batch_size
