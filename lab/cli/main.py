@@ -171,29 +171,31 @@ def data(words: list[str]) -> int:
 def board(words: list[str]) -> int:
     """`lab board`: hands over to TensorBoard."""
     from lab.records.results import TRIALS
+    from lab.records.tuning import trials_folder
     from lab.studies.report.board import means_query
 
     parser = _parser(
         "board",
-        "TensorBoard over DIR; further words go to it. Trials of a tuning are left out, unless DIR is NAME/_tune.",
+        "TensorBoard over DIR; further words go to it. Tuning trials lie beside: lab board outputs/_tune/NAME.",
         "lab board outputs/xavier_vs_he",
     )
     parser.add_argument("folder", metavar="DIR", type=Path)
     args, rest = parser.parse_known_args(words)
     if not args.folder.is_dir():
         raise UserError(f"{args.folder} is not a folder; 'lab train' writes its runs under outputs/<name>")
-    trials = next(args.folder.rglob(TRIALS), None)
-    program = ["tensorboard.main"] if trials is None else ["lab.cli.board", "--load_fast=false"]
-    command = [sys.executable, "-m", *program, "--logdir", str(args.folder), *rest]
+    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(args.folder), *rest]
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--port", default="6006")
     port = parser.parse_known_args(rest)[0].port
     if TRIALS in args.folder.absolute().parts:
-        print(f"trials of a tuning: http://localhost:{port}/#timeseries", flush=True)
+        print(f"tuning trials: http://localhost:{port}/#timeseries", flush=True)
     else:
         print(f"means of the arms, a colour each: http://localhost:{port}/{means_query()}", flush=True)
-    if trials is not None:
-        print(f"the trials of the tuning are left out; they have a board of their own: lab board {trials}", flush=True)
+        trials = next(args.folder.rglob(TRIALS), None)
+        if trials is not None:
+            print(f"the runs of {trials} are tuning trials; the run filter ^(?!.*{TRIALS}/) hides them", flush=True)
+        elif trials := trials_folder(args.folder):
+            print(f"its tuning trials: lab board {trials}", flush=True)
     os.execv(sys.executable, command)
 
 

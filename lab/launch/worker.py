@@ -15,7 +15,7 @@ from lab.identity import arm_hash
 from lab.records.lock import LockedError, LostLockError, is_locked
 from lab.records.notes import noted
 from lab.records.places import Job, settled
-from lab.records.results import TRIALS
+from lab.records.tuning import is_trial
 
 ELSEWHERE = "elsewhere"
 """Returned instead of a status if another process holds the run's lock."""
@@ -74,7 +74,7 @@ def check(configs: list[RunConfig]) -> None:
 
 def trials_hint(config: RunConfig) -> str:
     """What to do where an arm that `start.run` names has no run for a trial of a tuning."""
-    if Path(config.name).name != TRIALS or not Path(config.start.run).expanduser().is_dir():
+    if not is_trial(config.name) or not Path(config.start.run).expanduser().is_dir():
         return ""
     return (
         f". The trials of study.tune have seeds of their own: train the source with seed={config.seed} too, or name "

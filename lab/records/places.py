@@ -11,6 +11,7 @@ from lab.config import RunConfig
 from lab.identity import arm_hash, flatten
 from lab.records.lock import Held, locked
 from lab.records.results import TRIALS, read_result
+from lab.records.tuning import is_trial
 
 TERMINAL = ("finished", "diverged")
 """The statuses of a run that has come to its end: a second start leaves it alone."""
@@ -36,9 +37,9 @@ class Job:
 
     @property
     def group(self) -> str:
-        """The row of TensorBoard's HParams tab that the run belongs to: its arm's, or that of its trials."""
+        """The row of TensorBoard's HParams tab that the run belongs to: its arm's, or that of the arm's trials."""
         digits = arm_hash(self.config)
-        return f"{TRIALS}-{digits}" if Path(self.config.name).name == TRIALS else digits
+        return f"{TRIALS}-{digits}" if is_trial(self.config.name) else digits
 
     def record(self) -> dict[str, Any]:
         """The content of `result.json` before the first step; the status is `failed` until the run has another."""

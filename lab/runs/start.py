@@ -17,8 +17,8 @@ from lab.errors import DamagedFileError, UserError, check_name, check_range, cho
 from lab.identity import derive_seed, flatten
 from lab.nets.prune import NOISES, prune_blocks, prune_weights
 from lab.nets.transfer import LOADS, Freeze, check_head, is_head, misfits, restructure
-from lab.records.results import TRIALS, read_result
-from lab.records.tuning import read_tuning
+from lab.records.results import read_result
+from lab.records.tuning import read_tuning, trials_folder
 from lab.training.checkpoint import read_checkpoint
 
 PRUNES = ("none", "blocks", "weights")
@@ -120,10 +120,10 @@ def find_run(given: str, seed: int, key: str = "start.run") -> Path:
 def find_trials(folder: Path, seed: int) -> list[Path]:
     """The trials of `seed` at the values that were picked: of the arm in `folder`, or of all in that experiment."""
     for root in (folder, folder.parent):
-        if tuning := read_tuning(root):
+        if (tuning := read_tuning(root)) and (trials := trials_folder(root)):
             picked = [arm.arm_id for arm in tuning.arms if arm.arm_id]
             own = [digits for digits in picked if root == folder or folder.name.endswith(f"-{digits}")]
-            return [path for digits in own for path in root.glob(f"{TRIALS}/*-{digits}/seed={seed}") if path.is_dir()]
+            return [path for digits in own for path in trials.glob(f"*-{digits}/seed={seed}") if path.is_dir()]
     return []
 
 

@@ -14,6 +14,9 @@ from typing import Any
 
 NAME = "torch._dynamo"
 
+TESTED = ("2.11", "2.12", "2.13", "2.14")
+"""The minor versions of torch that the stand-in was tested with; any other imports the module, which is slower."""
+
 
 class StandIn(ModuleType):
     """Takes the place of the module until more than `graph_break` and `disable` is asked of it."""
@@ -35,8 +38,13 @@ class StandIn(ModuleType):
 
 
 def defer_dynamo() -> None:
-    """Puts the stand-in in place, unless the module is loaded already."""
+    """Puts the stand-in in place, unless the module is loaded already or torch is of a version that was not tested."""
     import torch
 
-    if NAME not in sys.modules:
+    if NAME not in sys.modules and is_tested(torch.__version__):
         torch._dynamo = sys.modules[NAME] = StandIn(NAME)
+
+
+def is_tested(version: str) -> bool:
+    """Whether `version`, as `2.13.0+cpu`, is one of the minor versions `TESTED`."""
+    return ".".join(version.split(".")[:2]) in TESTED
