@@ -128,7 +128,7 @@ def test_board_says_where_the_means_are(tmp_path, monkeypatch, capsys, words, po
 
 @pytest.fixture(params=["_tune/scratch", "scratch/_tune"], ids=["beside", "inside"])
 def tuned(request, tmp_path):
-    """Outputs with a run, its mean and two trials, beside the experiment or, as they once were, inside; and their place."""
+    """Outputs with a run, its mean and two trials, beside the experiment or, as once, inside; and their place."""
     for name in ("scratch/act=relu-01234567/seed=0", "scratch/_mean/act=relu-01234567"):
         write_scalars(tmp_path / name, {"val/accuracy": [(1, 0.5)]})
     for name in ("act=relu,lr=0.1-01234567", "act=relu,lr=1-76543210"):
