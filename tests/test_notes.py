@@ -23,10 +23,11 @@ def test_a_warning_is_a_note_of_the_result(make_job: MakeJob, capsys: pytest.Cap
 
 @pytest.mark.filterwarnings("default")
 def test_other_warnings_and_filters_stay_as_they_are() -> None:
-    with pytest.warns(DeprecationWarning, match="old"), noted() as notes:
-        warnings.warn("old", DeprecationWarning, stacklevel=1)
-        warnings.warn("twice", stacklevel=1)
-        warnings.warn("twice", stacklevel=1)
+    with noted() as notes:
+        for _ in range(2):
+            warnings.warn("twice", stacklevel=1)
+        with pytest.warns(DeprecationWarning, match="old"):
+            warnings.warn("old", DeprecationWarning, stacklevel=1)
     assert notes == ["twice"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
