@@ -9,6 +9,9 @@ from typing import Any
 class UserError(ValueError):
     """The user's input is wrong. The message says what was given, what is allowed and the nearest name; exit code 2."""
 
+    exit_code = 2
+    """Of the command; 130 where it stops as if it was interrupted."""
+
 
 class DamagedFileError(UserError):
     """A file that was whole once is cut short or altered. A sweep goes on without the runs that need it."""

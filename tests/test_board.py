@@ -7,14 +7,12 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 from fake_runs import write_run
-from tensorboard.backend.event_processing import io_wrapper
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # pyright: ignore[reportAttributeAccessIssue]
 from tensorboard.util.tensor_util import make_ndarray
 
-from lab.cli.board import leave_out_trials
 from lab.cli.main import main
 from lab.records.events import EventFile, write_scalars
 from lab.studies.comparison.compare import compare
@@ -128,53 +126,58 @@ def test_board_says_where_the_means_are(tmp_path, monkeypatch, capsys, words, po
     assert started[0][3:] == ["--logdir", str(tmp_path), *words]
 
 
-@pytest.fixture
-def tuned(tmp_path):
-    """An experiment with a run, its mean and two trials, whose arms have the names of all."""
+@pytest.fixture(params=["_tune/scratch", "scratch/_tune"], ids=["beside", "inside"])
+def tuned(request, tmp_path):
+    """Outputs with a run, its mean and two trials, beside the experiment or, as once, inside; and their place."""
     for name in ("scratch/act=relu-01234567/seed=0", "scratch/_mean/act=relu-01234567"):
         write_scalars(tmp_path / name, {"val/accuracy": [(1, 0.5)]})
     for name in ("act=relu,lr=0.1-01234567", "act=relu,lr=1-76543210"):
-        write_scalars(tmp_path / "scratch" / "_tune" / name / "seed=1000000", {"val/accuracy": [(1, 0.5)]})
-    return tmp_path
+        write_scalars(tmp_path / request.param / name / "seed=1000000", {"val/accuracy": [(1, 0.5)]})
+    return tmp_path, tmp_path / request.param
 
 
 def runs_in(folder) -> set[str]:
     return set(EventMultiplexer().AddRunsFromDirectory(str(folder)).Runs())
 
 
-def test_trials_are_in_no_tab_but_on_a_board_of_their_own(tuned, monkeypatch):
-    monkeypatch.setattr(io_wrapper, "GetLogdirSubdirectories", io_wrapper.GetLogdirSubdirectories)  # put back after
-    every, trials = runs_in(tuned), runs_in(tuned / "scratch" / "_tune")
-    assert (len(every), len(trials)) == (4, 2)
-    leave_out_trials()
-    kept = {"scratch/act=relu-01234567/seed=0", "scratch/_mean/act=relu-01234567"}
-    assert runs_in(tuned) == kept < every
-    assert runs_in(tuned / "scratch") == {name.removeprefix("scratch/") for name in kept}
-    assert runs_in(tuned / "scratch" / "_tune") == trials
-    # A run that starts later is found as ever.
-    write_scalars(tuned / "scratch" / "act=tanh-89abcdef" / "seed=0", {"val/accuracy": [(1, 0.5)]})
-    assert runs_in(tuned) == {*kept, "scratch/act=tanh-89abcdef/seed=0"}
+def test_trials_are_on_a_board_of_their_own(tuned):
+    root, trials = tuned
+    assert len(runs_in(trials)) == 2
+    own = {"act=relu-01234567/seed=0", "_mean/act=relu-01234567"}
+    inside = {f"_tune/{name}" for name in runs_in(trials)} if trials.parent.name == "scratch" else set()
+    assert runs_in(root / "scratch") == own | inside
 
 
 def test_the_address_shows_means_and_no_trials_whatever_lists_the_runs(tuned):
+    root, _ = tuned
     (shown,) = parse_qs(urlsplit(means_query()).query)["runFilter"]
-    assert {name for name in runs_in(tuned) if re.search(shown, name)} == {"scratch/_mean/act=relu-01234567"}
+    assert {name for name in runs_in(root) if re.search(shown, name)} == {"scratch/_mean/act=relu-01234567"}
 
 
-def test_board_leaves_trials_out_where_there_are_some(tuned, monkeypatch, capsys):
+def test_board_says_where_trials_are(tuned, monkeypatch, capsys):
+    root, trials = tuned
     started = []
-    monkeypatch.setattr(os, "execv", lambda _program, command: started.append(command[2:]))
-    for folder in (tuned, tuned / "scratch"):
+    monkeypatch.setattr(os, "execv", lambda _program, command: started.append(command[1:]))
+    for folder in (root, root / "scratch"):
         main(["board", str(folder)])
-        assert started.pop() == ["lab.cli.board", "--load_fast=false", "--logdir", str(folder)]
+        assert started.pop() == ["-m", "tensorboard.main", "--logdir", str(folder)]
         said = capsys.readouterr().out
         assert means_query() in said
-        assert f"lab board {tuned / 'scratch' / '_tune'}\n" in said
-    for folder in (tuned / "scratch" / "_tune", tuned / "scratch" / "act=relu-01234567"):
+        if folder not in trials.parents:
+            assert said.endswith(f"\nits tuning trials: lab board {trials}\n")
+            continue
+        there = trials if trials.name == "_tune" else trials.parent
+        found = re.search(r"\nthe runs of (.*) are tuning trials; the run filter (.*) hides them\n", said)
+        assert found
+        assert found[1] == str(there)
+        kept = {name for name in runs_in(folder) if re.search(found[2], name)}
+        assert kept == {name for name in runs_in(folder) if "seed=1000000" not in name} < runs_in(folder)
+    for folder in (trials, root / "scratch" / "act=relu-01234567"):
         main(["board", str(folder), "--port=7007"])
-        assert started.pop() == ["tensorboard.main", "--logdir", str(folder), "--port=7007"]
-        assert "left out" not in (said := capsys.readouterr().out)
-        assert ("trials of a tuning: http://localhost:7007/#timeseries" in said) == (folder.name == "_tune")
+        assert started.pop() == ["-m", "tensorboard.main", "--logdir", str(folder), "--port=7007"]
+        said = capsys.readouterr().out
+        assert ("tuning trials: http://localhost:7007/#timeseries" in said) == (folder == trials)
+        assert "hides them" not in said
 
 
 def test_values_that_almost_overflow_have_a_histogram(tmp_path):

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from lab.cli.catalogue import KINDS, names
-from lab.cli.completion import SCRIPTS, candidates, values
+from lab.cli.completion import HYDRA_FLAGS, SCRIPTS, candidates, values
 from lab.cli.main import VERBS, main
+from lab.cli.parsers import PARSERS
 from lab.errors import UserError
 from lab.tables import TABLES, read_downloads
 from lab.validation import BOOLEAN, all_keys
@@ -121,6 +122,18 @@ def test_the_choices_are_those_of_the_code() -> None:
 )
 def test_what_is_offered(line: str, found: list[str] | None) -> None:
     assert offered(line) == found
+
+
+def test_flags_are_those_of_the_parsers() -> None:
+    from hydra._internal.utils import get_args_parser
+
+    assert set(PARSERS) == set(VERBS) - {"train"}
+    for verb, parser in PARSERS.items():
+        found = offered(f"{verb} --") or []
+        assert len(found) == len(set(found)) > 0
+        assert all(flag in parser().format_help() for flag in found)
+    assert offered("predict --") == ["--passes", "--noise", "--rotate", "--limit", "--device", "--out", "--help"]
+    assert set(HYDRA_FLAGS) <= set(get_args_parser()._option_string_actions)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -5,6 +5,8 @@ import sys
 
 import pytest
 
+from lab.system.deferred import TESTED, StandIn, is_tested
+
 TRAIN = """
 import sys
 import lab.runs.preload
@@ -50,11 +52,36 @@ def test_training_leaves_dynamo_alone_until_something_is_compiled(then: str):
     assert done.returncode == 0, done.stderr
 
 
+UNTESTED = """
+import sys
+import torch
+torch.__version__ = {version!r}
+import lab.runs.preload
+from lab.system.deferred import StandIn
+assert not isinstance(sys.modules.get("torch._dynamo"), StandIn)
+weight = torch.nn.Parameter(torch.ones(3))
+optimizer = torch.optim.SGD([weight], lr=0.1)
+weight.sum().backward()
+optimizer.step()
+assert sys.modules["torch._dynamo"].__file__
+"""
+
+
+@pytest.mark.parametrize("version", ["2.10.1", "2.15.0"])
+def test_nothing_is_deferred_for_a_torch_that_was_not_tested(version: str):
+    code = UNTESTED.format(version=version)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+
+
+def test_versions_are_told_apart():
+    assert all(is_tested(f"{minor}.1+cpu") for minor in TESTED)
+    assert not any(is_tested(version) for version in ("2.10.1", "2.15.0", "3.0.0a0+git", "2.110.0", "2"))
+
+
 def test_the_stand_in_does_what_the_module_does_in_eager_code():
     """Where nothing is compiled, both names do nothing in torch's own module, too."""
     import torch._dynamo
-
-    from lab.system.deferred import StandIn
 
     def double(x: float) -> float:
         return 2 * x

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -73,6 +74,13 @@ def test_where_leaves_the_files_alone(runs, tmp_path, capsys):
 def test_wrong_selections_are_refused(runs, words, message):
     with pytest.raises(UserError, match=message):
         select(runs, words)
+
+
+def test_without_pandas_the_extra_is_named(runs, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)  # as if it was not installed
+    with pytest.raises(UserError, match=r"load needs pandas.*: pip install 'architecture-lab\[notebook\]'"):
+        lab.studies.load(tmp_path / "one")
+    assert main(["compare", str(tmp_path / "one"), "--format", "csv"]) == 0  # nothing else needs it
 
 
 def test_runs_are_a_data_frame(runs, tmp_path):

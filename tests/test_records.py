@@ -137,7 +137,7 @@ def test_folder_is_found_again(finished: tuple[Job, dict[str, Any]]) -> None:
     (found,) = find_runs([out])
     assert (found.path, found.status, found.seed, found.arm) == (job.folder, "finished", 3, job.arm)
     assert found.history == read_metrics(job.folder)
-    assert job.is_over()
+    assert job.is_terminal()
 
 
 def test_tensorboard_shows_the_same_numbers(finished: tuple[Job, dict[str, Any]]) -> None:
@@ -185,7 +185,7 @@ def test_a_failed_run_says_why(make_job: MakeJob, monkeypatch: pytest.MonkeyPatc
     assert strict_json(job.folder / "result.json") == result
     assert [row["step"] for row in read_metrics(job.folder)] == [3, 6]
     assert hparams(job.folder, "session_end_info").session_end_info.status == 2  # STATUS_FAILURE
-    assert not job.is_over()
+    assert not job.is_terminal()
     assert run(job)["status"] == "finished"  # a second start does it again
 
 
@@ -205,7 +205,7 @@ def test_an_interrupted_run_resumes_without_repeating_a_line(make_job: MakeJob) 
     whole, parts = make_job("whole"), make_job("parts")
     run(whole)
     assert run(parts, should_stop=stop_after(7))["status"] == "interrupted"
-    assert not parts.is_over()
+    assert not parts.is_terminal()
     assert "test/accuracy" not in strict_json(parts.folder / "result.json")["metrics"]
     with (parts.folder / "metrics.jsonl").open("a") as file:  # as a killed run leaves it, ahead of its checkpoint
         file.write('{"step": 9, "epoch": 1.5, "train/loss": 100.0}\n{"step": 12, "train/lo')
@@ -226,7 +226,7 @@ def test_force_starts_over(make_job: MakeJob, stop: int) -> None:
     job = make_job()
     run(job, should_stop=stop_after(stop))
     job.config.force = True
-    assert not job.is_over()
+    assert not job.is_terminal()
     listener = Listener()
     assert run(job, listener)["status"] == "finished"
     assert (listener.done, listener.steps) == (0, 20)

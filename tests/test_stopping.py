@@ -91,7 +91,7 @@ def test_a_run_ends_when_its_time_is_up(make_job: MakeJob) -> None:
     assert (result["status"], result["stopped_by"]) == ("finished", "seconds")
     assert 0.3 <= result["train_seconds"] < 3
     assert 0 < result["steps"] == read_metrics(job.folder)[-1]["step"]
-    assert job.is_over()
+    assert job.is_terminal()
 
 
 def test_a_run_of_no_steps_measures_the_net_as_it_starts(make_job: MakeJob) -> None:

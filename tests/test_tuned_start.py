@@ -53,13 +53,14 @@ def test_an_arm_that_is_picked_no_more_is_no_source(source: Callable[..., Path])
     assert find_run(str(root / f"lr=1-{OLD}"), 0) == root / f"lr=1-{OLD}" / "seed=0"  # who names it wants it
 
 
-def test_trials_start_from_the_trials_of_the_source(source: Callable[..., Path]) -> None:
-    trials = [f"_tune/lr={lr}-{digits}/seed={FIRST_SEED}" for lr, digits in ((1, OLD), (2, NEW), (3, OTHER))]
+@pytest.mark.parametrize("place", ["_tune", "../_tune/body"], ids=["inside", "beside"])
+def test_trials_start_from_the_trials_of_the_source(place: str, source: Callable[..., Path]) -> None:
+    trials = [f"{place}/lr={lr}-{digits}/seed={FIRST_SEED}" for lr, digits in ((1, OLD), (2, NEW), (3, OTHER))]
     root = source(f"act=relu-{NEW}/seed=0", *trials)
     with pytest.raises(UserError, match=rf"no.* with a run of seed={FIRST_SEED}; .*inside there are: act=relu-{NEW}$"):
         find_run(str(root), FIRST_SEED)
     tune(root, OLD, NEW)
-    own = root / "_tune" / f"lr=2-{NEW}" / f"seed={FIRST_SEED}"
+    own = (root / place).resolve() / f"lr=2-{NEW}" / f"seed={FIRST_SEED}"
     assert find_run(str(root), FIRST_SEED) == find_run(str(root / f"act=relu-{NEW}"), FIRST_SEED) == own
     with pytest.raises(UserError, match=f"a run of seed={FIRST_SEED + 1}"):
         find_run(str(root), FIRST_SEED + 1)
@@ -72,7 +73,7 @@ def test_a_source_without_the_seeds_of_trials_is_told_with_what_to_do(
     make_job: MakeJob, source: Callable[..., Path]
 ) -> None:
     root = source(f"act=relu-{NEW}/seed=0")
-    config = make_job(changes={"start.run": str(root), "seed": FIRST_SEED, "name": "mine/_tune"}).config
+    config = make_job(changes={"start.run": str(root), "seed": FIRST_SEED, "name": "_tune/mine"}).config
     with pytest.raises(UserError, match=rf"with a run of seed={FIRST_SEED}; .*train the source with seed={FIRST_SEED}"):
         check([config])
     config.name = "mine"

@@ -96,7 +96,7 @@ def test_each_arm_is_compared_at_its_best_value(swept: Path) -> None:
     assert sorted(run.seed for run in runs) == [0, 0, 1, 1]
     for arm in tuning.arms:
         # By hand, from the trials' own files: what scored best in validation is what the comparison was run with.
-        trials = [run for run in find_runs([swept / "_tune"]) if run.config["model.norm"] == arm.arm["model.norm"]]
+        trials = [run for run in find_runs([trials_of(swept)]) if run.config["model.norm"] == arm.arm["model.norm"]]
         assert [run.seed for run in trials] == [FIRST_SEED] * 2
         best = max(trials, key=lambda run: run.result["metrics"]["val/accuracy"]["last"])
         own = [run for run in runs if run.config["model.norm"] == arm.arm["model.norm"]]
@@ -107,7 +107,8 @@ def test_each_arm_is_compared_at_its_best_value(swept: Path) -> None:
 
 def test_trials_are_no_part_of_what_is_compared(swept: Path) -> None:
     assert set(load(swept)["seed"]) == set(load(swept.parent)["seed"]) == {0, 1}
-    assert len(load(swept / "_tune")) == 4
+    assert len(load(trials_of(swept))) == 4
+    assert not list(swept.glob("*_tune*"))
     written = json.loads((swept / "verdict.json").read_text())
     assert written["looks"] == [2]
     assert written["claims"][0]["n"] == 2
@@ -117,7 +118,7 @@ def test_trials_are_no_part_of_what_is_compared(swept: Path) -> None:
 
 def test_trials_have_rows_of_their_own_in_hparams(swept: Path) -> None:
     picked = tuning_in(swept).arms[1].arm_id
-    trial, run = (next(folder.glob(f"*-{picked}/*/*tfevents*")).read_bytes() for folder in (swept / "_tune", swept))
+    trial, run = (next(folder.glob(f"*-{picked}/*/*tfevents*")).read_bytes() for folder in (trials_of(swept), swept))
     assert f"_tune-{picked}".encode() in trial
     assert picked.encode() in run
     assert b"_tune" not in run
@@ -152,6 +153,29 @@ def test_a_second_start_trains_nothing_and_picks_the_same(fake: Fake, capsys: py
     assert len(fake.trained) == 6 + 4
     assert main([*SWEEP, "seeds=+1"]) == 0
     assert sorted(fake.trained[10:]) == ["scratch/batch/0.1/seed=2", "scratch/none/0.02/seed=2"]
+
+
+def test_trials_in_the_old_place_are_not_run_again(fake: Fake) -> None:
+    assert main(SWEEP) == 0
+    old = Path("outputs/scratch/_tune")
+    shutil.move("outputs/_tune/scratch", old)
+    Path("outputs/_tune").rmdir()
+    before = Path("outputs/scratch/tune.json").read_text()
+    assert main(SWEEP) == 0
+    assert len(fake.trained) == 10
+    assert Path("outputs/scratch/tune.json").read_text() == before
+    assert main([*WORDS, "study.tune={optimizer.lr:[0.0001,0.1,0.02,1]}"]) == 0  # new ones join them
+    assert fake.trained[10:] == [f"scratch/_tune/{norm}/1/seed={FIRST_SEED}" for norm in ("none", "batch")]
+    assert not Path("outputs/_tune").exists()
+    assert {run.seed for run in find_runs([Path("outputs")])} == {0, 1}
+    assert len(find_runs([old])) == 8
+
+
+@pytest.mark.parametrize("name", ["_tune", "_tune/scratch", "scratch/_tune"])
+def test_no_experiment_can_have_the_folder_of_trials(name: str, fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*WORDS, f"name={name}"]) == 2
+    assert f"name={name} is not possible: folders named _tune hold tuning trials" in capsys.readouterr().err
+    assert fake.trained == []
 
 
 def test_force_does_trials_over_again(fake: Fake) -> None:
@@ -295,17 +319,23 @@ def test_a_whole_grid_on_several_seeds(fake: Fake, capsys: pytest.CaptureFixture
 
 
 def test_an_arm_that_no_value_suits_is_left_out(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
-    fake.fails = "_tune/none"
+    fake.fails = "_tune/scratch/none"
     assert main(SWEEP) == 1
     captured = capsys.readouterr()
     assert "model.norm=none: none of 3 trials ended well (3 failed); left out" in captured.out
-    assert re.search(r"tuning did not end well:\n  _tune/.*seed=1000000: RuntimeError: out of memory", captured.err)
+    assert re.search(
+        r"tuning did not end well:\n  _tune/scratch/.*seed=1000000: RuntimeError: out of memory", captured.err
+    )
     assert captured.err.endswith("model.norm=none: left out, as none of its trials ended well\n")
     assert {run.config["model.norm"] for run in find_runs([Path("outputs")])} == {"batch"}
     shutil.rmtree("outputs")
     assert main([*WORDS, "study.tune={optimizer.lr:[1e30,1e31]}"]) == 1
     assert "none of 2 trials ended well (2 diverged); left out" in capsys.readouterr().out
     assert not list(Path("outputs/scratch").glob("norm=*"))
+
+
+def trials_of(folder: Path) -> Path:
+    return folder.parent / "_tune" / folder.name
 
 
 def tuning_in(folder: Path) -> Tuning:

@@ -68,11 +68,12 @@ def _start(jobs: list[Job]) -> int:
 
 def _run_alone(job: Job) -> int:
     """One run in this process, shown as it goes."""
+    from lab.records.notes import notes_text
     from lab.records.places import settled
     from lab.records.results import outcome, read_result
 
     first = is_first_process()
-    if job.is_over():
+    if job.is_terminal():
         result = read_result(job.folder) or {}
         if first:
             print(f"{job.folder} is {result['status']} already; force=true starts over")
@@ -86,6 +87,8 @@ def _run_alone(job: Job) -> int:
         set_threads(job.config.train.threads)
         with joined(num_processes(), *local_rank(), job.config.train.device):
             result = run(job, Console() if first else None)
+        if first and (notes := notes_text([result])):
+            print(*notes, sep="\n", file=sys.stderr)
     if result["status"] == "failed":
         print(f"failed: {result['error']}", file=sys.stderr)
         return 1

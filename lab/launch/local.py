@@ -13,22 +13,22 @@ from typing import Any
 
 from lab.config import RunConfig
 from lab.errors import UserError
+from lab.launch.sweep_log import SweepLog
 from lab.launch.worker import ELSEWHERE, check, start_worker, work
 from lab.records.lock import LockedError, is_locked
-from lab.records.places import OVER, Job, claimed, settled
-from lab.records.results import outcome, read_result, write_json
-from lab.studies.select.scores import resolve
+from lab.records.places import TERMINAL, Job, claimed, settled
+from lab.records.results import read_result, write_json
 from lab.system.machine import num_cores, on_first_stop_signal
 
-POLL = 0.5
-"""Seconds between two looks at the runs that another process is at."""
+RECHECK = 0.5
+"""Seconds between two checks of the runs that other processes have locked."""
 
 
 def train(jobs: list[Job]) -> tuple[bool, dict[Path, str]]:
     """Trains `jobs` in processes side by side; a run that fails, or whose process dies, does not stop the others.
 
     Every slot is a pool of one process, so that a process that dies takes one run with it and is replaced. Runs that
-    another command is at are left to it, and waited for at the end.
+    another command has locked are left to it, and waited for at the end.
 
     Returns:
         Whether SIGINT or SIGTERM ended it early, with a checkpoint for every run that was under way; and what went
@@ -70,7 +70,7 @@ def _drain(jobs: list[Job], slots: list[ProcessPoolExecutor], open_slot: Any, st
     elsewhere: list[Job] = []
     errors: dict[Path, str] = {}
     told = False
-    board = Board(len(jobs), jobs[0].config.study.metric)
+    log = SweepLog(len(jobs), jobs[0].config.study.metric)
     while running or ((queue or elsewhere) and not stop.value):
         while queue and free and not stop.value:
             slot, job = free.popleft(), queue.popleft()
@@ -78,10 +78,10 @@ def _drain(jobs: list[Job], slots: list[ProcessPoolExecutor], open_slot: Any, st
         if not running and not stop.value:
             if not told:
                 number = "1 run is" if len(elsewhere) == 1 else f"{len(elsewhere)} runs are"
-                board.say(f"{number} being trained by another process; waiting")
+                log.say(f"{number} being trained by another process; waiting")
                 told = True
-            time.sleep(POLL)
-            elsewhere = _look_again(elsewhere, queue, board)
+            time.sleep(RECHECK)
+            elsewhere = _recheck(elsewhere, queue, log)
             continue
         for future in wait(running, return_when=FIRST_COMPLETED).done:
             slot, job = running.pop(future)
@@ -96,21 +96,21 @@ def _drain(jobs: list[Job], slots: list[ProcessPoolExecutor], open_slot: Any, st
                 elsewhere.append(job)
             else:
                 job = settled(job)
-                board.show(job, result)
+                log.show(job, result)
                 if "error" in result:
                     errors[job.folder] = result["error"]
-    board.close()
+    log.close()
     return errors
 
 
-def _look_again(elsewhere: list[Job], queue: deque[Job], board: "Board") -> list[Job]:
-    """Those of `elsewhere` that another process is still at; one that it ended is shown, one that it left is queued."""
+def _recheck(elsewhere: list[Job], queue: deque[Job], log: SweepLog) -> list[Job]:
+    """Those of `elsewhere` that are still locked; one that has ended is shown, one that was given up is queued."""
     still = []
     for job in map(settled, elsewhere):
         if is_locked(job.folder):
             still.append(job)
-        elif (result := read_result(job.folder)) and result["status"] in (*OVER, "failed"):
-            board.show(job, result)
+        elif (result := read_result(job.folder)) and result["status"] in (*TERMINAL, "failed"):
+            log.show(job, result)
         else:
             queue.append(job)
     return still
@@ -121,47 +121,9 @@ def _fail(job: Job, error: BaseException) -> dict[str, Any]:
     message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
     result = {**job.record(), "error": message}
     # A disk that is full is told at the end; and another command may have taken over already.
-    with suppress(OSError, LockedError), claimed(job) as mine:
+    with suppress(OSError, LockedError), claimed(job) as (mine, _):
         write_json(mine.folder / "result.json", result)
     return result
-
-
-class Board:
-    """One line a run as it ends, above a bar of them all where the output is a terminal."""
-
-    def __init__(self, total: int, metric: str):
-        self.total, self.metric, self.done, self._bar = total, metric, 0, None
-        if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=total, unit="run", dynamic_ncols=True, leave=False)
-
-    def say(self, words: str) -> None:
-        """A line of its own."""
-        if self._bar is None:
-            print(words, flush=True)
-        else:
-            self._bar.write(words)
-
-    def show(self, job: Job, result: dict[str, Any]) -> None:
-        """Says how a run ended."""
-        self.done += 1
-        metrics = result.get("metrics", {})
-        metric = resolve(self.metric, metrics)
-        value = metrics.get(metric, {}).get("last")
-        words = [f"[{self.done:{len(str(self.total))}d}/{self.total}] {job.folder.parent.name} {job.folder.name}"]
-        words.append(outcome(result))
-        words += [f"{metric} {value:.4f}"] if value is not None else []
-        words += [f"{result['train_seconds']:.1f} s"] if "train_seconds" in result else []
-        words += [result["error"]] if "error" in result else []
-        self.say("  ".join(words))
-        if self._bar is not None:
-            self._bar.update()
-
-    def close(self) -> None:
-        """Takes the bar away."""
-        if self._bar is not None:
-            self._bar.close()
 
 
 def share_machine(config: RunConfig) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Many runs: what is missing trains in parallel processes, what is there is left alone, then all are compared."""
+"""Many runs: those that are not finished train in parallel processes, then all are compared."""
 
 import sys
 from pathlib import Path
@@ -9,8 +9,8 @@ from lab.identity import flatten
 from lab.launch.local import train
 from lab.launch.tune import check_tuning, tune
 from lab.records.places import Job, settled
-from lab.records.results import read_run
-from lab.records.tuning import read_tuning
+from lab.records.results import TRIALS, read_run
+from lab.records.tuning import is_trial, read_tuning
 
 INTERRUPTED = 130
 """The exit code of a command that Ctrl-C ended."""
@@ -29,6 +29,8 @@ def sweep(jobs: list[Job]) -> int:
     from lab.studies.claims.claim import check_claims
 
     config = jobs[0].config
+    if is_trial(config.name):
+        raise UserError(f"name={config.name} is not possible: folders named {TRIALS} hold tuning trials")
     tuned = config.study.tune or {}
     if tuned:
         check_tuning(jobs)
@@ -60,7 +62,7 @@ def train_and_compare(jobs: list[Job], root: Path, tuned: bool) -> int:
         tuned: whether the values of nuisance keys were picked before.
     """
     config = jobs[0].config
-    missing = [job for job in jobs if not job.is_over()]
+    missing = [job for job in jobs if not job.is_terminal()]
     seeds = sorted({job.config.seed for job in jobs})
     num_arms = len({job.folder.parent for job in jobs})
     print(f"{config.name}: {len(jobs)} runs, {num_arms} arms, seeds {', '.join(map(str, seeds))}", flush=True)

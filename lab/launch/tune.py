@@ -1,6 +1,6 @@
 """Nuisance tuning: every arm tries the same values on seeds of their own, and is then compared at its best ones.
 
-The trials are runs like others, under `<out>/<name>/_tune/`: resumed, left alone when they are over, never compared.
+The trials are runs like others, under `<out>/_tune/<name>/`: resumed, left alone once finished, never compared.
 """
 
 import itertools
@@ -16,8 +16,8 @@ from lab.errors import UserError, check_range, nearest
 from lab.identity import NOT_IDENTITY, arm_hash, default_leaves, flatten, with_values
 from lab.metric import lower_is_better
 from lab.records.places import Job, arm_folders, run_folder, settled
-from lab.records.results import TRIALS, Run, read_run
-from lab.records.tuning import Tried, TunedArm, Tuning, base_id, write_tuning
+from lab.records.results import Run, read_run
+from lab.records.tuning import Tried, TunedArm, Tuning, base_id, trials_name, write_tuning
 from lab.studies.claims.claim import named_keys, parse_claims
 from lab.studies.comparison.tuned import arm_name, picked_text, warnings
 from lab.studies.select.scores import metric_tags, scores, study_metric, worst
@@ -25,8 +25,8 @@ from lab.studies.select.selectors import canonical
 from lab.studies.statistics.numerals import count
 
 FIRST_SEED = 1_000_000
-"""Of the trials; all seeds of a comparison lie below. So training and validation pictures are cut apart otherwise than
-in any of its runs; the test pictures are the same, and their scores are not looked at."""
+"""Of the trials; all seeds of a comparison lie below. So they split training and validation images otherwise than any
+of its runs; the test images are the same, and their scores are not used."""
 
 Train = Callable[[list[Job]], tuple[bool, dict[Path, str]]]
 """What trains runs: `lab.launch.local.train`."""
@@ -97,7 +97,7 @@ def tune(jobs: Sequence[Job], root: Path, train: Train) -> tuple[list[Job], list
     if metric != study.metric:
         print(f"values are picked by validation, as study.metric={study.metric} is not for choosing", flush=True)
     everything = [job for members in trials.values() for job in members]
-    missing = [job for job in everything if not job.is_over()]
+    missing = [job for job in everything if not job.is_terminal()]
     if len(missing) < num_trials:
         print(f"{count(num_trials - len(missing), 'trial')} finished already, {len(missing)} to do", flush=True)
     stopped, errors = train(missing) if missing else (False, {})
@@ -112,7 +112,7 @@ def tune(jobs: Sequence[Job], root: Path, train: Train) -> tuple[list[Job], list
     own = replace(tuning, arms=found)
     print("\n".join(["", *(picked_text(own, arm) for arm in found), *warnings(own), ""]), flush=True)
     picked = {arm.base_id: arm.picked for arm in found if arm.picked}
-    return tuned_jobs(jobs, picked), troubles(found, runs, errors, root)
+    return tuned_jobs(jobs, picked), troubles(found, runs, errors, Path(config.out))
 
 
 def validation_metric(metric: str) -> str:
@@ -128,7 +128,8 @@ def make_trials(jobs: Sequence[Job], metric: str) -> dict[str, list[Job]]:
     """The trials of each arm by its `base_id`: every point of the grid, on the same seeds."""
     config = jobs[0].config
     keys = list(config.study.tune)
-    known = arm_folders(Path(config.out) / config.name / TRIALS)
+    name = trials_name(config.out, config.name)
+    known = arm_folders(Path(config.out) / name)
     arms = {base_id(flatten(job.config), keys): job for job in reversed(jobs)}  # the first one of each arm stays
     trials: dict[str, list[Job]] = {digits: [] for digits in reversed(arms)}
     for digits, job in arms.items():
@@ -136,7 +137,7 @@ def make_trials(jobs: Sequence[Job], metric: str) -> dict[str, list[Job]]:
             values = dict(zip(keys, point, strict=True))
             for seed in range(FIRST_SEED, FIRST_SEED + config.study.tune_seeds):
                 one = job_with(job, values).config
-                one.name, one.seed = f"{config.name}/{TRIALS}", seed
+                one.name, one.seed = name, seed
                 one.train.watch, one.train.pictures = False, 0
                 # On their own they are a sweep without claims.
                 one.study = StudyConfig(metric=metric)
@@ -172,7 +173,7 @@ def tuned_jobs(jobs: Sequence[Job], picked: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def tuned_arm(jobs: Sequence[Job], trials: Sequence[Job], runs: Mapping[Path, Run | None], metric: str) -> TunedArm:
-    """What the trials of one arm came to."""
+    """The scores of one arm's trials, and the values that are picked by them."""
     keys = list(jobs[0].config.study.tune)
     points: dict[str, Tried] = {}
     for trial in trials:
@@ -194,7 +195,7 @@ def tuned_arm(jobs: Sequence[Job], trials: Sequence[Job], runs: Mapping[Path, Ru
 
 def rank(point: Tried, metric: str) -> tuple[int, float]:
     """Less for a better point: infinite scores first, then the mean of the others. A run that diverged or failed counts
-    at its worst; of equals the first one given is picked."""
+    at its worst; of equals the first is picked."""
     values = [worst(metric) if score is None else score for score in point.scores]
     finite = [value for value in values if math.isfinite(value)]
     mean = math.fsum(finite) / len(finite) if finite else 0.0
@@ -202,13 +203,13 @@ def rank(point: Tried, metric: str) -> tuple[int, float]:
 
 
 def troubles(
-    arms: Sequence[TunedArm], runs: Mapping[Path, Run | None], errors: Mapping[Path, str], root: Path
+    arms: Sequence[TunedArm], runs: Mapping[Path, Run | None], errors: Mapping[Path, str], out: Path
 ) -> list[str]:
     """A line for each trial that failed and each arm without values, for the end of the command."""
     lines = []
     for folder, run in runs.items():
         if run is None or run.status == "failed":
             message = run.result.get("error", "no message") if run else errors.get(folder, "it left no result")
-            lines.append(f"{folder.relative_to(root)}: {message}")
+            lines.append(f"{folder.relative_to(out)}: {message}")
     lines += [f"{arm_name(arm)}: left out, as none of its trials ended well" for arm in arms if not arm.picked]
     return lines

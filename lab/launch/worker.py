@@ -12,12 +12,13 @@ from typing import Any
 from lab.config import RunConfig
 from lab.errors import DamagedFileError, UserError
 from lab.identity import arm_hash
-from lab.records.lock import LockedError
-from lab.records.places import Job
-from lab.records.results import TRIALS
+from lab.records.lock import LockedError, LostLockError, is_locked
+from lab.records.notes import noted
+from lab.records.places import Job, settled
+from lab.records.tuning import is_trial
 
 ELSEWHERE = "elsewhere"
-"""What a worker says instead of a status where another process is at the run."""
+"""Returned instead of a status if another process holds the run's lock."""
 
 _stop: Any = None
 _busy = threading.Lock()
@@ -48,7 +49,7 @@ def _follow_parent() -> None:
 def check(configs: list[RunConfig]) -> None:
     """Builds everything that each arm names, and trains none: raises `UserError` for the first bad one.
 
-    A damaged data file is left to its runs to tell of, unless there are no others.
+    A damaged data file is left to its runs to report, unless all arms need it.
     """
     from lab.runs.build import assemble
     from lab.runs.origin import find_run
@@ -63,7 +64,8 @@ def check(configs: list[RunConfig]) -> None:
     damaged: list[DamagedFileError] = []
     for config in arms:
         try:
-            assemble(config)
+            with noted():  # each run repeats its own
+                assemble(config)
         except DamagedFileError as error:
             damaged.append(error)
     if len(damaged) == len(arms):
@@ -72,7 +74,7 @@ def check(configs: list[RunConfig]) -> None:
 
 def trials_hint(config: RunConfig) -> str:
     """What to do where an arm that `start.run` names has no run for a trial of a tuning."""
-    if Path(config.name).name != TRIALS or not Path(config.start.run).expanduser().is_dir():
+    if not is_trial(config.name) or not Path(config.start.run).expanduser().is_dir():
         return ""
     return (
         f". The trials of study.tune have seeds of their own: train the source with seed={config.seed} too, or name "
@@ -81,14 +83,18 @@ def trials_hint(config: RunConfig) -> str:
 
 
 def work(job: Job) -> dict[str, Any]:
-    """One run, in this process; its status is `ELSEWHERE` where another one is at it."""
+    """Trains one run in this process; its status is `ELSEWHERE` if another process holds its lock."""
     from lab.runs.run import run
     from lab.system.devices import set_threads
 
     with _busy:
+        if is_locked(settled(job).folder):  # asked first, as `run` waits for a sign of another host
+            return {**job.record(), "status": ELSEWHERE}
         if job.config.train.threads:
             set_threads(job.config.train.threads)
         try:
             return run(job, should_stop=lambda: bool(_stop.value))
-        except LockedError:
+        except LockedError as error:
+            if isinstance(error, LostLockError):
+                print(error, file=sys.stderr)
             return {**job.record(), "status": ELSEWHERE}

@@ -1,38 +1,77 @@
-"""Locks on folders, so that two commands never write the same run: the kernel frees those of a process that died."""
+"""Locks on folders, so that two commands never write the same run, on one machine or on two.
+
+A folder has two, both by `filelock`. The kernel's lock (flock) decides on one machine: it is free the moment its
+process dies. Some network file systems don't pass it on to other machines, so whoever has it takes a lease as well: a
+file with host and process that is touched every `BEAT` seconds. A process elsewhere takes the lease over once it has
+seen the file unchanged for `LEASE` seconds of its own clock, so no two clocks are compared; the holder that lost it,
+suspended perhaps, notices before its next write (`Held.check`). Hosts need different names.
+"""
 
 import errno
-import itertools
 import os
 import socket
+import sys
 import time
-import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from filelock import FileLock, LeaseSettingsMismatch, SoftFileLease, Timeout
+
 from lab.errors import UserError
 
-try:
-    import fcntl
-except ImportError:  # Windows has none, and there nothing is locked
-    fcntl = None
+LEASE = 60.0
+"""Seconds without a touch after which a lease is stale. All hosts have to agree, so it stays as it is."""
+
+BEAT = 10.0
+"""Seconds between two touches of a lease."""
 
 UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
-"""What file systems without locks answer, some network shares among them."""
+"""What file systems without flock answer, some network shares among them: there the lease alone decides."""
 
-TRIES = 3
-"""How often a lock is asked for, as `is_locked` of another process holds it for a moment."""
+MOMENT = 0.06
+"""Seconds for which a lock is asked for at least, as `is_locked` of another process holds it for a moment."""
 
 
 class LockedError(UserError):
     """Another process holds the lock."""
 
 
-@contextmanager
-def locked(folder: Path, name: str = ".lock", wait: bool = False) -> Iterator[None]:
-    """Holds the lock `folder`/`name` (flock); the file says whose it is, and is removed afterwards.
+class LostLockError(LockedError):
+    """This process held the lock, and another one has taken it over."""
 
-    Where the file system has no locks there is a warning, and none is held.
+    exit_code = 130
+
+
+class Held:
+    """A lock that this process holds."""
+
+    def __init__(self, folder: Path, lease: SoftFileLease):
+        self.folder, self.lease = folder, lease
+
+    @property
+    def lost(self) -> bool:
+        """Whether the lease is known to be lost, without a look at its file."""
+        return self.lease.compromise is not None
+
+    def check(self) -> None:
+        """Raises `LostLockError` unless the lease is still this process's: to be called before each write."""
+        for _ in range(3):  # for a moment a file may be moved aside while another process looks at it
+            owner = self.lease.owner
+            if not self.lost and owner is not None and owner.token == self.lease.token:
+                return
+            time.sleep(0.05)
+        raise LostLockError(
+            f"{self.folder} was taken over by another process{_holder(self.lease)}, as this one did not respond for "
+            f"{LEASE:g} s; it stops here and writes nothing more"
+        )
+
+
+@contextmanager
+def locked(folder: Path, name: str = ".lock", wait: bool = False) -> Iterator[Held]:
+    """Holds the lock `folder`/`name` and its lease, whose file says whose they are; both files are removed afterwards.
+
+    Where only a lease is in the way, of another host, this waits until it is touched or stale.
 
     Args:
         folder: what is locked; it exists.
@@ -41,65 +80,107 @@ def locked(folder: Path, name: str = ".lock", wait: bool = False) -> Iterator[No
 
     Raises:
         LockedError: another process, or another part of this one, holds it, and `wait` is false.
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written, or a lock file is a link.
     """
-    if fcntl is None:
-        yield
-        return
     path = folder / name
-    handle = _take(path, wait)
-    try:
-        yield
-    finally:
-        with suppress(OSError):
-            path.unlink()
-        os.close(handle)
+    lease, timeout = _lease(path), -1 if wait else MOMENT
+    with _kernel_lock(path, lease, timeout):
+        _acquire(lease, folder, timeout)
+        try:
+            yield Held(folder, lease)
+        finally:
+            lease.release()
+
+
+_observed: dict[Path, SoftFileLease] = {}
+"""The leases that `is_locked` was asked about: each remembers since when it has seen its file unchanged."""
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether another process holds the lock of `folder`."""
-    if not (folder / ".lock").exists():
+    """Whether another process holds the lock of `folder`; asked again and again, a stale lease is taken away."""
+    path = folder / ".lock"
+    lease = _observed.setdefault(path, _lease(path))
+    if not path.exists() and not Path(lease.lock_file).exists():
         return False
     try:
-        with locked(folder):
+        with _kernel_lock(path, lease, 0), lease.acquire(timeout=0):
+            del _observed[path]
             return False
-    except LockedError:
+    except (LockedError, Timeout, LeaseSettingsMismatch):
         return True
 
 
-def _take(path: Path, wait: bool) -> int:
-    """A handle of the file `path` that bears the lock."""
-    assert fcntl is not None
-    for attempt in itertools.count(1):
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            holder = os.pread(handle, 200, 0).decode(errors="replace").strip()
-            os.close(handle)
-            if attempt >= TRIES:
-                raise LockedError(
-                    f"{path.parent} is in use by another command ({holder}); wait for it, or take another name="
-                ) from None
-            time.sleep(0.02)
-            continue
-        except OSError as error:
-            if error.errno not in UNSUPPORTED:
-                os.close(handle)
-                raise
-            warnings.warn(f"{path.parent} has no locks ({error.strerror}): one command at a time, please", stacklevel=4)
-            return handle
-        if _is_at(handle, path):
-            with suppress(OSError):  # the disk may be full
-                os.ftruncate(handle, 0)
-                os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
-            return handle
-        os.close(handle)  # whoever held it has removed the file since it was opened
-    raise AssertionError
+def _lease(path: Path) -> SoftFileLease:
+    """The lease that goes with the lock `path`, not taken yet."""
+    return SoftFileLease(f"{path}.lease", lease_duration=LEASE, heartbeat_interval=BEAT)
 
 
-def _is_at(handle: int, path: Path) -> bool:
+@contextmanager
+def _kernel_lock(path: Path, lease: SoftFileLease, timeout: float) -> Iterator[None]:
+    """Holds flock on the file `path`, where the file system has it."""
+    lock = FileLock(path, timeout=timeout, poll_interval=0.01, fallback_to_soft=False)
     try:
-        return os.path.samestat(os.fstat(handle), os.stat(path))
-    except FileNotFoundError:
-        return False
+        lock.acquire()
+    except Timeout:
+        raise _locked_error(path.parent, lease) from None
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+    try:
+        owner = lease.owner if lock.is_locked else None
+        if owner is not None and _host(owner.hostname) == socket.gethostname():
+            lease.force_break()  # left by a process that was killed here: its flock would still be held otherwise
+        yield
+    finally:
+        if lock.is_locked:
+            with suppress(OSError):
+                path.unlink()  # while it is held: whoever waits for it sees that its file is gone, and makes a new one
+            lock.release()
+
+
+def _acquire(lease: SoftFileLease, folder: Path, timeout: float) -> None:
+    """Takes the lease within `timeout`; one of another host is then watched until it is touched or stale."""
+    try:
+        lease.acquire(timeout=timeout)
+        return
+    except LeaseSettingsMismatch:
+        raise _locked_error(folder, lease) from None
+    except Timeout:
+        owner, begun = lease.owner, _touched(lease)
+        if owner is None or _host(owner.hostname) == socket.gethostname():
+            raise _locked_error(folder, lease) from None
+    who = _holder(lease).strip()
+    print(f"{folder} is leased by another process {who}; waiting up to {LEASE:g} s for a sign of it", file=sys.stderr)
+    touched: Callable[[], bool] = lambda: _touched(lease) not in (begun, None)  # noqa: E731
+    try:
+        lease.acquire(timeout=LEASE + 1, cancel_check=touched)
+    except Timeout:
+        raise _locked_error(folder, lease) from None
+
+
+def _touched(lease: SoftFileLease) -> tuple[int, int] | None:
+    """What changes with every touch of a lease's file, and every holder; None where there is no file."""
+    try:
+        handle = os.open(lease.lock_file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+    except OSError:
+        return None
+    stat = os.fstat(handle)  # that of an opened file is fresh on NFS, too
+    os.close(handle)
+    return stat.st_mtime_ns, stat.st_ino
+
+
+def _locked_error(folder: Path, lease: SoftFileLease) -> LockedError:
+    return LockedError(
+        f"{folder} is locked by another process{_holder(lease)}; wait for it, or choose another folder with name="
+    )
+
+
+def _holder(lease: SoftFileLease) -> str:
+    """` (pid 123, host node1)`, or nothing where the lease does not say so."""
+    owner = lease.owner
+    return f" (pid {owner.pid}, host {_host(owner.hostname)})" if owner else ""
+
+
+def _host(name: str) -> str:
+    """A host's name without the process namespace that `filelock` may append."""
+    return name.partition("?pidns-")[0]

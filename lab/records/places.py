@@ -9,16 +9,17 @@ from typing import Any
 
 from lab.config import RunConfig
 from lab.identity import arm_hash, flatten
-from lab.records.lock import locked
+from lab.records.lock import Held, locked
 from lab.records.results import TRIALS, read_result
+from lab.records.tuning import is_trial
 
-OVER = ("finished", "diverged")
-"""The statuses of a run that has ended: a second start leaves it alone."""
+TERMINAL = ("finished", "diverged")
+"""The statuses of a run that has come to its end: a second start leaves it alone."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One run to do: its configuration, where it goes, and what the user typed for it."""
+    """One run to do: its configuration, its folder, and the overrides that the user typed for it."""
 
     config: RunConfig
     folder: Path
@@ -29,19 +30,19 @@ class Job:
     place: int = 0
     """The arm's place in its sweep, from 0: comparisons keep the order in which the arms were typed."""
 
-    def is_over(self) -> bool:
-        """Whether the run has ended, and is not to be started over."""
+    def is_terminal(self) -> bool:
+        """Whether the run has a terminal status, and is not to be started over."""
         result = None if self.config.force else read_result(self.folder)
-        return result is not None and result.get("status") in OVER
+        return result is not None and result.get("status") in TERMINAL
 
     @property
     def group(self) -> str:
-        """The row of TensorBoard's HParams tab that the run belongs to: its arm's, or that of its trials."""
+        """The row of TensorBoard's HParams tab that the run belongs to: its arm's, or that of the arm's trials."""
         digits = arm_hash(self.config)
-        return f"{TRIALS}-{digits}" if Path(self.config.name).name == TRIALS else digits
+        return f"{TRIALS}-{digits}" if is_trial(self.config.name) else digits
 
     def record(self) -> dict[str, Any]:
-        """What `result.json` says of the run before it has done anything; `failed` until it has."""
+        """The content of `result.json` before the first step; the status is `failed` until the run has another."""
         return {
             "status": "failed",
             "arm": self.arm,
@@ -72,7 +73,7 @@ def _plain(value: Any) -> str:
 
 
 def arm_folders(experiment: Path) -> dict[str, Path]:
-    """The arms' folders that there are under `experiment`, by the hash that ends their names."""
+    """The folders of arms in `experiment`, by the hash that ends their names."""
     if not experiment.is_dir():
         return {}
     return {
@@ -109,12 +110,12 @@ def settled(job: Job) -> Job:
 
 
 @contextmanager
-def claimed(job: Job) -> Iterator[Job]:
-    """Makes the folder of `job` and keeps other processes out of it; gives the job with the folder it has then.
+def claimed(job: Job) -> Iterator[tuple[Job, Held]]:
+    """Makes the folder of `job` and locks it; yields the job with its final folder, and the lock.
 
     Raises:
-        LockedError: another process has it.
-        OSError: it cannot be written.
+        LockedError: another process holds the lock.
+        OSError: the folder cannot be written.
     """
     if not job.folder.parent.is_dir():
         root = job.folder.parent.parent
@@ -123,5 +124,5 @@ def claimed(job: Job) -> Iterator[Job]:
             job = settled(job)
             job.folder.parent.mkdir(exist_ok=True)
     job.folder.mkdir(exist_ok=True)
-    with locked(job.folder):
-        yield job
+    with locked(job.folder) as held:
+        yield job, held

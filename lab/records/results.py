@@ -15,7 +15,7 @@ from typing import Any
 from lab.errors import UserError
 
 TRIALS = "_tune"
-"""Folder in an experiment's own of the runs that its nuisance keys were tuned with: no part of the comparison."""
+"""Folder of tuning trials, `<out>/_tune/<name>/`; no comparison has them. Old ones lie in `<out>/<name>/_tune/`."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Run:
 
     @cached_property
     def predictions(self) -> dict[str, Any] | None:
-        """`index`, `label` and `predicted` of the test pictures, each (n,); None where the run kept none."""
+        """`index`, `label` and `predicted` of the test images, each (n,); None where the run kept none."""
         return read_predictions(self.path)
 
 
@@ -156,7 +156,7 @@ def find_runs(folders: Iterable[Path]) -> list[Run]:
     """All runs with a result under `folders`: by experiment, its arms as they were typed, then by path (seed=3 before
     seed=22).
 
-    Trials of a tuning are left out, unless a folder is theirs.
+    Tuning trials are left out, unless a folder is theirs.
 
     Raises:
         UserError: a folder does not exist, or there is no result in any of them.

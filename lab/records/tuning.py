@@ -7,9 +7,28 @@ from pathlib import Path
 from typing import Any
 
 from lab.identity import arm_hash, flatten
-from lab.records.results import write_json
+from lab.records.results import TRIALS, write_json
 
 FILE = "tune.json"
+
+
+def trials_folder(experiment: Path) -> Path | None:
+    """The folder of the tuning trials of `experiment`, or None where there is none: the old place first."""
+    beside = (parent / TRIALS / experiment.relative_to(parent) for parent in experiment.parents)
+    return next((folder for folder in (experiment / TRIALS, *beside) if folder.is_dir()), None)
+
+
+def trials_name(out: str, name: str) -> str:
+    """The `name` with which the trials of an experiment are run: `_tune/NAME`, or `NAME/_tune` where such a folder is.
+
+    So trials that lie in the old place are not run again.
+    """
+    return f"{name}/{TRIALS}" if (Path(out) / name / TRIALS).is_dir() else f"{TRIALS}/{name}"
+
+
+def is_trial(name: str) -> bool:
+    """Whether runs of this `name` are tuning trials."""
+    return TRIALS in Path(name).parts
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from lab.data.batches import Dataset, load
 from lab.errors import DamagedFileError, UserError
 from lab.nets.recipe import build
 from lab.nets.transfer import misfits, restructure
-from lab.records.results import TRIALS, read_result
-from lab.records.tuning import read_tuning
+from lab.records.results import read_result
+from lab.records.tuning import read_tuning, trials_folder
 from lab.training.checkpoint import read_checkpoint
 
 
@@ -68,10 +68,10 @@ def find_run(given: str, seed: int, key: str = "start.run") -> Path:
 def find_trials(folder: Path, seed: int) -> list[Path]:
     """The tuning trials of `seed` at the picked values: of the arm in `folder`, or of all arms in that experiment."""
     for root in (folder, folder.parent):
-        if tuning := read_tuning(root):
+        if (tuning := read_tuning(root)) and (trials := trials_folder(root)):
             picked = [arm.arm_id for arm in tuning.arms if arm.arm_id]
             own = [digits for digits in picked if root == folder or folder.name.endswith(f"-{digits}")]
-            return [path for digits in own for path in root.glob(f"{TRIALS}/*-{digits}/seed={seed}") if path.is_dir()]
+            return [path for digits in own for path in trials.glob(f"*-{digits}/seed={seed}") if path.is_dir()]
     return []
 
 

@@ -18,7 +18,9 @@ from lab.data.batches import Split
 from lab.errors import UserError
 from lab.identity import derive_seed
 from lab.records.environment import environment
-from lab.records.places import OVER, Job, claimed
+from lab.records.lock import LostLockError
+from lab.records.notes import noted
+from lab.records.places import TERMINAL, Job, claimed
 from lab.records.results import finite, read_metrics, read_result, write_atomically, write_json
 from lab.records.writer import MetricsWriter, summarise
 from lab.runs.build import Parts, assemble
@@ -49,26 +51,39 @@ def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bo
         The content of `result.json`.
 
     Raises:
-        LockedError: the run is locked by another process.
+        LockedError: another process holds the run's lock, or took it over while this one trained.
         UserError: the configuration is wrong, or the folder cannot be written.
     """
-    parts = assemble(job.config)
-    ranks = parts.training.train_step.ranks
+    held = None
     with ExitStack() as stack:
+        notes = stack.enter_context(noted())
+        parts = assemble(job.config)
         try:
+            ranks = parts.training.train_step.ranks
             if ranks.rank == 0:
-                job = stack.enter_context(claimed(job))
-                if ranks.size == 1 and job.is_over() and (result := read_result(job.folder)):
+                job, held = stack.enter_context(claimed(job))
+                if ranks.size == 1 and job.is_terminal() and (result := read_result(job.folder)):
                     return result  # another process was faster
                 start_folder(job)
         except OSError as error:
             what = f"cannot write {job.folder} ({error.strerror or error})"
             raise UserError(f"out={job.config.out}: {what}") from error
-        return _run(job, parts, progress, should_stop)
+        check = held.check if held else lambda: None
+        return _run(job, parts, progress, lambda: bool(held and held.lost) or should_stop(), check, notes)
 
 
-def _run(job: Job, parts: Parts, progress: Progress | None, should_stop: Callable[[], bool]) -> dict[str, Any]:
-    """The run in a folder that this process holds: trains it, and writes its result."""
+def _run(
+    job: Job,
+    parts: Parts,
+    progress: Progress | None,
+    should_stop: Callable[[], bool],
+    check: Callable[[], None],
+    notes: list[str],
+) -> dict[str, Any]:
+    """The run in a folder that this process holds: trains it, and writes its result.
+
+    `check` raises `LostLockError` if another process took the folder over; it is called before every write.
+    """
     result, ranks = job.record(), parts.training.train_step.ranks
     result["environment"] = environment(device_name(parts.training.clock.device), torch.get_num_threads())
     result["environment"] |= {"processes": ranks.size} if ranks.size > 1 else {}
@@ -76,26 +91,31 @@ def _run(job: Job, parts: Parts, progress: Progress | None, should_stop: Callabl
     result |= {"started_from": parts.started_from} if parts.started_from else {}
     try:
         with stop_signals() as signalled:
-            result.update(_train(job, parts, progress, lambda: signalled() or should_stop()))
+            result.update(_train(job, parts, progress, lambda: signalled() or should_stop(), check))
+    except LostLockError:
+        raise
     except Exception as error:  # whatever it is, it ends this run alone: the next one may be well
         result.update(error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
     finally:
         if progress:
             progress.close()
-    result = finite(result)
+    result = finite({**result, "notes": notes})
     if ranks.rank:
         return result
+    check()
     try:
         write_json(job.folder / "result.json", result)
     except OSError as error:  # a full disk: the folder then says nothing, so the next start does the run again
         result.update(status="failed", error=result.get("error", f"{type(error).__name__}: {error}"))
-    if result["status"] in OVER:
+    if result["status"] in TERMINAL:
         with suppress(OSError):
             previous(job.folder / "checkpoint.pt").unlink(missing_ok=True)
     return result
 
 
-def _train(job: Job, parts: Parts, progress: Progress | None, should_stop: Callable[[], bool]) -> dict[str, Any]:
+def _train(
+    job: Job, parts: Parts, progress: Progress | None, should_stop: Callable[[], bool], check: Callable[[], None]
+) -> dict[str, Any]:
     """The part of a run that can fail: resume, fit, test. Returns what it adds to the result."""
     config, folder, training = job.config, job.folder, parts.training
     device, ranks = training.clock.device, training.train_step.ranks
@@ -112,6 +132,7 @@ def _train(job: Job, parts: Parts, progress: Progress | None, should_stop: Calla
         progress.start(f"{config.name}/{folder.parent.name}/{folder.name}", training.steps, training.step)
 
     def report(point: Point) -> None:
+        check()
         if watch:
             watch.report(point["step"])
         if writer:
@@ -129,6 +150,7 @@ def _train(job: Job, parts: Parts, progress: Progress | None, should_stop: Calla
     def save(state: dict[str, Any]) -> None:
         # Where the sums are not finite the run diverges at its next logged point: the last good checkpoint stays.
         if writer and bool(state["totals"].isfinite().all()):
+            check()
             writer.sync()
             write_atomically(checkpoint, pack(state), previous(checkpoint))
 
@@ -140,15 +162,16 @@ def _train(job: Job, parts: Parts, progress: Progress | None, should_stop: Calla
         fit(training, report, save, tick, config.train.checkpoint_every)
         if training.status == "diverged" and alone:
             found["diverged_at"] = _diverged_at(config, checkpoint, training.step, should_stop)
-        if training.status in OVER:
+        if training.status in TERMINAL:
             save(training.state())
             if watch:
                 watch.end(training.step, config.train.eval_limit)
     finally:
         if writer:
-            writer.close(succeeded=training.status in OVER)
+            writer.close(succeeded=training.status in TERMINAL)
     metrics = summarise(read_metrics(folder))
-    if training.status in OVER:
+    if training.status in TERMINAL:
+        check()
         metrics |= _test(parts, config.train.eval_limit, folder if alone else None)
     seconds, num_images = training.clock.seconds, training.step * config.train.batch_size
     return {

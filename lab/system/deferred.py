@@ -14,6 +14,9 @@ from typing import Any
 
 NAME = "torch._dynamo"
 
+TESTED = ("2.11", "2.12", "2.13", "2.14")
+"""The minor versions of torch that the stand-in was tested with; any other imports the module, which is slower."""
+
 
 class StandIn(ModuleType):
     """Replaces the module until something asks for more than `graph_break` and `disable`."""
@@ -35,8 +38,13 @@ class StandIn(ModuleType):
 
 
 def defer_dynamo() -> None:
-    """Installs the stand-in, unless the module is loaded already."""
+    """Installs the stand-in, unless the module is loaded already or torch is of a version that was not tested."""
     import torch
 
-    if NAME not in sys.modules:
+    if NAME not in sys.modules and is_tested(torch.__version__):
         torch._dynamo = sys.modules[NAME] = StandIn(NAME)
+
+
+def is_tested(version: str) -> bool:
+    """Whether `version`, as `2.13.0+cpu`, is one of the minor versions `TESTED`."""
+    return ".".join(version.split(".")[:2]) in TESTED

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lab.errors import UserError
 from lab.records.results import Run, find_runs
 from lab.studies.select.arms import complete, differing_keys, swept_keys
 from lab.studies.select.scores import RESULT_FIGURES, scores
@@ -25,10 +26,12 @@ def load(*folders: str | Path, metrics: Sequence[str] = (), history: bool = Fals
         history: whether to give the logged steps instead.
 
     Raises:
-        UserError: no such folder, no run in it, or an unknown metric.
+        UserError: no such folder, no run in it, an unknown metric, or pandas is not installed.
     """
-    from pandas import DataFrame
-
+    try:
+        from pandas import DataFrame
+    except ModuleNotFoundError as error:
+        raise UserError("load needs pandas, which comes with: pip install 'architecture-lab[notebook]'") from error
     runs = find_runs(map(Path, folders))
     configs = [complete(run.config) for run in runs]
     keys = list(dict.fromkeys([*swept_keys(runs), *differing_keys(configs)]))

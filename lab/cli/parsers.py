@@ -1,0 +1,133 @@
+"""What each verb takes: its parser, which the verb, `--help` and completion read."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+
+def lr_range_parser() -> argparse.ArgumentParser:
+    """Of `lab lr-range`."""
+    parser = _parser(
+        "lr-range",
+        "Trains for some steps while the rate rises exponentially, until the loss blows up; suggests a rate and\n"
+        "draws the curve (Smith 2017). Every other key acts as in `lab train`; the schedule is left aside.",
+        "lab lr-range optimizer=sgd model.depth=5 --high 1",
+    )
+    parser.add_argument("overrides", metavar="OVERRIDE", nargs="*", help="key=value, as for lab train; no sweep")
+    parser.add_argument("--low", metavar="RATE", default=1e-7, type=float, help="first rate, above 0 (1e-7)")
+    parser.add_argument("--high", metavar="RATE", default=10.0, type=float, help="last rate, above --low (10)")
+    parser.add_argument("--steps", metavar="N", default=200, type=int, help="steps between them, at least 10 (200)")
+    return parser
+
+
+def compare_parser() -> argparse.ArgumentParser:
+    """Of `lab compare`."""
+    parser = _parser(
+        "compare",
+        "The table, the tests and the verdicts of the runs under DIR; writes report.html, table.csv and verdict.json.",
+        "lab compare outputs/xavier_vs_he --by model.init model.depth",
+    )
+    parser.add_argument("folders", metavar="DIR", nargs="+", type=Path, help="a folder with runs, as outputs/NAME")
+    parser.add_argument("--by", metavar="KEY", nargs="+", help="the keys that make an arm (those that differ)")
+    parser.add_argument(
+        "--metric", metavar="NAME", help="what is compared (the study's own, else val/accuracy or val/rmse)"
+    )
+    parser.add_argument(
+        "--where", metavar="KEY=VALUE", nargs="+", default=[], help="only these runs; the files of DIR stay as they are"
+    )
+    parser.add_argument(
+        "--reference", metavar="KEY=VALUE", nargs="+", default=[], help="the arm to compare with (the study's own)"
+    )
+    parser.add_argument("--format", metavar="FORM", default="text", help="how it is printed: text, md, csv or json")
+    parser.add_argument("--html", metavar="FILE", type=Path, help="where the report goes (DIR/report.html)")
+    return parser
+
+
+def predict_parser() -> argparse.ArgumentParser:
+    """Of `lab predict`."""
+    parser = _parser(
+        "predict",
+        "Predicts the test images of a finished run, many times with its drops at work, and writes a row an image:\n"
+        "mean probability, interval, entropy, mutual information (Monte-Carlo dropout, Gal and Ghahramani 2016).",
+        "lab predict outputs/scratch/drop_rate=0.2-6efc2e4d/seed=0 --passes 100 --noise 0.5",
+    )
+    parser.add_argument("run", metavar="RUN", type=Path, help="the folder of a run, or one that holds only it")
+    parser.add_argument("--passes", type=int, default=100, help="passes; 1 is plain, with the drops off (100)")
+    parser.add_argument("--noise", metavar="S", type=float, default=0.0, help="add N(0, S^2) to the scaled images (0)")
+    parser.add_argument("--rotate", metavar="DEG", type=float, default=0.0, help="rotate counter-clockwise (0)")
+    parser.add_argument("--limit", metavar="N", type=int, help="predict only N of the images (all)")
+    parser.add_argument("--device", default="auto", help="as train.device (auto)")
+    parser.add_argument("--out", metavar="FILE.csv", type=Path, help="where the rows go (RUN/predictions.csv)")
+    return parser
+
+
+def list_parser() -> argparse.ArgumentParser:
+    """Of `lab list`."""
+    from lab.cli.catalogue import KINDS
+
+    parser = _parser("list", "What can be chosen, a line each.", "lab list words")
+    parser.add_argument("kind", metavar="KIND", nargs="?", help=f"one of: {', '.join(KINDS)}")
+    return parser
+
+
+def data_parser() -> argparse.ArgumentParser:
+    """Of `lab data`."""
+    parser = _parser("data", "Downloads and verifies data sets ahead of time.", "lab data fetch mnist --root data")
+    parser.add_argument("action", choices=["fetch"])
+    parser.add_argument(
+        "names", metavar="NAME", nargs="+", help="mnist, cifar10, fashion_mnist, kmnist, cifar100, svhn"
+    )
+    parser.add_argument("--root", default=Path("data"), type=Path, help="the folder of data sets (data)")
+    return parser
+
+
+def board_parser() -> argparse.ArgumentParser:
+    """Of `lab board`."""
+    parser = _parser(
+        "board",
+        "TensorBoard over DIR; further words go to it. Tuning trials lie beside: lab board outputs/_tune/NAME.",
+        "lab board outputs/xavier_vs_he",
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path)
+    return parser
+
+
+def completion_parser() -> argparse.ArgumentParser:
+    """Of `lab completion`."""
+    from lab.cli.completion import SCRIPTS
+
+    parser = _parser(
+        "completion",
+        "The script with which a shell completes verbs, keys and names at TAB.",
+        'eval "$(lab completion bash)"',
+    )
+    parser.add_argument("shell", metavar="SHELL", help=f"one of: {', '.join(SCRIPTS)}")
+    return parser
+
+
+PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
+    "lr-range": lr_range_parser,
+    "compare": compare_parser,
+    "predict": predict_parser,
+    "list": list_parser,
+    "data": data_parser,
+    "board": board_parser,
+    "completion": completion_parser,
+}
+"""Of each verb but `train`, whose parser is Hydra's."""
+
+
+def flags(verb: str) -> list[str]:
+    """The long flags of a verb, `--help` last."""
+    actions = PARSERS[verb]()._actions if verb in PARSERS else []
+    found = [word for action in actions for word in action.option_strings if word.startswith("--")]
+    return [*(word for word in found if word != "--help"), "--help"]
+
+
+def _parser(verb: str, description: str, example: str) -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(
+        prog=f"lab {verb}",
+        description=description,
+        epilog=f"example: {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )

@@ -1,0 +1,49 @@
+"""What a sweep prints while it trains: a line a run as it ends, above a bar of them all on a terminal."""
+
+import sys
+from typing import Any
+
+from lab.records.notes import notes_text
+from lab.records.places import Job
+from lab.records.results import outcome
+from lab.studies.select.scores import resolve
+
+
+class SweepLog:
+    """Prints each run as it ends, and at the end the notes of all of them, each once."""
+
+    def __init__(self, total: int, metric: str):
+        self.total, self.metric, self.results, self._bar = total, metric, list[dict[str, Any]](), None
+        if sys.stderr.isatty():
+            from tqdm import tqdm
+
+            self._bar = tqdm(total=total, unit="run", dynamic_ncols=True, leave=False)
+
+    def say(self, words: str) -> None:
+        """Prints a line."""
+        if self._bar is None:
+            print(words, flush=True)
+        else:
+            self._bar.write(words)
+
+    def show(self, job: Job, result: dict[str, Any]) -> None:
+        """Prints how a run ended."""
+        self.results.append(result)
+        metrics = result.get("metrics", {})
+        metric = resolve(self.metric, metrics)
+        value = metrics.get(metric, {}).get("last")
+        done = f"{len(self.results):{len(str(self.total))}d}/{self.total}"
+        words = [f"[{done}] {job.folder.parent.name} {job.folder.name}", outcome(result)]
+        words += [f"{metric} {value:.4f}"] if value is not None else []
+        words += [f"{result['train_seconds']:.1f} s"] if "train_seconds" in result else []
+        words += [result["error"]] if "error" in result else []
+        self.say("  ".join(words))
+        if self._bar is not None:
+            self._bar.update()
+
+    def close(self) -> None:
+        """Takes the bar away, and prints the notes."""
+        if self._bar is not None:
+            self._bar.close()
+        for line in notes_text(self.results):
+            print(line, file=sys.stderr)
