@@ -16,7 +16,7 @@ Architecture choices compared, so that the comparison can be believed.
   lab train [OVERRIDES]            one run; with commas a sweep; experiment=NAME a whole experiment
   lab lr-range [OVERRIDES]         the learning-rate range test: curve, plot, suggestion
   lab compare DIR [--by KEY ...]   the table, the tests and the verdicts of the runs under DIR
-  lab predict RUN [--passes 100]   a run's test pictures, with Monte-Carlo dropout intervals
+  lab predict RUN [--passes 100]   a run's test images, with Monte-Carlo dropout intervals
   lab list [KIND [PREFIX]]         what can be chosen, by name; lab list keys explains the keys
   lab data fetch NAME ...          download and verify data sets ahead of time
   lab board DIR                    TensorBoard over DIR
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
             return complete(rest)
         if verb not in VERBS:
             raise UserError(f"lab has no verb '{verb}'{nearest(verb, VERBS)}; there are: {', '.join(VERBS)}")
-        # A user's own parts, `module:attribute`, are looked for where the command is typed, as with `python -m lab`.
+        # A user's own parts, `module:attribute`, are looked for in the working directory, as with `python -m lab`.
         sys.path.insert(0, os.getcwd())
         return VERBS[verb](rest)
     except UserError as error:
@@ -118,20 +118,20 @@ def compare(words: list[str]) -> int:
 
 
 def predict(words: list[str]) -> int:
-    """`lab predict`: a finished run's net on its test pictures."""
+    """`lab predict`: a finished run's net on its test images."""
     parser = _parser(
         "predict",
-        "Predicts the test pictures of a finished run, many times with its drops at work, and writes a row a picture:\n"
+        "Predicts the test images of a finished run, many times with its drops active, and writes a row per image:\n"
         "mean probability, interval, entropy, mutual information (Monte-Carlo dropout, Gal and Ghahramani 2016).",
         "lab predict outputs/scratch/drop_rate=0.2-6efc2e4d/seed=0 --passes 100 --noise 0.5",
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="the folder of a run, or one that holds only it")
     parser.add_argument("--passes", type=int, default=100, help="passes; 1 is plain, with the drops off (100)")
     parser.add_argument(
-        "--noise", metavar="S", type=float, default=0.0, help="add N(0, S^2) to the scaled pictures (0)"
+        "--noise", metavar="S", type=float, default=0.0, help="add N(0, S^2) to the scaled images (0)"
     )
     parser.add_argument("--rotate", metavar="DEG", type=float, default=0.0, help="rotate counter-clockwise (0)")
-    parser.add_argument("--limit", metavar="N", type=int, help="predict only N of the pictures (all)")
+    parser.add_argument("--limit", metavar="N", type=int, help="predict only N of the images (all)")
     parser.add_argument("--device", default="auto", help="as train.device (auto)")
     parser.add_argument("--out", metavar="FILE.csv", type=Path, help="where the rows go (RUN/predictions.csv)")
     args = parser.parse_args(words)
