@@ -127,9 +127,7 @@ def predict(words: list[str]) -> int:
     )
     parser.add_argument("run", metavar="RUN", type=Path, help="the folder of a run, or one that holds only it")
     parser.add_argument("--passes", type=int, default=100, help="passes; 1 is plain, with the drops off (100)")
-    parser.add_argument(
-        "--noise", metavar="S", type=float, default=0.0, help="add N(0, S^2) to the scaled images (0)"
-    )
+    parser.add_argument("--noise", metavar="S", type=float, default=0.0, help="add N(0, S^2) to the scaled images (0)")
     parser.add_argument("--rotate", metavar="DEG", type=float, default=0.0, help="rotate counter-clockwise (0)")
     parser.add_argument("--limit", metavar="N", type=int, help="predict only N of the images (all)")
     parser.add_argument("--device", default="auto", help="as train.device (auto)")
