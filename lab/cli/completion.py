@@ -51,10 +51,9 @@ def candidates(words: list[str], verbs: Iterable[str]) -> list[str] | None:
         return _starting(begun, default_leaves()) if "--by" in before else None
     if verb in OVERRIDING:
         return overrides(begun)
-    if before == ["list", "keys"]:
-        return key_starts(begun, all_keys())
-    if verb == "list" and last in KINDS:
-        return _starting(begun, names(last)) if len(before) == 2 else []
+    if verb == "list" and len(before) > 1:
+        kind = last if len(before) == 2 and last in KINDS else None
+        return key_starts(begun, all_keys()) if kind == "keys" else _starting(begun, names(kind) if kind else ())
     others = {"list": KINDS, "completion": SCRIPTS, "data": ("fetch",) if len(before) == 1 else read_downloads()}
     return _starting(begun, others.get(verb, ()))
 

@@ -113,7 +113,7 @@ def sweep_axes(overrides: list[Override], params: Mapping[str, str] | None) -> d
     """What is swept: for each key its choices, each an override; the experiment's first, unless the user gave the key.
 
     Args:
-        overrides: what the user typed.
+        overrides: those of the command line.
         params: `hydra.sweeper.params` of the experiment, if there is one.
     """
     own = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in (params or {}).items()])

@@ -16,7 +16,7 @@ Architecture choices compared, so that the comparison can be believed.
   lab train [OVERRIDES]            one run; with commas a sweep; experiment=NAME a whole experiment
   lab lr-range [OVERRIDES]         the learning-rate range test: curve, plot, suggestion
   lab compare DIR [--by KEY ...]   the table, the tests and the verdicts of the runs under DIR
-  lab predict RUN [--passes 100]   a run's test pictures, with Monte-Carlo dropout intervals
+  lab predict RUN [--passes 100]   a run's test images, with Monte-Carlo dropout intervals
   lab list [KIND [PREFIX]]         what can be chosen, by name; lab list keys explains the keys
   lab data fetch NAME ...          download and verify data sets ahead of time
   lab board DIR                    TensorBoard over DIR
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
             return complete(rest)
         if verb not in VERBS:
             raise UserError(f"lab has no verb '{verb}'{nearest(verb, VERBS)}; there are: {', '.join(VERBS)}")
-        # A user's own parts, `module:attribute`, are looked for where the command is typed, as with `python -m lab`.
+        # A user's own parts, `module:attribute`, are looked for in the working directory, as with `python -m lab`.
         sys.path.insert(0, os.getcwd())
         return VERBS[verb](rest)
     except UserError as error:
@@ -90,7 +90,7 @@ def compare(words: list[str]) -> int:
 
 
 def predict(words: list[str]) -> int:
-    """`lab predict`: a finished run's net on its test pictures."""
+    """`lab predict`: a finished run's net on its test images."""
     args = PARSERS["predict"]().parse_args(words)
     from lab.runs.predict import Disturbance, predict
 

@@ -1,4 +1,4 @@
-"""What the user typed, before Hydra reads it: words that Hydra would take otherwise, and the lab's own `seeds=`."""
+"""The overrides as the user gave them, before Hydra: words that Hydra reads otherwise, and the lab's own `seeds=`."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ PATHS = ("start.run", "data.root", "out")
 """Keys that take a path, which the folder of an arm (`act=relu-f0c356a5`) is legal in, although Hydra stops at `=`."""
 
 REPLACED = ("study.tune", "study.reference")
-"""Mappings that what was typed replaces: Hydra would merge it into what is there, where it lets new keys in at all."""
+"""Mappings that an override replaces as a whole: Hydra would merge it into the one there is, if it allows new keys."""
 
 
 def rewritten(typed: list[str]) -> list[str]:

@@ -47,7 +47,7 @@ def predict_parser() -> argparse.ArgumentParser:
     """Of `lab predict`."""
     parser = _parser(
         "predict",
-        "Predicts the test images of a finished run, many times with its drops at work, and writes a row an image:\n"
+        "Predicts the test images of a finished run, many times with its drops active, and writes a row per image:\n"
         "mean probability, interval, entropy, mutual information (Monte-Carlo dropout, Gal and Ghahramani 2016).",
         "lab predict outputs/scratch/drop_rate=0.2-6efc2e4d/seed=0 --passes 100 --noise 0.5",
     )
@@ -65,8 +65,9 @@ def list_parser() -> argparse.ArgumentParser:
     """Of `lab list`."""
     from lab.cli.catalogue import KINDS
 
-    parser = _parser("list", "What can be chosen, a line each.", "lab list words")
+    parser = _parser("list", "What can be chosen, a line each; the keys with their meaning.", "lab list keys schedule")
     parser.add_argument("kind", metavar="KIND", nargs="?", help=f"one of: {', '.join(KINDS)}")
+    parser.add_argument("prefix", metavar="PREFIX", nargs="?", default="", help="only what starts so, as model.init")
     return parser
 
 

@@ -30,7 +30,7 @@ def train(argv: list[str]) -> int:
         The exit code: 0, 1 if a run failed, 130 if interrupted.
 
     Raises:
-        UserError: what the user typed is wrong.
+        UserError: an override is wrong.
     """
     store_schema()
     args = get_args_parser().parse_args(argv)
