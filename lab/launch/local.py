@@ -14,10 +14,10 @@ from typing import Any
 from lab.config import RunConfig
 from lab.errors import UserError
 from lab.launch.worker import ELSEWHERE, check, start_worker, work
+from lab.metric import Metric, parse_metric
 from lab.records.lock import LockedError, is_locked
 from lab.records.places import OVER, Job, claimed, settled
 from lab.records.results import outcome, read_result, write_json
-from lab.studies.select.scores import resolve
 from lab.system.machine import num_cores, on_first_stop_signal
 
 POLL = 0.5
@@ -70,7 +70,7 @@ def _drain(jobs: list[Job], slots: list[ProcessPoolExecutor], open_slot: Any, st
     elsewhere: list[Job] = []
     errors: dict[Path, str] = {}
     told = False
-    board = Board(len(jobs), jobs[0].config.study.metric)
+    board = Board(len(jobs), parse_metric(jobs[0].config.study.metric))
     while running or ((queue or elsewhere) and not stop.value):
         while queue and free and not stop.value:
             slot, job = free.popleft(), queue.popleft()
@@ -129,7 +129,7 @@ def _fail(job: Job, error: BaseException) -> dict[str, Any]:
 class Board:
     """One line a run as it ends, above a bar of them all where the output is a terminal."""
 
-    def __init__(self, total: int, metric: str):
+    def __init__(self, total: int, metric: Metric):
         self.total, self.metric, self.done, self._bar = total, metric, 0, None
         if sys.stderr.isatty():
             from tqdm import tqdm
@@ -147,8 +147,8 @@ class Board:
         """Says how a run ended."""
         self.done += 1
         metrics = result.get("metrics", {})
-        metric = resolve(self.metric, metrics)
-        value = metrics.get(metric, {}).get("last")
+        metric = self.metric.resolve(metrics)
+        value = metrics.get(metric.text, {}).get("last")
         words = [f"[{self.done:{len(str(self.total))}d}/{self.total}] {job.folder.parent.name} {job.folder.name}"]
         words.append(outcome(result))
         words += [f"{metric} {value:.4f}"] if value is not None else []

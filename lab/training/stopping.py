@@ -1,7 +1,6 @@
 """Early stopping: a run ends when its metric has stalled, and takes back the weights of its best report."""
 
 import copy
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 
 from lab.config import TrainConfig
 from lab.errors import UserError, check_range, nearest
-from lab.metric import lower_is_better
+from lab.metric import quantity
 
 
 @dataclass
@@ -30,13 +29,12 @@ class Stopping:
     """The model's state at the best report, where it is to come back."""
 
     def __post_init__(self) -> None:
-        self.best = math.inf if lower_is_better(self.metric) else -math.inf
+        self.best = quantity(self.metric).unreached
 
     def should_stop(self, row: dict[str, Any], model: nn.Module) -> bool:
         """Takes note of the report `row` of `model`; whether patience is at its end."""
         value = row[self.metric]
-        better = value < self.best if lower_is_better(self.metric) else value > self.best  # never for nan
-        if better:
+        if quantity(self.metric).better(value, self.best):
             self.best, self.best_step, self.stale = value, row["step"], 0
             if self.restore_best:
                 self.weights = copy.deepcopy(model.state_dict())

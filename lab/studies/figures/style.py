@@ -1,15 +1,18 @@
 """The look of all figures: fonts, colours, how arms become panels and lines, and how a figure becomes a file."""
 
 import io
+import math
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lab.studies.comparison.compare import Arm, Comparison
-from lab.studies.select.scores import parse_mark
+from lab.metric import Metric
+from lab.studies.comparison.arm import Arm
+from lab.studies.comparison.compare import Comparison
 from lab.studies.select.selectors import canonical, label, short_keys, show
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Okabe and Ito 2008, told apart with all kinds of colour vision; their yellow is left out, as it fades on white, and
@@ -146,12 +149,19 @@ def add_legend(figure: "Figure", styles: dict[str, dict[str, Any]]) -> None:
     figure.legend(lines, names, loc="outside upper left", ncols=min(num_columns, len(names)), handlelength=2.6)
 
 
-def axis_label(metric: str) -> str:
+def axis_label(metric: Metric) -> str:
     """`validation accuracy`, `steps to val/accuracy >= 0.8`."""
-    if parse_mark(metric):
-        return metric.replace("_to(", " to ").removesuffix(")")
-    part, _, name = metric.partition("/")
-    return f"{WORDS.get(part, part)} {name.replace('_', ' ')}" if name else metric.replace("_", " ")
+    if metric.is_time_to:
+        return metric.text.replace("_to(", " to ").removesuffix(")")
+    part, _, name = metric.text.partition("/")
+    return f"{WORDS.get(part, part)} {name.replace('_', ' ')}" if name else metric.text.replace("_", " ")
+
+
+def keep_in_bounds(axis: "Axes", metric: Metric, room: float) -> None:
+    """Lets a vertical axis end by `room` beyond the bounds of a metric that is a share."""
+    low, high = axis.get_ylim()
+    if all(map(math.isfinite, metric.bounds)) and metric.kind != "gap":
+        axis.set_ylim(max(low, metric.bounds[0] - room), min(high, metric.bounds[1] + room))
 
 
 def render(figure: "Figure", kind: str) -> bytes:
