@@ -90,7 +90,9 @@ def flips_text(flips: Flips, left: str, right: str) -> str:
     means = [sum(kind) / len(kind) for kind in (flips.gained, flips.lost)]
     every = ""
     if len(flips.seeds) > 1:
-        every = f", means over seeds; in every seed on the same {len(flips.always_gained)} and {len(flips.always_lost)}"
+        stable = len(flips.always_gained), len(flips.always_lost)
+        all_seeds = f"{stable[0]} and {stable[1]}" if any(stable) else "none"
+        every = f" (means over {len(flips.seeds)} seeds; {all_seeds} in all of them)"
     return (
         f"Of {flips.num_pictures:,} test images {left} is right on {means[0]:.3g} that {right} misclassifies, "
         f"and wrong on {means[1]:.3g} that it gets right{every}."

@@ -43,7 +43,7 @@ def explain(
         )
     parts = [f"{observed(test, effect)}; the claim asks for {asked(claim, test.metric)}."]
     if test.num_diverged:
-        parts.append(f"{test.num_diverged} of {count(test.num_runs, 'run')} diverged, scored at the metric's worst.")
+        parts.append(f"{test.num_diverged} of {count(test.num_runs, 'run')} diverged, scored at the worst value.")
     if flips and any(flips.gained + flips.lost):
         parts.append(flips_text(flips, *side_names(test.weakest.sides)))
     if len(analyses) > 1:
