@@ -28,10 +28,12 @@ from lab.studies.claims.study import parse_study
 from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.tuned import budget_text, compared, find_tuning, picked_text, tuning_warnings
 from lab.studies.figures.tuning_curves import value_places
+from lab.studies.report.gallery import EXHIBITS
 from lab.studies.report.page import write_report
 from lab.studies.report.table import columns, csv_text, render
 
 LR = "optimizer.lr"
+ONLY_TUNING = tuple(one for one in EXHIBITS if one.name == "tuning")
 BEST = {"none": 0.02, "batch": 0.1}
 """The rates at which the fake training below scores best."""
 CLAIM = "{say: batch is higher, higher: {model.norm: batch}, than: {model.norm: none}}"
@@ -85,7 +87,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # One thread a run: two on busy cores wait for each other, up to ten times as long.
     more = ["train.eval_limit=50", "train.pictures=0", f"out={folder}", "train.device=cpu", "jobs=1", "train.threads=1"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lab.studies.report.page.FIGURES", ("tuning",))  # the others have tests of their own
+        patch.setattr("lab.studies.report.gallery.EXHIBITS", ONLY_TUNING)  # the others have tests of their own
         assert main([*WORDS, *small, *more, "study.tune={optimizer.lr:[0.0001,0.1]}"]) == 0
     return folder / "scratch"
 
@@ -460,7 +462,7 @@ def test_arms_at_their_own_values_are_paired_and_cut_into_no_settings(
     assert max(map(len, render(comparison).splitlines())) <= 120
     # Without the tuning the same runs are two settings, which no claim compares.
     assert compare(runs, {"claims": [claim]}).verdicts[0].n == 0
-    monkeypatch.setattr("lab.studies.report.page.FIGURES", ("tuning",))
+    monkeypatch.setattr("lab.studies.report.gallery.EXHIBITS", ONLY_TUNING)
     page = write_report(comparison, tmp_path / "report").read_text()
     assert "optimizer.lr=0.1 (val/accuracy 0.6000; 1: 0.7000, 10: diverged)" in " ".join(page.split())
     assert compared(tuning, runs[:0]) is None

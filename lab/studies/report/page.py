@@ -63,7 +63,7 @@ def render_page(subject: Subject, figures: Mapping[str, Hung], folder: Path) -> 
         name=", ".join(dict.fromkeys(str(run.config["name"]) for run in runs)),
         headline=headline(comparison),
         figures=figures,
-        curves=[figure for figure in figures.values() if figure.section == "training"],
+        curves=[figure for figure in figures.values() if figure.exhibit.section == "training"],
         columns=[(column, column in NUMBERS or column.startswith("95 %")) for column in table],
         num_headers=max(1, len(comparison.keys)),
         rows=list(zip(comparison.arms, zip(*table.values(), strict=True), strict=True)),
