@@ -17,10 +17,12 @@ from scipy import stats
 from lab.config import RunConfig
 from lab.identity import flatten
 from lab.records.results import Run
+from lab.studies.claims.study import parse_study
 from lab.studies.claims.verdict import judge
-from lab.studies.statistics.paired import ALPHA, mean_interval, p_above
+from lab.studies.statistics.estimate import ALPHA, mean_interval
+from lab.studies.statistics.p_values import p_above
 from lab.studies.statistics.power import seeds_needed
-from lab.studies.statistics.spending import counted_looks, level
+from lab.studies.statistics.spending import counted_analyses, level
 
 SCORES: dict[str, Callable[..., np.ndarray]] = {
     # Scores of one arm with mean 0 and, but for t3, standard deviation 1.
@@ -50,6 +52,7 @@ CLAIMS = [
     {"say": "ordered", "ordered": [{"model.act": "a0"}, {"model.act": "a2"}, {"model.act": "a3"}]},
     {"say": "another", "higher": {"model.act": "a1"}, "than": {"model.act": "a3"}},
 ]
+STUDY = parse_study({"metric": "score", "claims": CLAIMS})
 
 
 def runs_of(scores: np.ndarray) -> list[Run]:
@@ -69,14 +72,14 @@ def false_verdicts(draw: Callable[..., np.ndarray], n: int, repeats: int, rng: n
     found = 0
     for _ in range(repeats):
         scores = draw(rng, (4, n)) + draw(rng, (1, n))  # what a seed does to all arms alike
-        verdicts = judge({"metric": "score", "claims": CLAIMS}, runs_of(scores))
+        verdicts = judge(STUDY, runs_of(scores))
         found += any(verdict.verdict == "supported" for verdict in verdicts)
     return found / repeats
 
 
 def false_after_looks(draw: Callable[..., np.ndarray], repeats: int, rng: np.random.Generator) -> tuple[float, float]:
     """Share of false support after analyses of 5, 10, 15 and 20 seeds: with the lab's thresholds, and with 0.05."""
-    levels = [level(counted_looks(LOOKS[:k], n)) for k, n in enumerate(LOOKS)]
+    levels = [level(counted_analyses(LOOKS[:k], n)) for k, n in enumerate(LOOKS)]
     found = np.zeros(2)
     for _ in range(repeats):
         a, b = draw(rng, (2, LOOKS[-1]))

@@ -2,13 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lab.config import RunConfig
 from lab.identity import flatten
+from lab.metric import parse_metric
 from lab.records.results import Run, read_run
+from lab.studies.claims import study as claimed
+from lab.studies.claims.study import parse_study
+from lab.studies.comparison import compare as comparison
+from lab.studies.select.scores import score_runs
 
 
 def write_run(
@@ -76,3 +81,18 @@ def write_arms(root: Path, key: str, scores: Mapping[Any, Iterable[float | None]
         for value, column in scores.items()
         for seed, score in enumerate(column)
     ]
+
+
+def compare(runs: Sequence[Run], study: Mapping[str, Any], **more: Any) -> comparison.Comparison:
+    """The comparison of `runs` for a study as configurations have it."""
+    return comparison.compare(runs, parse_study(study), **more)
+
+
+def check_claims(study: Mapping[str, Any], arms: Sequence[Mapping[str, Any]]) -> None:
+    """Checks a study as configurations have it."""
+    claimed.check_claims(parse_study(study), arms)
+
+
+def scores(runs: Sequence[Run], metric: str) -> list[float]:
+    """The scores of `runs` under a metric as it is written."""
+    return list(score_runs(runs, parse_metric(metric)).values)

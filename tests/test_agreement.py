@@ -8,7 +8,8 @@ import pytest
 from scipy import stats
 
 from lab.studies.claims.flips import mcnemar
-from lab.studies.statistics.paired import holm, improvement, interquartile_mean, p_above, p_below
+from lab.studies.statistics.estimate import improvement, interquartile_mean
+from lab.studies.statistics.p_values import holm, p_above, p_below
 
 VALUES = np.random.default_rng(0).normal(0.4, 1, size=11)
 

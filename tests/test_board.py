@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 import pytest
-from fake_runs import write_run
+from fake_runs import compare, write_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorboard.plugins.custom_scalar import layout_pb2
@@ -15,7 +15,6 @@ from tensorboard.util.tensor_util import make_ndarray
 
 from lab.cli.main import main
 from lab.records.events import EventFile, write_scalars
-from lab.studies.comparison.compare import compare
 from lab.studies.comparison.means import arm_means
 from lab.studies.report.board import means_query, write_board
 

@@ -18,9 +18,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_runs import write_run
+from fake_runs import compare, write_run
 
-from lab.studies.comparison.compare import compare
 from lab.studies.report.board import means_query
 from lab.studies.report.page import write_report
 

@@ -1,14 +1,12 @@
 """Claims about chains and interactions, and metrics that sum a curve up."""
 
 import pytest
-from fake_runs import write_arms, write_run
+from fake_runs import check_claims, compare, scores, write_arms, write_run
 
 from lab.config import RunConfig
 from lab.errors import UserError
 from lab.identity import flatten
-from lab.studies.claims.claim import check_claims
-from lab.studies.comparison.compare import compare
-from lab.studies.select.scores import check_metric, metric_tags, scores
+from lab.metric import parse_metric
 
 A, B, C = ({"model.act": name} for name in ("relu", "tanh", "sigmoid"))
 CHAIN = {"say": "relu, tanh, sigmoid", "ordered": [A, B, C], "by": 0.02}
@@ -150,7 +148,7 @@ def test_a_diverged_run_has_the_worst_of_every_summary(tmp_path):
 )
 def test_a_summary_that_cannot_be_read_is_refused(metric):
     with pytest.raises(UserError, match=r"cannot be read; there are: best\(val/accuracy\), mean\(val/accuracy, 5\)"):
-        check_metric(metric)
+        parse_metric(metric)
 
 
 def test_a_summary_of_what_was_not_logged_is_refused(tmp_path):
@@ -159,5 +157,5 @@ def test_a_summary_of_what_was_not_logged_is_refused(tmp_path):
         scores([run], "gap(accuracy)")
     with pytest.raises(UserError, match="logged 'val/accuracy' 1 times; a mean of 3 needs as many"):
         scores([run], "mean(val/accuracy, 3)")
-    assert metric_tags("gap(accuracy)") == ["val/accuracy", "train/accuracy"]
-    assert metric_tags("steps_to(val/loss <= 1)") == metric_tags("best(val/loss)") == ["val/loss"]
+    assert parse_metric("gap(accuracy)").tags == ("val/accuracy", "train/accuracy")
+    assert parse_metric("steps_to(val/loss <= 1)").tags == parse_metric("best(val/loss)").tags == ("val/loss",)

@@ -11,7 +11,7 @@ from lab.cli.catalogue import config_dir
 from lab.cli.compose import plan, store_schema
 from lab.identity import flatten
 from lab.runs.build import assemble
-from lab.studies.claims.claim import check_claims
+from lab.studies.claims.study import check_claims, parse_study
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((config_dir() / "experiment").glob("*.yaml"))
@@ -47,7 +47,7 @@ def test_an_experiment_has_five_seeds_claims_about_its_own_arms_and_nets_that_bu
     assert len(seeds) >= 5
     arms = {job.folder.parent: job.config for job in jobs}
     assert len(arms) * len(seeds) == len(jobs)
-    check_claims(vars(jobs[0].config.study), [flatten(config) for config in arms.values()])
+    check_claims(parse_study(jobs[0].config.study), [flatten(config) for config in arms.values()])
     for config in arms.values():
         assemble(config)
 

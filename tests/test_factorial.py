@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_runs import write_run
+from fake_runs import compare, write_run
 
-from lab.studies.comparison.compare import compare
 from lab.studies.comparison.factorial import find_grid
 from lab.studies.report.page import write_report
-from lab.studies.statistics.paired import estimate
+from lab.studies.statistics.estimate import estimate
 
 LEVELS: dict[str, list[Any]] = {
     "model.depth": [4, 8, 16],

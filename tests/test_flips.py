@@ -1,10 +1,9 @@
 """Test pictures that two sides tell differently: found in what runs keep of their predictions."""
 
 import numpy as np
-from fake_runs import write_arms
+from fake_runs import compare, write_arms
 
 from lab.studies.claims.flips import find_flips
-from lab.studies.comparison.compare import compare
 
 CLAIM = {"say": "relu wins", "higher": {"model.act": "relu"}, "than": {"model.act": "tanh"}}
 
@@ -34,7 +33,8 @@ def test_a_verdict_tells_of_them(tmp_path):
     left, right = write_both(tmp_path)
     (verdict,) = compare([*left, *right], {"claims": [CLAIM]}).verdicts
     assert (
-        "Of 4 test pictures relu gets 2 right that tanh gets wrong, and 0.5 wrong that it gets right" in verdict.explain
+        "Of 4 test images relu is right on 2 that tanh misclassifies, and wrong on 0.5 that it gets right"
+        in verdict.explain
     )
     assert verdict.as_json()["flips"]["gained"] == [2, 2]
     (verdict,) = compare([*left, *right], {"claims": [{**CLAIM, "metric": "num_params"}]}).verdicts

@@ -1,17 +1,17 @@
-"""Looks: what each may find by chance, how they are counted, and how seeds are added."""
+"""Interim analyses: what each may find by chance, how they are counted, and how seeds are added."""
 
 import json
 
 import numpy as np
 import pytest
-from fake_runs import write_arms
+from fake_runs import compare, write_arms
 from scipy import stats
 
 from lab.errors import UserError
-from lab.records.interim import read_looks, record_look
-from lab.studies.comparison.compare import compare
+from lab.records.interim import Interim, read_interim, record_interim
+from lab.studies.claims.study import Study, parse_study
 from lab.studies.report.publish import publish
-from lab.studies.statistics.spending import counted_looks, level, levels, spending
+from lab.studies.statistics.spending import counted_analyses, level, levels, spending
 
 CLAIM = {
     "say": "a wins",
@@ -38,10 +38,10 @@ def test_many_looks_still_have_a_level() -> None:
 
 
 def test_a_look_at_the_same_seeds_is_no_other_look() -> None:
-    assert counted_looks([], 5) == [5]
-    assert counted_looks([5], 5) == [5]
-    assert counted_looks([5, 10], 15) == [5, 10, 15]
-    assert counted_looks([5, 10], 5) == [5]
+    assert counted_analyses([], 5) == [5]
+    assert counted_analyses([5], 5) == [5]
+    assert counted_analyses([5, 10], 15) == [5, 10, 15]
+    assert counted_analyses([5, 10], 5) == [5]
 
 
 def test_false_support_stays_below_five_percent_after_four_looks() -> None:
@@ -58,17 +58,17 @@ def test_false_support_stays_below_five_percent_after_four_looks() -> None:
 def test_a_comparison_with_claims_is_remembered(tmp_path, capsys) -> None:
     scores = {"relu": [0.5, 0.52, 0.5, 0.53, 0.55], "tanh": [0.5, 0.5, 0.51, 0.5, 0.52]}
     runs = write_arms(tmp_path, "model.act", scores)
-    study = {"claims": [CLAIM]}
+    study = parse_study({"claims": [CLAIM]})
     publish([run for run in runs if run.seed < 3], study, tmp_path, last_seed=2)
-    assert read_looks(tmp_path) == {"looks": [3], "last_seed": 2}
+    assert read_interim(tmp_path) == Interim((3,), 2)
     publish(runs, study, tmp_path)
-    assert read_looks(tmp_path) == {"looks": [3, 5], "last_seed": 2}
+    assert read_interim(tmp_path) == Interim((3, 5), 2)
     text = capsys.readouterr().out
-    assert "Looked at 2 times (at 3, 5 seeds), so p has to be below 0.01" in " ".join(text.split())
+    assert "Second interim analysis (3, then 5 seeds): threshold 0.01" in " ".join(text.split())
     written = json.loads((tmp_path / "verdict.json").read_text())
     assert written["looks"] == written["claims"][0]["looks"] == [3, 5]
     assert written["claims"][0]["level"] == level([3, 5])
-    publish(runs, {}, tmp_path / "other")
+    publish(runs, Study(), tmp_path / "other")
     assert not (tmp_path / "other" / "looks.json").exists()
 
 
@@ -76,15 +76,15 @@ def test_another_look_needs_a_smaller_p(tmp_path) -> None:
     scores = {"relu": [0.5, 0.6, 0.7, 0.8, 0.62, 0.57], "tanh": [0.5, 0.5, 0.63, 0.63, 0.6, 0.5]}
     runs = write_arms(tmp_path, "model.act", scores)
     (first,) = compare(runs, {"claims": [CLAIM]}).verdicts
-    (second,) = compare(runs, {"claims": [CLAIM]}, looks=[3]).verdicts
+    (second,) = compare(runs, {"claims": [CLAIM]}, analyses=[3]).verdicts
     assert second.level < first.p == second.p < first.level
     assert (first.verdict, second.verdict) == ("supported", "undecided")
 
 
 def test_the_record_keeps_the_largest_seed(tmp_path) -> None:
-    record_look(tmp_path, 5, 4)
-    record_look(tmp_path, 5, 2)
-    assert read_looks(tmp_path) == {"looks": [5], "last_seed": 4}
+    record_interim(tmp_path, 5, 4)
+    record_interim(tmp_path, 5, 2)
+    assert read_interim(tmp_path) == Interim((5,), 4)
 
 
 def test_seeds_are_added_after_the_last_finished_sweep(tmp_path) -> None:
@@ -95,7 +95,7 @@ def test_seeds_are_added_after_the_last_finished_sweep(tmp_path) -> None:
     assert asked_seeds("", own, tmp_path) == own
     assert asked_seeds("3", own, tmp_path) == ["seed=0", "seed=1", "seed=2"]
     assert asked_seeds("+2", own, tmp_path) == [f"seed={n}" for n in range(4)]
-    record_look(tmp_path, 4, 3)
+    record_interim(tmp_path, 4, 3)
     assert asked_seeds("+2", own, tmp_path) == [f"seed={n}" for n in range(6)]
 
 

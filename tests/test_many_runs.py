@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_runs import write_run
+from fake_runs import compare, write_run
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lab.studies.comparison.compare import Comparison, compare
+from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.means import arm_means, mean_series, write_mean_runs
 from lab.studies.report.page import write_report
 

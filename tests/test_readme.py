@@ -21,7 +21,7 @@ from lab.cli.catalogue import config_dir
 from lab.cli.compose import one_job, plan, store_schema
 from lab.cli.main import VERBS, main
 from lab.identity import flatten
-from lab.studies.claims.claim import check_claims
+from lab.studies.claims.study import check_claims, parse_study
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))]
@@ -85,7 +85,7 @@ def test_every_command_composes(page: str, tmp_path: Path, monkeypatch: pytest.M
             extra = [f"hydra.searchpath=[file://{Path(args.config_dir).resolve()}]"] if args.config_dir else []
             with initialize_config_dir(str(config_dir()), version_base="1.3"):
                 jobs = [job for batch in plan(args.overrides, "lab train", extra=extra) for job in batch]
-            check_claims(vars(jobs[0].config.study), [flatten(job.config) for job in jobs])
+            check_claims(parse_study(jobs[0].config.study), [flatten(job.config) for job in jobs])
 
 
 @pytest.mark.parametrize("page", [*WITH_COMMANDS, *EXPERIMENTS])

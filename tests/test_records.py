@@ -22,7 +22,7 @@ from lab.identity import arm_hash, flatten
 from lab.records.environment import environment
 from lab.records.events import write_scalars
 from lab.records.places import Job, arm_folders, arm_label, run_folder
-from lab.records.results import find_runs, read_metrics, read_result, read_run, read_study, write_atomically, write_json
+from lab.records.results import find_runs, read_metrics, read_result, read_run, write_atomically, write_json
 from lab.records.writer import MetricsWriter, summarise
 from lab.runs.run import run
 
@@ -321,22 +321,6 @@ def test_a_folder_without_a_whole_result_is_no_run(tmp_path: Path, content: str 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere is not a folder"):
         find_runs([tmp_path / "nowhere"])
-
-
-def test_the_newest_study_counts(tmp_path: Path) -> None:
-    for name, when, claims in (
-        ("old", "2026-01-01", ["first"]),
-        ("new", "2026-02-02", ["second"]),
-        ("none", "2027", []),
-    ):
-        folder = tmp_path / name
-        folder.mkdir()
-        (folder / "config.yaml").write_text(yaml.safe_dump({"study": {"claims": claims}}))
-        about = {"config": {}, "arm_id": "0" * 8, "arm": {}, "seed": 0, "status": "finished", "finished_at": when}
-        write_json(folder / "result.json", about)
-    runs = find_runs([tmp_path])
-    assert read_study(runs) == {"claims": ["second"]}
-    assert read_study([run for run in runs if run.path.name == "none"]) == {"claims": []}
 
 
 def test_runs_come_in_the_order_in_which_their_arms_were_typed(tmp_path: Path) -> None:

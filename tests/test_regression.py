@@ -4,12 +4,11 @@ import sklearn.linear_model
 import sklearn.metrics
 import torch
 from conftest import MakeJob
+from fake_runs import compare
 
 from lab.records.results import Run, read_run
 from lab.runs.build import assemble
 from lab.runs.run import run
-from lab.studies.comparison.compare import compare
-from lab.studies.select.scores import lower_is_better
 
 LINEAR = {"data.name": "diabetes", "model.widths": [], "model.depth": 1, "train.batch_size": 64}
 
@@ -51,8 +50,8 @@ def test_arms_of_numbers_are_compared_by_their_error(make_job: MakeJob) -> None:
     for job in jobs:
         run(job)
     comparison = compare([read(job) for job in jobs], {})
-    assert comparison.metric == "val/rmse"
-    assert lower_is_better(comparison.metric)
+    assert comparison.metric.text == "val/rmse"
+    assert comparison.metric.lower_is_better
     first, second = (arm.score for arm in comparison.arms)
     assert first is not None
     assert second is not None

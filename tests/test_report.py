@@ -9,18 +9,18 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from fake_runs import write_arms, write_run
+from fake_runs import compare, write_arms, write_run
 
 from lab.errors import UserError
-from lab.studies.comparison.compare import compare
+from lab.studies.comparison.cost import target
 from lab.studies.comparison.means import arm_means, mean_series, write_mean_runs
-from lab.studies.figures.cost import target
 from lab.studies.figures.curves import read_curves
 from lab.studies.figures.forest import difference_rows
 from lab.studies.figures.style import COLORS, wrap
 from lab.studies.report.page import headline, write_report
+from lab.studies.report.rows import cost_rows
+from lab.studies.report.strip import strip
 from lab.studies.report.table import render
-from lab.studies.report.texts import cost_rows, strip
 
 STUDY = {
     "question": "Is <He> better & sooner?",
@@ -212,8 +212,8 @@ def test_forest_rows_are_the_pairs_behind_each_difference(runs):
 
 def test_the_target_is_what_every_run_of_the_reference_reached(runs):
     plain = compare(runs, {"metric": "val/accuracy"})
-    assert target(plain) == "seconds_to(val/accuracy >= 0.969)"
-    assert target(compare(runs, {"metric": "steps_to(val/accuracy >= 0.5)"})) == "seconds_to(val/accuracy >= 0.5)"
+    assert str(target(plain)) == "seconds_to(val/accuracy >= 0.969)"
+    assert str(target(compare(runs, {"metric": "steps_to(val/accuracy >= 0.5)"}))) == "seconds_to(val/accuracy >= 0.5)"
     rows = cost_rows(plain, target(plain))
     assert rows[0][5:] == ("3.00", "3 of 3")
     assert rows[3][5:] == ("never", "0 of 4")

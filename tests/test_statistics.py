@@ -8,19 +8,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from lab.studies.select.pairs import subtract
 from lab.studies.statistics import power
-from lab.studies.statistics.paired import (
-    difference,
-    differences,
-    estimate,
-    holm,
-    improvement,
-    interquartile_mean,
-    mean_interval,
-    p_above,
-    p_above_exact,
-    p_below,
-)
+from lab.studies.statistics.estimate import estimate, improvement, interquartile_mean, mean_interval
+from lab.studies.statistics.p_values import holm, p_above, p_above_exact, p_below
 from lab.studies.statistics.power import seeds_needed
 
 INF = math.inf
@@ -59,16 +50,16 @@ def test_degenerate_samples_have_an_interval_of_no_width_or_none():
 
 
 def test_difference_pairs_by_position():
-    paired = difference([0.9, 0.8, 0.7], [0.8, 0.7, 0.6])
+    paired = estimate(subtract([0.9, 0.8, 0.7], [0.8, 0.7, 0.6]))
     assert paired is not None
     assert paired.value == pytest.approx(0.1)
     assert paired.interval == pytest.approx((0.1, 0.1))
     with pytest.raises(ValueError, match="shorter"):
-        difference([1.0, 2.0], [1.0])
+        subtract([1.0, 2.0], [1.0])
 
 
 def test_equal_infinities_are_a_tie():
-    assert differences([INF, INF, 3.0], [INF, 2.0, INF]) == [0.0, INF, -INF]
+    assert subtract([INF, INF, 3.0], [INF, 2.0, INF]) == [0.0, INF, -INF]
 
 
 def test_estimate_falls_back_to_the_median_where_a_value_is_infinite():

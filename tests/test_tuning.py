@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from fake_runs import write_run
+from fake_runs import compare, write_run
 
 import lab.launch.sweep
 from lab.cli.compose import one_job, typed_grid
@@ -18,18 +18,22 @@ from lab.cli.main import main
 from lab.config import RunConfig
 from lab.errors import UserError
 from lab.identity import arm_hash, flatten
-from lab.launch.tune import FIRST_SEED, check_tuning, rank, validation_metric
+from lab.launch.tune import FIRST_SEED, check_tuning, rank
+from lab.metric import parse_metric
 from lab.records.places import Job
 from lab.records.results import find_runs
 from lab.records.tuning import Tried, TunedArm, Tuning, base_id, read_tuning, write_tuning
 from lab.studies import load
-from lab.studies.comparison.compare import Comparison, compare
-from lab.studies.comparison.tuned import budget_text, compared, find_tuning, picked_text, warnings
+from lab.studies.claims.study import parse_study
+from lab.studies.comparison.compare import Comparison
+from lab.studies.comparison.tuned import budget_text, compared, find_tuning, picked_text, tuning_warnings
 from lab.studies.figures.tuning_curves import value_places
+from lab.studies.report.gallery import EXHIBITS
 from lab.studies.report.page import write_report
 from lab.studies.report.table import columns, csv_text, render
 
 LR = "optimizer.lr"
+ONLY_TUNING = tuple(one for one in EXHIBITS if one.name == "tuning")
 BEST = {"none": 0.02, "batch": 0.1}
 """The rates at which the fake training below scores best."""
 CLAIM = "{say: batch is higher, higher: {model.norm: batch}, than: {model.norm: none}}"
@@ -83,7 +87,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     # One thread a run: two on busy cores wait for each other, up to ten times as long.
     more = ["train.eval_limit=50", "train.pictures=0", f"out={folder}", "train.device=cpu", "jobs=1", "train.threads=1"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lab.studies.report.page.FIGURES", ("tuning",))  # the others have tests of their own
+        patch.setattr("lab.studies.report.gallery.EXHIBITS", ONLY_TUNING)  # the others have tests of their own
         assert main([*WORDS, *small, *more, "study.tune={optimizer.lr:[0.0001,0.1]}"]) == 0
     return folder / "scratch"
 
@@ -249,7 +253,7 @@ def test_a_grid_that_cannot_be_tuned_is_refused(grid: Any, message: str) -> None
 
     def check(grid: Any) -> None:
         jobs[0].config.study.tune = typed_grid(grid)
-        check_tuning(jobs)
+        check_tuning(jobs, parse_study(jobs[0].config.study))
 
     with pytest.raises(UserError, match=message):
         check(grid)
@@ -368,12 +372,12 @@ def test_the_best_mean_is_picked_and_what_diverged_counts_at_its_worst() -> None
         tried(0.2, 0.7, 0.7),
         tried(1, 0.99, 0.0, statuses=("finished", "diverged")),
     )
-    assert min([bad, lucky, good], key=lambda point: rank(point, "val/accuracy")) is good
+    assert min([bad, lucky, good], key=lambda point: rank(point, parse_metric("val/accuracy"))) is good
     low, high, never = tried(0.1, 0.2, 0.4), tried(0.2, 0.5, 0.5), tried(1, 0.01, None)
-    assert min([high, never, low], key=lambda point: rank(point, "val/loss")) is low
+    assert min([high, never, low], key=lambda point: rank(point, parse_metric("val/loss"))) is low
     twice = tried(2, None, None)
-    assert sorted([twice, never, high], key=lambda point: rank(point, "val/loss")) == [high, never, twice]
-    assert min([good, tried(0.5, 0.8, 0.8)], key=lambda point: rank(point, "val/accuracy")) is good
+    assert sorted([twice, never, high], key=lambda point: rank(point, parse_metric("val/loss"))) == [high, never, twice]
+    assert min([good, tried(0.5, 0.8, 0.8)], key=lambda point: rank(point, parse_metric("val/accuracy"))) is good
 
 
 @pytest.mark.parametrize(
@@ -390,22 +394,22 @@ def test_the_best_mean_is_picked_and_what_diverged_counts_at_its_worst() -> None
     ],
 )
 def test_values_are_picked_by_validation(metric: str, found: str) -> None:
-    assert validation_metric(metric) == found
+    assert parse_metric(metric).for_choosing().text == found
 
 
 def test_a_best_value_at_the_edge_is_warned_of() -> None:
     arm = {"model.norm": "batch"}
-    assert warnings(both(tuned(arm, 0.1, tried(0.01, 0.5), tried(0.1, 0.9)))) == [
+    assert tuning_warnings(both(tuned(arm, 0.1, tried(0.01, 0.5), tried(0.1, 0.9)))) == [
         "warning: model.norm=batch is best at optimizer.lr=0.1, the largest tried: try larger ones"
     ]
-    assert warnings(both(tuned(arm, 0.01, tried(0.01, 0.9), tried(0.1, 0.5)))) == [
+    assert tuning_warnings(both(tuned(arm, 0.01, tried(0.01, 0.9), tried(0.1, 0.5)))) == [
         "warning: model.norm=batch is best at optimizer.lr=0.01, the smallest tried: try smaller ones"
     ]
     inside = tuned(arm, 0.1, tried(0.01, 0.5), tried(0.1, 0.9), tried(1, 0.4))
-    assert warnings(both(inside)) == []
-    assert warnings(both(tuned(arm, 0.0, tried(0.0, 0.9), tried(0.1, 0.5)))) == []  # nothing lies below 0
-    assert warnings(both(tuned(arm, 0.1, tried(0.1, 0.5), tried(0.2, 0.5)))) == []  # nothing is best
-    (line,) = warnings(both(inside, tuned({"model.norm": "none"}, 0.1, *inside.tried, tried(2, 0.1))))
+    assert tuning_warnings(both(inside)) == []
+    assert tuning_warnings(both(tuned(arm, 0.0, tried(0.0, 0.9), tried(0.1, 0.5)))) == []  # nothing lies below 0
+    assert tuning_warnings(both(tuned(arm, 0.1, tried(0.1, 0.5), tried(0.2, 0.5)))) == []  # nothing is best
+    (line,) = tuning_warnings(both(inside, tuned({"model.norm": "none"}, 0.1, *inside.tried, tried(2, 0.1))))
     assert "unequal budgets" in line
     assert "model.norm=batch 3 trials x 1 seed; model.norm=none 4 trials" in budget_text(
         both(inside, tuned({"model.norm": "none"}, 0.1, *inside.tried, tried(2, 0.1)))
@@ -488,7 +492,7 @@ def test_arms_at_their_own_values_are_paired_and_cut_into_no_settings(
     assert max(map(len, render(comparison).splitlines())) <= 120
     # Without the tuning the same runs are two settings, which no claim compares.
     assert compare(runs, {"claims": [claim]}).verdicts[0].n == 0
-    monkeypatch.setattr("lab.studies.report.page.FIGURES", ("tuning",))
+    monkeypatch.setattr("lab.studies.report.gallery.EXHIBITS", ONLY_TUNING)
     page = write_report(comparison, tmp_path / "report").read_text()
     assert "optimizer.lr=0.1 (val/accuracy 0.6000; 1: 0.7000, 10: diverged)" in " ".join(page.split())
     assert compared(tuning, runs[:0]) is None

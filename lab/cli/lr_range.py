@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from lab.errors import UserError
 from lab.records.places import Job
 from lab.records.results import write_atomically
+from lab.studies.figures.files import render
 from lab.studies.figures.range_curve import draw_range
-from lab.studies.figures.style import render
 
 if TYPE_CHECKING:
     from lab.training.range_test import RangeTest

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lab.errors import UserError
-from lab.records.interim import read_looks
+from lab.records.interim import read_interim
 
 PATHS = ("start.run", "data.root", "out")
 """Keys that take a path, which the folder of an arm (`act=relu-f0c356a5`) is legal in, although Hydra stops at `=`."""
@@ -78,7 +78,7 @@ def asked_seeds(asked: str, seeds: list[str], root: Path) -> list[str]:
     if not asked.startswith("+"):
         return [f"seed={seed}" for seed in range(int(asked))] if asked else seeds
     own = [whole_seed(text) for text in seeds]
-    last = max([*own, read_looks(root)["last_seed"] or 0])
+    last = max([*own, read_interim(root).last_seed or 0])
     return [f"seed={seed}" for seed in dict.fromkeys([*own, *range(max(own) + 1, last + 1 + int(asked))])]
 
 

@@ -15,6 +15,7 @@ from lab.config import RunConfig
 from lab.errors import UserError
 from lab.launch.sweep_log import SweepLog
 from lab.launch.worker import ELSEWHERE, check, start_worker, work
+from lab.metric import parse_metric
 from lab.records.lock import LockedError, is_locked
 from lab.records.places import TERMINAL, Job, claimed, settled
 from lab.records.results import read_result, write_json
@@ -70,7 +71,7 @@ def _drain(jobs: list[Job], slots: list[ProcessPoolExecutor], open_slot: Any, st
     elsewhere: list[Job] = []
     errors: dict[Path, str] = {}
     told = False
-    log = SweepLog(len(jobs), jobs[0].config.study.metric)
+    log = SweepLog(len(jobs), parse_metric(jobs[0].config.study.metric))
     while running or ((queue or elsewhere) and not stop.value):
         while queue and free and not stop.value:
             slot, job = free.popleft(), queue.popleft()

@@ -11,6 +11,7 @@ from lab.launch.tune import check_tuning, tune
 from lab.records.places import Job, settled
 from lab.records.results import TRIALS, read_run
 from lab.records.tuning import is_trial, read_tuning
+from lab.studies.claims.study import Study, check_claims, parse_study
 
 INTERRUPTED = 130
 """The exit code of a command that Ctrl-C ended."""
@@ -26,17 +27,15 @@ def sweep(jobs: list[Job]) -> int:
         UserError: a configuration or a claim of the study is wrong, or the outputs cannot be written; nothing has been
             trained then.
     """
-    from lab.studies.claims.claim import check_claims
-
     config = jobs[0].config
     if is_trial(config.name):
         raise UserError(f"name={config.name} is not possible: folders named {TRIALS} hold tuning trials")
-    tuned = config.study.tune or {}
+    study, tuned = parse_study(config.study), config.study.tune or {}
     if tuned:
-        check_tuning(jobs)
+        check_tuning(jobs, study)
     # Arms that will differ in nothing but what is tuned are counterparts.
     same = {key: values[0] for key, values in tuned.items()}
-    check_claims(vars(config.study), [{**flatten(job.config), **same} for job in jobs])
+    check_claims(study, [{**flatten(job.config), **same} for job in jobs])
     root = Path(config.out) / config.name
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -44,20 +43,21 @@ def sweep(jobs: list[Job]) -> int:
         raise UserError(f"out={config.out}: cannot write {root} ({error.strerror or error})") from error
     troubles: list[str] = []
     if tuned:
-        if (found := tune(jobs, root, train)) is None:
+        if (found := tune(jobs, study.metric, root, train)) is None:
             return interrupted()
         jobs, troubles = found
-    code = train_and_compare(jobs, root, bool(tuned)) if jobs else 1
+    code = train_and_compare(jobs, study, root, bool(tuned)) if jobs else 1
     if troubles:
         print("\ntuning did not end well:", *troubles, sep="\n  ", file=sys.stderr)
     return max(code, 1) if troubles else code
 
 
-def train_and_compare(jobs: list[Job], root: Path, tuned: bool) -> int:
+def train_and_compare(jobs: list[Job], study: Study, root: Path, tuned: bool) -> int:
     """The comparison itself: trains what is missing of `jobs`, and publishes all of them; returns the exit code.
 
     Args:
         jobs: one or more.
+        study: what they are for.
         root: the folder of the experiment.
         tuned: whether the values of nuisance keys were picked before.
     """
@@ -73,7 +73,7 @@ def train_and_compare(jobs: list[Job], root: Path, tuned: bool) -> int:
     stopped, errors = train(missing) if missing else (False, {})
     if stopped:
         return interrupted()
-    return compare_jobs([settled(job) for job in jobs], root, errors, tuned)
+    return compare_jobs([settled(job) for job in jobs], study, root, errors, tuned)
 
 
 def interrupted() -> int:
@@ -92,11 +92,12 @@ def stopped_early(jobs: list[Job]) -> list[str]:
     return found
 
 
-def compare_jobs(jobs: list[Job], root: Path, errors: dict[Path, str], tuned: bool = False) -> int:
+def compare_jobs(jobs: list[Job], study: Study, root: Path, errors: dict[Path, str], tuned: bool) -> int:
     """Prints and writes the comparison of `jobs`; 1 if any of them failed, with a table of those last.
 
     Args:
         jobs: all of the sweep.
+        study: what they are for.
         root: the folder of the experiment.
         errors: what went wrong, by a run's folder, where not even that could be written.
         tuned: whether `tune.json` in `root` is about them.
@@ -114,7 +115,7 @@ def compare_jobs(jobs: list[Job], root: Path, errors: dict[Path, str], tuned: bo
         print()
         last_seed = max(job.config.seed for job in jobs)
         tuning = read_tuning(root) if tuned else None
-        publish(runs, vars(jobs[0].config.study), root, last_seed=last_seed, tuning=tuning)
+        publish(runs, study, root, last_seed=last_seed, tuning=tuning)
     if failed:
         print(f"\n{len(failed)} of {len(jobs)} runs failed:", file=sys.stderr)
         for folder, message in failed.items():

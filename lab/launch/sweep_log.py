@@ -3,16 +3,16 @@
 import sys
 from typing import Any
 
+from lab.metric import Metric
 from lab.records.notes import notes_text
 from lab.records.places import Job
 from lab.records.results import outcome
-from lab.studies.select.scores import resolve
 
 
 class SweepLog:
     """Prints each run as it ends, and at the end the notes of all of them, each once."""
 
-    def __init__(self, total: int, metric: str):
+    def __init__(self, total: int, metric: Metric):
         self.total, self.metric, self.results, self._bar = total, metric, list[dict[str, Any]](), None
         if sys.stderr.isatty():
             from tqdm import tqdm
@@ -30,8 +30,8 @@ class SweepLog:
         """Prints how a run ended."""
         self.results.append(result)
         metrics = result.get("metrics", {})
-        metric = resolve(self.metric, metrics)
-        value = metrics.get(metric, {}).get("last")
+        metric = self.metric.resolve(metrics)
+        value = metrics.get(metric.text, {}).get("last")
         done = f"{len(self.results):{len(str(self.total))}d}/{self.total}"
         words = [f"[{done}] {job.folder.parent.name} {job.folder.name}", outcome(result)]
         words += [f"{metric} {value:.4f}"] if value is not None else []

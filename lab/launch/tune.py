@@ -14,13 +14,13 @@ from typing import Any
 from lab.config import StudyConfig
 from lab.errors import UserError, check_range, nearest
 from lab.identity import NOT_IDENTITY, arm_hash, default_leaves, flatten, with_values
-from lab.metric import lower_is_better
+from lab.metric import Metric
 from lab.records.places import Job, arm_folders, run_folder, settled
 from lab.records.results import Run, read_run
 from lab.records.tuning import Tried, TunedArm, Tuning, base_id, trials_name, write_tuning
-from lab.studies.claims.claim import named_keys, parse_claims
-from lab.studies.comparison.tuned import arm_name, picked_text, warnings
-from lab.studies.select.scores import metric_tags, scores, study_metric, worst
+from lab.studies.claims.study import Study
+from lab.studies.comparison.tuned import arm_name, picked_text, tuning_warnings
+from lab.studies.select.scores import counts, logged_tags, score_runs
 from lab.studies.select.selectors import canonical
 from lab.studies.statistics.numerals import count
 
@@ -32,8 +32,8 @@ Train = Callable[[list[Job]], tuple[bool, dict[Path, str]]]
 """What trains runs: `lab.launch.local.train`."""
 
 
-def check_tuning(jobs: Sequence[Job]) -> None:
-    """Raises `UserError` for what `study.tune` of the sweep `jobs` cannot be, naming what is allowed."""
+def check_tuning(jobs: Sequence[Job], parsed: Study) -> None:
+    """Raises `UserError` for a wrong `study.tune` of the sweep `jobs`, naming what is allowed."""
     study, known = jobs[0].config.study, default_leaves()
     if not isinstance(study.tune, Mapping):
         raise UserError(
@@ -52,7 +52,7 @@ def check_tuning(jobs: Sequence[Job]) -> None:
         if len({canonical(job.arm.get(key)) for job in jobs}) > 1:
             raise UserError(f"study.tune: {key} is swept as well; a key is compared or tuned, so take it out of one")
     groups = [f"{key}.name" for key in study.reference]
-    for key in (*named_keys(parse_claims(vars(study)), known), *study.reference, *groups):
+    for key in (*parsed.named_keys(known), *study.reference, *groups):
         if key in study.tune:
             raise UserError(f"study.tune: {key} is named by a claim or the reference; a key is compared or tuned")
     for job in jobs:
@@ -73,8 +73,14 @@ def neighbours(key: str, keys: Sequence[str]) -> list[str]:
     return [one for one in keys if one.startswith(group)] or list(dict.fromkeys(f"{k.split('.')[0]}.*" for k in keys))
 
 
-def tune(jobs: Sequence[Job], root: Path, train: Train) -> tuple[list[Job], list[str]] | None:
+def tune(jobs: Sequence[Job], compared: Metric, root: Path, train: Train) -> tuple[list[Job], list[str]] | None:
     """Tunes every arm of `jobs` and writes `tune.json` into `root`, the folder of the experiment.
+
+    Args:
+        jobs: the comparison.
+        compared: its metric; values are picked by that of validation.
+        root: the experiment's folder.
+        train: trains trials.
 
     Returns:
         The jobs with the values picked, those of arms of which no trial ended well left out; and what went wrong.
@@ -85,7 +91,7 @@ def tune(jobs: Sequence[Job], root: Path, train: Train) -> tuple[list[Job], list
     """
     config = jobs[0].config
     study = config.study
-    metric = validation_metric(study.metric)
+    metric = compared.for_choosing()
     trials = make_trials(jobs, metric)
     num_arms, num_trials = len(trials), sum(map(len, trials.values()))
     each = num_trials // num_arms // study.tune_seeds
@@ -94,8 +100,8 @@ def tune(jobs: Sequence[Job], root: Path, train: Train) -> tuple[list[Job], list
         f"{count(study.tune_seeds, 'seed')} = {count(num_trials, 'trial')}, then {count(len(jobs), 'run')} to compare",
         flush=True,
     )
-    if metric != study.metric:
-        print(f"values are picked by validation, as study.metric={study.metric} is not for choosing", flush=True)
+    if metric != compared:
+        print(f"values are picked by validation, as study.metric={compared} is not for choosing", flush=True)
     everything = [job for members in trials.values() for job in members]
     missing = [job for job in everything if not job.is_terminal()]
     if len(missing) < num_trials:
@@ -105,26 +111,17 @@ def tune(jobs: Sequence[Job], root: Path, train: Train) -> tuple[list[Job], list
         return None
     runs = {job.folder: read_run(settled(job).folder) for job in everything}
     there = [run for run in runs.values() if run is not None]
-    metric = study_metric({"metric": metric}, there)
+    metric = metric.resolve(logged_tags(there))
     found = [tuned_arm(jobs, members, runs, metric) for members in trials.values()]
     seeds = sorted({job.config.seed for job in everything})
-    tuning = write_tuning(root, Tuning(list(study.tune), metric, seeds, found, []))
+    tuning = write_tuning(root, Tuning(list(study.tune), metric.text, seeds, found, []))
     own = replace(tuning, arms=found)
-    print("\n".join(["", *(picked_text(own, arm) for arm in found), *warnings(own), ""]), flush=True)
+    print("\n".join(["", *(picked_text(own, arm) for arm in found), *tuning_warnings(own), ""]), flush=True)
     picked = {arm.base_id: arm.picked for arm in found if arm.picked}
     return tuned_jobs(jobs, picked), troubles(found, runs, errors, Path(config.out))
 
 
-def validation_metric(metric: str) -> str:
-    """What values are picked by: `metric` if it is one of validation, that of validation for one of the test, else the
-    task's own (`auto`): nobody tunes for a small gap, or for many images a second."""
-    if metric == "auto":
-        return metric
-    seen = metric.replace("test/", "val/")
-    return seen if all(tag.startswith("val/") for tag in metric_tags(seen)) and "gap(" not in seen else "auto"
-
-
-def make_trials(jobs: Sequence[Job], metric: str) -> dict[str, list[Job]]:
+def make_trials(jobs: Sequence[Job], metric: Metric) -> dict[str, list[Job]]:
     """The trials of each arm by its `base_id`: every point of the grid, on the same seeds."""
     config = jobs[0].config
     keys = list(config.study.tune)
@@ -140,7 +137,7 @@ def make_trials(jobs: Sequence[Job], metric: str) -> dict[str, list[Job]]:
                 one.name, one.seed = name, seed
                 one.train.watch, one.train.pictures = False, 0
                 # On their own they are a sweep without claims.
-                one.study = StudyConfig(metric=metric)
+                one.study = StudyConfig(metric=metric.text)
                 arm = {**without(job.arm, keys), **values}
                 overrides = [*job_with(job, values).overrides, f"name={one.name}", f"seed={seed}"]
                 trials[digits].append(Job(one, run_folder(one, arm, known), arm, overrides, job.command))
@@ -172,15 +169,14 @@ def tuned_jobs(jobs: Sequence[Job], picked: Mapping[str, Mapping[str, Any]]) -> 
     return tuned
 
 
-def tuned_arm(jobs: Sequence[Job], trials: Sequence[Job], runs: Mapping[Path, Run | None], metric: str) -> TunedArm:
+def tuned_arm(jobs: Sequence[Job], trials: Sequence[Job], runs: Mapping[Path, Run | None], metric: Metric) -> TunedArm:
     """The scores of one arm's trials, and the values that are picked by them."""
     keys = list(jobs[0].config.study.tune)
     points: dict[str, Tried] = {}
     for trial in trials:
         values = {key: flatten(trial.config)[key] for key in keys}
         run = runs[trial.folder]
-        ended = run is not None and run.status in ("finished", "diverged")
-        score = scores([run], metric)[0] if run is not None and ended else math.nan
+        score = score_runs([run], metric).values[0] if run is not None and counts(run) else math.nan
         point = points.setdefault(json.dumps(values), Tried(values, [], []))
         point.scores.append(score if math.isfinite(score) else None)
         point.statuses.append(run.status if run is not None else "failed")
@@ -193,13 +189,13 @@ def tuned_arm(jobs: Sequence[Job], trials: Sequence[Job], runs: Mapping[Path, Ru
     return TunedArm(without(job.arm, keys), base, digits, picked, tried)
 
 
-def rank(point: Tried, metric: str) -> tuple[int, float]:
+def rank(point: Tried, metric: Metric) -> tuple[int, float]:
     """Less for a better point: infinite scores first, then the mean of the others. A run that diverged or failed counts
     at its worst; of equals the first is picked."""
-    values = [worst(metric) if score is None else score for score in point.scores]
+    values = [metric.worst if score is None else score for score in point.scores]
     finite = [value for value in values if math.isfinite(value)]
     mean = math.fsum(finite) / len(finite) if finite else 0.0
-    return len(values) - len(finite), mean if lower_is_better(metric) else -mean
+    return len(values) - len(finite), mean if metric.lower_is_better else -mean
 
 
 def troubles(

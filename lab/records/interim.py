@@ -1,29 +1,36 @@
-"""`looks.json` of an experiment: how many seeds there were each time that its runs were compared."""
+"""`looks.json` of an experiment: with how many seeds its claims were judged so far, an interim analysis each time."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lab.records.results import write_json
 
 
-def read_looks(folder: Path) -> dict[str, Any]:
-    """`{"looks": [5, 10], "last_seed": 9}` of the experiment in `folder`; empty looks where nothing was compared yet.
+@dataclass(frozen=True)
+class Interim:
+    """What `looks.json` holds."""
 
-    `last_seed` is the largest seed of a sweep that came to its end, None before the first: what `seeds=+5` adds to.
-    """
+    num_seeds: tuple[int, ...] = ()
+    """At each interim analysis, in increasing order."""
+
+    last_seed: int | None = None
+    """The largest seed of a sweep that ended, which `seeds=+5` adds to; None before the first."""
+
+
+def read_interim(folder: Path) -> Interim:
+    """The interim analyses of the experiment in `folder`; none where nothing was compared yet."""
     try:
         found = json.loads((folder / "looks.json").read_text())
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
-        found = {}
-    return {"looks": list(found.get("looks", [])), "last_seed": found.get("last_seed")}
+        return Interim()
+    return Interim(tuple(found.get("looks", ())), found.get("last_seed"))
 
 
-def record_look(folder: Path, num_seeds: int, last_seed: int | None = None) -> None:
-    """Adds a look at `num_seeds` seeds, unless there was one at as many, and the largest seed of a finished sweep."""
-    before = read_looks(folder)
-    looks = sorted({*before["looks"], num_seeds})
-    seeds = [seed for seed in (before["last_seed"], last_seed) if seed is not None]
-    after = {"looks": looks, "last_seed": max(seeds, default=None)}
+def record_interim(folder: Path, num_seeds: int, last_seed: int | None = None) -> None:
+    """Adds an analysis of `num_seeds` seeds, unless there is one of as many, and the largest seed of an ended sweep."""
+    before = read_interim(folder)
+    seeds = [seed for seed in (before.last_seed, last_seed) if seed is not None]
+    after = Interim(tuple(sorted({*before.num_seeds, num_seeds})), max(seeds, default=None))
     if after != before:
-        write_json(folder / "looks.json", after)
+        write_json(folder / "looks.json", {"looks": after.num_seeds, "last_seed": after.last_seed})

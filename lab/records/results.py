@@ -179,16 +179,3 @@ def find_runs(folders: Iterable[Path]) -> list[Run]:
 def natural(path: Path) -> list[str | int]:
     """A key that sorts the numbers in a path by value."""
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", str(path))]
-
-
-def read_study(runs: list[Run]) -> dict[str, Any]:
-    """The study that `runs` were made for, as the newest of them that has claims wrote it down, or else the newest."""
-    import yaml
-
-    newest = None
-    for run in sorted(runs, key=lambda run: str(run.result.get("finished_at", "")), reverse=True):
-        study = yaml.safe_load((run.path / "config.yaml").read_text()).get("study", {})
-        if study.get("claims"):
-            return study
-        newest = study if newest is None else newest
-    return newest or {}

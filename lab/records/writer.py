@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lab.metric import lower_is_better
+from lab.metric import quantity
 from lab.records.events import EventFile, histograms, remove_events
 from lab.records.results import finite, read_metrics, write_atomically
 
@@ -85,7 +85,6 @@ def summarise(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for tag in dict.fromkeys(tag for row in rows for tag in row if tag not in NOT_SCALARS):
         points = [(row[tag], row["step"]) for row in rows if row.get(tag) is not None]
-        sign = 1 if lower_is_better(tag) else -1
-        best = min(points, key=lambda point: sign * point[0], default=(None, None))
+        best = (min if quantity(tag).lower_is_better else max)(points, key=lambda point: point[0], default=(None, None))
         found[tag] = {"last": rows[-1].get(tag), "best": best[0], "best_step": best[1]}
     return found

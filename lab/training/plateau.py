@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lab.config import ScheduleConfig
-from lab.metric import lower_is_better
+from lab.metric import quantity
 from lab.training.stopping import check_tag
 
 
@@ -23,7 +23,7 @@ class Plateau:
     def __init__(self, metric: str, factor: float, patience: int):
         self.metric = metric
         self._rate = torch.optim.SGD([nn.Parameter(torch.zeros(()))], lr=1.0)
-        mode = "min" if lower_is_better(metric) else "max"
+        mode = "min" if quantity(metric).lower_is_better else "max"
         self._torch = ReduceLROnPlateau(self._rate, mode, factor, patience)
 
     @property
@@ -34,7 +34,7 @@ class Plateau:
     def update(self, point: dict[str, Any]) -> None:
         """Takes note of a logged point."""
         value = point[self.metric]
-        self._torch.step(math.inf if math.isnan(value) else value)
+        self._torch.step(quantity(self.metric).unreached if math.isnan(value) else value)
 
     def state(self) -> dict[str, Any]:
         """What a resumed run needs to know."""

@@ -1,7 +1,6 @@
 """Early stopping: a run ends when its metric has stalled, with the weights of its best evaluation."""
 
 import copy
-import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 
 from lab.config import TrainConfig
 from lab.errors import UserError, nearest
-from lab.metric import lower_is_better
+from lab.metric import quantity
 
 
 @dataclass
@@ -30,13 +29,12 @@ class Stopping:
     """The model's state at the best evaluation, if it is to come back."""
 
     def __post_init__(self) -> None:
-        self.best = math.inf if lower_is_better(self.metric) else -math.inf
+        self.best = quantity(self.metric).unreached
 
     def should_stop(self, point: dict[str, Any], model: nn.Module) -> bool:
         """Takes note of a logged point of `model`; whether patience is at its end."""
         value = point[self.metric]
-        better = value < self.best if lower_is_better(self.metric) else value > self.best  # never for nan
-        if better:
+        if quantity(self.metric).better(value, self.best):
             self.best, self.best_step, self.stale = value, point["step"], 0
             if self.restore_best:
                 self.weights = copy.deepcopy(model.state_dict())

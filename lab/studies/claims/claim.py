@@ -1,4 +1,4 @@
-"""Claims: what an experiment says before its first run, how it is read, and what is wrong with it.
+"""Claims: what an experiment says before its first run, and how it is read.
 
 A claim names sides by selectors and a margin: `higher` or `lower`, `than`, `by`; `same: [.., ..]`, `within`;
 `ordered: [.., .., ..]`, each higher than the next, `by`; or `interaction: [.., ..]`, `between: [.., ..]`, `by`: first
@@ -12,10 +12,8 @@ from itertools import pairwise
 from typing import Any
 
 from lab.errors import UserError, nearest
-from lab.studies.select.arms import complete, is_identity, values_of
-from lab.studies.select.reference import check_reference
-from lab.studies.select.scores import check_metric
-from lab.studies.select.selectors import Flat, full_key, label, pick
+from lab.metric import Metric, parse_metric
+from lab.studies.select.selectors import Flat, full_key
 
 KINDS = {
     "higher": ("than", "by"),
@@ -24,7 +22,6 @@ KINDS = {
     "ordered": ("by",),
     "interaction": ("between", "by"),
 }
-LEFT_OUT = "study.claims=[] leaves claims out"
 CLAIM_KEYS = ("say", "where", "metric", *KINDS, "than", "between", "by", "within")
 
 
@@ -46,8 +43,8 @@ class Claim:
     margin: float
     """`by`, the smallest difference that matters, or `within`; in the metric's unit."""
 
-    metric: str
-    """What is compared; empty for the study's metric."""
+    metric: Metric | None
+    """What is compared; None for the study's metric."""
 
     between: tuple[dict[str, Any], ...] = ()
     """The two levels of an `interaction`: the effect is higher at the first."""
@@ -70,11 +67,6 @@ class Claim:
     def own_keys(self, config: Flat) -> set[str]:
         """The full keys, as `config` has them, in which the sides may differ."""
         return {full_key(key, config) for side in (*self.sides, *self.between) for key in side}
-
-
-def parse_claims(study: Mapping[str, Any]) -> list[Claim]:
-    """Reads the claims of a study; see `parse_claim`."""
-    return [parse_claim(raw) for raw in study.get("claims") or []]
 
 
 def parse_claim(raw: Any) -> Claim:
@@ -123,58 +115,10 @@ def parse_claim(raw: Any) -> Claim:
         where=dict(where),
         sides=tuple(map(dict, sides)),
         margin=float(margin),
-        metric=str(raw.get("metric") or ""),
+        metric=parse_metric(str(raw["metric"])) if raw.get("metric") else None,
         between=tuple(map(dict, between)),
     )
 
 
-def named_keys(claims: Sequence[Claim], config: Flat) -> list[str]:
-    """The full keys, as `config` has them, that the claims name in their sides and in `where`."""
-    named = [key for claim in claims for part in (claim.where, *claim.sides, *claim.between) for key in part]
-    return list(dict.fromkeys(full_key(key, config) for key in named))
-
-
 def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def check_claims(study: Mapping[str, Any], arms: Sequence[Flat]) -> None:
-    """Checks a study's metric, reference and claims against the arms of its sweep, before a second is spent.
-
-    Args:
-        study: `metric`, `reference` and `claims`, any of which may be missing.
-        arms: the flat configuration of each arm.
-
-    Raises:
-        UserError: a claim cannot be read, names an unknown key, or picks no arm, the same arm on both sides, or arms
-            that have no counterpart on the other side.
-    """
-    check_metric(study.get("metric") or "")
-    arms = [complete(arm) for arm in arms]
-    if reference := study.get("reference"):
-        check_reference(reference, arms)
-    for claim in parse_claims(study):
-        name = f"claim '{claim.say}'"
-        check_metric(claim.metric)
-        inside = pick(arms, claim.where, f"{name}: where", LEFT_OUT)
-        own = claim.own_keys(arms[0])
-        # A group brings its keys along, so they may differ between the sides as well.
-        own_groups = tuple(key.removesuffix("name") for key in own if key.endswith(".name"))
-        rest = [key for key in arms[0] if is_identity(key) and key not in own and not key.startswith(own_groups)]
-        for sides in claim.contrasts():
-            check_contrast([(side, pick(inside, side, name, LEFT_OUT)) for side in sides], rest, name)
-
-
-def check_contrast(sides: Sequence[tuple[Flat, Sequence[Flat]]], rest: Sequence[str], name: str) -> None:
-    """Raises `UserError` unless the arms of all `sides`, (selector, arms), differ and some agree in the keys `rest`."""
-    for index, (selector, arms) in enumerate(sides):
-        for other, others in sides[:index]:
-            if any(arm in others for arm in arms):
-                raise UserError(f"{name}: {label(other)} and {label(selector)} pick the same arm; add a key")
-    shared = set.intersection(*({values_of(arm, rest) for arm in arms} for _, arms in sides))
-    if not shared:
-        first, *others = (label(selector) for selector, _ in sides)
-        raise UserError(
-            f"{name}: no arm of {first} has a counterpart in {' and '.join(others)} that differs "
-            "in nothing else; name the other keys in the claim"
-        )

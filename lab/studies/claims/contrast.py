@@ -4,11 +4,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from lab.metric import Metric
 from lab.records.results import Run
 from lab.studies.claims.claim import Claim
-from lab.studies.select.arms import matched
+from lab.studies.select.pairs import pair
+from lab.studies.select.scores import Scores
 from lab.studies.select.selectors import Flat, label, matches
-from lab.studies.statistics.paired import Estimate, differences, estimate, p_above
+from lab.studies.statistics.estimate import Estimate, estimate
+from lab.studies.statistics.p_values import p_above
 from lab.studies.statistics.power import seeds_needed
 
 Test = Callable[[Sequence[float], float], float]
@@ -16,8 +19,8 @@ Test = Callable[[Sequence[float], float], float]
 
 
 @dataclass(frozen=True)
-class Step:
-    """One contrast of a claim: a - b, or the interaction (a - b) - (c - d)."""
+class Contrast:
+    """One comparison within a claim: a - b, or the interaction (a - b) - (c - d)."""
 
     sides: list[Flat]
     """The selectors of a and b, or of a, b, c and d."""
@@ -26,10 +29,15 @@ class Step:
     """The runs of each side."""
 
     differences: list[float]
+    """One a pair."""
+
     effect: Estimate | None
     """None without pairs."""
+
     num_never: int
-    """Pairs in which all sides scored the same infinity: none of them ever got to the mark."""
+    """Pairs in which all sides scored the same infinity: none of them ever reached the threshold."""
+
+    num_seeds: int
 
     @property
     def name(self) -> str:
@@ -39,17 +47,17 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Trial:
-    """A claim beside what one setting has to say about it, before Holm's adjustment."""
+class ClaimTest:
+    """What the runs of one setting say about a claim, before Holm's adjustment."""
 
     claim: Claim
-    metric: str
-    steps: list[Step]
-    """The contrasts: each step of a chain, one for every other claim."""
-    weakest: Step
-    """The step with the smallest effect, the one that there is for any claim but `ordered`; one without pairs first."""
-    num_seeds: int
-    """Seeds in the pairs of the weakest step."""
+    metric: Metric
+    contrasts: list[Contrast]
+    """Each step of a chain; one for every other claim."""
+
+    weakest: Contrast
+    """The one with the smallest effect; one without pairs first."""
+
     num_runs: int
     num_diverged: int
     p_support: float
@@ -57,37 +65,25 @@ class Trial:
 
     @property
     def differences(self) -> list[float]:
-        """Of the weakest step."""
+        """Of the weakest contrast."""
         return self.weakest.differences
 
 
-def hold_trial(claim: Claim, metric: str, scored: Sequence[tuple[Run, float]], swept: Sequence[str]) -> Trial:
-    """Pairs the sides of `claim` among runs and their scores, and tests the claim."""
-    inside = [(run, score) for run, score in scored if matches(run.config, claim.where)]
-    own = claim.own_keys(scored[0][0].config)
-    keys = [key for key in swept if key not in own]
-    steps, seeds, used = [], [], {}
-    for sides in claim.contrasts():
-        cells = [[(run, score) for run, score in inside if matches(run.config, side)] for side in sides]
-        used |= {id(run): run for cell in cells for run, _ in cell}
-        rows = matched(cells, keys)
-        columns = list(zip(*(values for _, values in rows), strict=True)) or [[]] * len(cells)
-        found = differences(columns[0], columns[1])
-        if len(cells) == 4:
-            found = differences(found, differences(columns[2], columns[3]))
-        num_never = sum(len(set(values)) == 1 and math.isinf(values[0]) for _, values in rows)
-        steps.append(Step(list(sides), [[run for run, _ in cell] for cell in cells], found, estimate(found), num_never))
-        seeds.append(len({seed for seed, _ in rows}))
-    worst = min(range(len(steps)), key=lambda index: effect_size(steps[index]))
-    p_support, p_refute = p_values(claim, [step.differences for step in steps])
-    if any(step.num_never == len(step.differences) for step in steps):
+def put_to_test(claim: Claim, scores: Scores, runs: Sequence[Run], swept: Sequence[str]) -> ClaimTest:
+    """Pairs the sides of `claim` among `runs`, one or more of those scored, and tests the claim."""
+    inside = [run for run in runs if matches(run.config, claim.where)]
+    own = claim.own_keys(runs[0].config)
+    open_keys = [key for key in swept if key not in own]
+    contrasts = [measure(sides, scores, inside, open_keys) for sides in claim.contrasts()]
+    used = {id(run): run for contrast in contrasts for cell in contrast.cells for run in cell}
+    p_support, p_refute = p_values(claim, [contrast.differences for contrast in contrasts])
+    if any(contrast.num_never == len(contrast.differences) for contrast in contrasts):
         p_support = 1.0  # that none of them gets there does not make them the same
-    return Trial(
+    return ClaimTest(
         claim=claim,
-        metric=metric,
-        steps=steps,
-        weakest=steps[worst],
-        num_seeds=seeds[worst],
+        metric=scores.metric,
+        contrasts=contrasts,
+        weakest=min(contrasts, key=effect_size),
         num_runs=len(used),
         num_diverged=sum(run.status == "diverged" for run in used.values()),
         p_support=p_support,
@@ -95,58 +91,67 @@ def hold_trial(claim: Claim, metric: str, scored: Sequence[tuple[Run, float]], s
     )
 
 
-def effect_size(step: Step) -> float:
-    return step.effect.value if step.effect else -math.inf
+def measure(sides: Sequence[Flat], scores: Scores, runs: Sequence[Run], open_keys: Sequence[str]) -> Contrast:
+    """The contrast of two or four `sides`, selectors, among `runs`."""
+    cells = [[run for run in runs if matches(run.config, side)] for side in sides]
+    found = pair(scores, cells, open_keys)
+    num_never = sum(len(set(values)) == 1 and math.isinf(values[0]) for values in zip(*found.sides, strict=True))
+    differences = found.differences
+    return Contrast(list(sides), cells, differences, estimate(differences), num_never, len(set(found.seeds)))
 
 
-def p_values(claim: Claim, steps: Sequence[Sequence[float]], above: Test = p_above) -> tuple[float, float]:
+def effect_size(contrast: Contrast) -> float:
+    return contrast.effect.value if contrast.effect else -math.inf
+
+
+def p_values(claim: Claim, contrasts: Sequence[Sequence[float]], above: Test = p_above) -> tuple[float, float]:
     """p for and p against `claim`, unadjusted; see the rule in `lab.studies.claims.verdict`.
 
     Args:
         claim: what is claimed.
-        steps: the differences of each of its contrasts.
+        contrasts: the differences of each of its contrasts.
         above: the one-sided test.
     """
 
     def below(values: Sequence[float], margin: float) -> float:
         return above([-value for value in values], -margin)
 
-    margin, found = claim.margin, steps[0]
+    margin, found = claim.margin, contrasts[0]
     if claim.kind == "lower":
         return below(found, -margin), above(found, -margin)
     if claim.kind == "same":
         beyond = min(above(found, margin), below(found, -margin))
         return max(above(found, -margin), below(found, margin)), min(1.0, 2 * beyond)
     # A chain holds where all its steps do (intersection-union), and is broken where one is, of as many as there are.
-    p_refute = min(1.0, len(steps) * min(below(values, margin) for values in steps))
-    return max(above(values, margin) for values in steps), p_refute
+    p_refute = min(1.0, len(contrasts) * min(below(values, margin) for values in contrasts))
+    return max(above(values, margin) for values in contrasts), p_refute
 
 
-def seeds_to_decide(trial: Trial, alpha: float, later: Callable[[int], float]) -> int | None:
+def seeds_to_decide(test: ClaimTest, alpha: float, later: Callable[[int], float]) -> int | None:
     """Further seeds that would decide a claim, whichever way the effect points; None for too many to tell.
 
     Of a chain, as many as its slowest step needs, or as the first to break it would.
 
     Args:
-        trial: an undecided claim.
+        test: an undecided claim.
         alpha: the level that it was held to.
         later: the level after so many further seeds.
     """
-    claim, found = trial.claim, trial.differences
-    if trial.weakest.effect is None or trial.weakest.num_never == len(found):
+    claim, found = test.claim, test.differences
+    if test.weakest.effect is None or test.weakest.num_never == len(found):
         return None
-    effect = trial.weakest.effect.value
+    effect = test.weakest.effect.value
 
     def seeds_of(pairs: int) -> int:
-        return math.ceil(pairs * trial.num_seeds / len(found))
+        return math.ceil(pairs * test.weakest.num_seeds / len(found))
 
     def needed(values: Sequence[float], margins: Sequence[float], share: float = 1.0) -> int | None:
         return seeds_needed(values, margins, alpha * share, lambda pairs: later(seeds_of(pairs)) * share)
 
     if claim.kind == "ordered":
         broken = effect < claim.margin
-        decisive, share = ([trial.weakest], 1 / len(trial.steps)) if broken else (trial.steps, 1.0)
-        each = [needed(step.differences, [claim.margin], share) for step in decisive]
+        decisive, share = ([test.weakest], 1 / len(test.contrasts)) if broken else (test.contrasts, 1.0)
+        each = [needed(contrast.differences, [claim.margin], share) for contrast in decisive]
         pairs_needed = None if None in each else max(number for number in each if number is not None)
     elif claim.kind != "same":
         pairs_needed = needed(found, [-claim.margin if claim.kind == "lower" else claim.margin])

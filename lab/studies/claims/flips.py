@@ -1,44 +1,44 @@
-"""The paired comparison by test picture: which pictures one side gets right and the other wrong, seed by seed."""
+"""The paired comparison by test image: which images one side gets right and the other wrong, seed by seed."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from lab.records.results import Run
+from lab.studies.select.pairs import match
 
 MOST_SHOWN = 50
-"""Pictures of each kind that `verdict.json` names."""
+"""Images of each kind that `verdict.json` names."""
 
 
 @dataclass(frozen=True)
 class Flips:
-    """How the predictions of two sides differ over the test pictures, right and wrong only."""
+    """How the predictions of two sides differ over the test images, right and wrong only."""
 
     seeds: list[int]
     """The seeds compared."""
 
     num_pictures: int
-    """Test pictures in each."""
+    """Test images in each."""
 
     gained: list[int]
-    """For each seed, pictures that the left side gets right and the right side wrong."""
+    """For each seed, images that the left side gets right and the right side wrong."""
 
     lost: list[int]
-    """For each seed, pictures that the left side gets wrong and the right side right."""
+    """For each seed, images that the left side gets wrong and the right side right."""
 
     p: list[float]
     """For each seed, McNemar's exact two-sided p (1947): is gained as likely as lost? It is about these two nets on
-    pictures like these, not about the arms."""
+    images like these, not about the arms."""
 
     always_gained: list[int]
-    """Pictures gained in every seed: their places in the data set's own test part."""
+    """Images gained in every seed: their places in the data set's own test part."""
 
     always_lost: list[int]
-    """Pictures lost in every seed."""
+    """Images lost in every seed."""
 
     def as_json(self) -> dict[str, Any]:
-        """The table for `verdict.json`; of the pictures at most 50 of each kind are named."""
+        """The table for `verdict.json`; of the images at most 50 of each kind are named."""
         stable = {name: getattr(self, name) for name in ("always_gained", "always_lost")}
         counts = {f"num_{name}": len(pictures) for name, pictures in stable.items()}
         return {**vars(self), **counts, **{name: pictures[:MOST_SHOWN] for name, pictures in stable.items()}}
@@ -52,22 +52,18 @@ def find_flips(left: Iterable[Run], right: Iterable[Run]) -> Flips | None:
     """
     import numpy as np
 
-    sides: list[dict[int, list[Run]]] = []
-    for runs in (left, right):
-        sides.append(defaultdict(list))
-        for run in runs:
-            sides[-1][run.seed].append(run)
-    if any(len(runs) > 1 for side in sides for runs in side.values()):
+    sides = [list(left), list(right)]
+    if any(len({run.seed for run in side}) < len(side) for side in sides):
         return None
     seeds, gained, lost = [], [], []
     reference: dict[str, Any] | None = None
-    for seed in sides[0]:
-        a, b = (side[seed][0].predictions if seed in sides[1] else None for side in sides)
+    for seed, ((one,), (other,)) in match(sides):
+        a, b = one.predictions, other.predictions
         if a is None or b is None:
             continue
         reference = a if reference is None else reference
-        # Other test pictures, or read to another limit: nothing to pair.
-        if any(not np.array_equal(one[key], reference[key]) for one in (a, b) for key in ("index", "label")):
+        # Other test images, or read to another limit: nothing to pair.
+        if any(not np.array_equal(side[key], reference[key]) for side in (a, b) for key in ("index", "label")):
             continue
         right_a, right_b = a["predicted"] == a["label"], b["predicted"] == b["label"]
         seeds.append(seed)
@@ -82,7 +78,7 @@ def find_flips(left: Iterable[Run], right: Iterable[Run]) -> Flips | None:
 
 
 def mcnemar(gained: int, lost: int) -> float:
-    """Exact two-sided p of as uneven a split of the pictures that differ, were either side equally likely."""
+    """Exact two-sided p of as uneven a split of the images that differ, were either side equally likely."""
     from scipy import special
 
     # `bdtr` is the binomial's distribution function, without the checks of `stats.binomtest`.
@@ -90,11 +86,14 @@ def mcnemar(gained: int, lost: int) -> float:
 
 
 def flips_text(flips: Flips, left: str, right: str) -> str:
-    """`Of 360 test pictures he_normal gets 12.4 right that xavier_normal gets wrong, and 3.2 the other way (...)`."""
-    mean = [sum(kind) / len(kind) for kind in (flips.gained, flips.lost)]
-    stable: Sequence[int] = [len(flips.always_gained), len(flips.always_lost)]
-    every = f"; in every seed {stable[0]} and {stable[1]}" if len(flips.seeds) > 1 else ""
+    """`Of 360 test images he_normal is right on 12.4 that xavier_normal misclassifies, and wrong on 3.2 that ...`."""
+    means = [sum(kind) / len(kind) for kind in (flips.gained, flips.lost)]
+    every = ""
+    if len(flips.seeds) > 1:
+        stable = len(flips.always_gained), len(flips.always_lost)
+        all_seeds = f"{stable[0]} and {stable[1]}" if any(stable) else "none"
+        every = f" (means over {len(flips.seeds)} seeds; {all_seeds} in all of them)"
     return (
-        f"Of {flips.num_pictures:,} test pictures {left} gets {mean[0]:.3g} right that {right} gets wrong, "
-        f"and {mean[1]:.3g} wrong that it gets right{every}."
+        f"Of {flips.num_pictures:,} test images {left} is right on {means[0]:.3g} that {right} misclassifies, "
+        f"and wrong on {means[1]:.3g} that it gets right{every}."
     )

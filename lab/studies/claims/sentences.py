@@ -2,111 +2,129 @@
 
 from collections.abc import Sequence
 
+from lab.metric import Metric
 from lab.studies.claims.claim import Claim
-from lab.studies.claims.contrast import Trial
+from lab.studies.claims.contrast import ClaimTest
 from lab.studies.claims.flips import Flips, flips_text
-from lab.studies.select.scores import parse_mark
 from lab.studies.select.selectors import Flat, label, show
+from lab.studies.statistics.estimate import ALPHA, Estimate
 from lab.studies.statistics.numerals import count, decimals, fixed, interval_text
-from lab.studies.statistics.paired import ALPHA, Estimate
 from lab.studies.statistics.power import MOST_SEEDS
+
+ORDINALS = ("First", "Second", "Third", "Fourth", "Fifth", "Sixth", "Seventh", "Eighth")
 
 
 def explain(
-    trial: Trial,
+    test: ClaimTest,
     word: str,
     seeds_needed: int | None,
     p: float,
-    looks: Sequence[int],
+    analyses: Sequence[int],
     level: float,
     flips: Flips | None,
 ) -> str:
     """The numbers behind a verdict: who is higher by how much, what was asked, and what is missing.
 
     Args:
-        trial: what was compared.
+        test: what was compared.
         word: `supported`, `refuted` or `undecided`.
         seeds_needed: further seeds that would decide it.
         p: the smaller one of the adjusted p-values for and against.
-        looks: seeds at each look so far.
+        analyses: seeds at each interim analysis so far.
         level: what p had to be below.
-        flips: which test pictures the sides tell differently.
+        flips: which test images the sides tell differently.
     """
-    claim, effect = trial.claim, trial.weakest.effect
+    claim, effect = test.claim, test.weakest.effect
     if effect is None:
         where = f" where {label(claim.where)}" if claim.where else ""
-        first, *others = map(label, trial.weakest.sides)
+        first, *others = map(label, test.weakest.sides)
         return (
             f"No seed has been run with {first if others[1:] else f'both {first}'} and {' and '.join(others)}{where}."
         )
-    parts = [f"{observed(trial, effect)}; the claim asks for {asked(claim)}."]
-    if trial.num_diverged:
-        parts.append(f"{trial.num_diverged} of {count(trial.num_runs, 'run')} diverged, scored at the worst there is.")
+    parts = [f"{observed(test, effect)}; the claim asks for {asked(claim, test.metric)}."]
+    if test.num_diverged:
+        parts.append(f"{test.num_diverged} of {count(test.num_runs, 'run')} diverged, scored at the worst value.")
     if flips and any(flips.gained + flips.lost):
-        parts.append(flips_text(flips, *side_names(trial.weakest.sides)))
-    if len(looks) > 1:
-        at = ", ".join(map(str, looks))
-        parts.append(f"Looked at {len(looks)} times (at {at} seeds), so p has to be below {level:.2g}.")
+        parts.append(flips_text(flips, *side_names(test.weakest.sides)))
+    if len(analyses) > 1:
+        parts.append(f"{analyses_text(analyses)}: threshold {level:.2g}.")
     elif word == "undecided" and p < ALPHA:
-        parts.append(f"As seeds may be added, p has to be below {level:.2g} at the first look.")
+        parts.append(f"First interim analysis, as seeds may be added: threshold {level:.2g}.")
     if word == "undecided":
         parts.append(missing(effect.n, seeds_needed))
     return " ".join(parts)
 
 
-def observed(trial: Trial, effect: Estimate) -> str:
-    """`he_normal is higher than xavier_normal by 0.871 [0.860, 0.880] over 5 seeds`."""
-    pairs = count(effect.n, "seed" if effect.n == trial.num_seeds else "pair")
-    if trial.claim.kind == "interaction":
-        return effect_apart(trial, effect, pairs)
-    left, right = side_names(trial.weakest.sides)
-    if trial.weakest.num_never == effect.n:
-        arrives = parse_mark(trial.metric) is not None
-        return f"Neither {left} nor {right} gets there in {pairs}" if arrives else f"All are infinite in {pairs}"
-    if trial.claim.kind == "ordered":
-        left = f"At the weakest of {len(trial.steps)} steps {left}"
-    if not any(trial.differences):
-        return f"{left} and {right} score exactly alike in {pairs}"
+def analyses_text(analyses: Sequence[int]) -> str:
+    """`Second interim analysis (3, then 5 seeds)`."""
+    number = len(analyses)
+    name = f"{ORDINALS[number - 1]} interim analysis" if number <= len(ORDINALS) else f"Interim analysis {number}"
+    return f"{name} ({', then '.join(map(str, analyses))} seeds)"
+
+
+def observed(test: ClaimTest, effect: Estimate) -> str:
+    """`he_normal is higher than xavier_normal by 0.871 [0.860, 0.880] over 5 seeds`; of a time to a threshold,
+    `he_normal gets there 122 [68, 177] steps sooner than xavier_normal over 5 seeds`."""
+    metric, pairs = test.metric, count(effect.n, "seed" if effect.n == test.weakest.num_seeds else "pair")
+    if test.claim.kind == "interaction":
+        return effect_apart(test, effect, pairs)
+    left, right = side_names(test.weakest.sides)
+    if test.weakest.num_never == effect.n:
+        return f"Neither {left} nor {right} {'gets there' if metric.is_time_to else 'is finite'} in {pairs}"
+    if test.claim.kind == "ordered":
+        left = f"At the weakest of {len(test.contrasts)} steps {left}"
+    if not any(test.differences):
+        return f"{left} and {right} {'get there' if metric.is_time_to else 'score'} exactly alike in {pairs}"
+    verb = f"{left} {'gets there' if metric.is_time_to else 'is'}"
     if effect.num_infinite:
-        num_higher, num_lower = (sum(sign * d > 0 for d in trial.differences) for sign in (1, -1))
-        wins, word = max((num_lower, "lower"), (num_higher, "higher"))
-        return f"{left} is {word} than {right} in {wins} of {pairs}, {effect.num_infinite} of the differences infinite"
-    return f"{left} is {word_of(effect)} than {right} by {size_text(effect)} over {pairs}"
+        num_higher, num_lower = (sum(sign * d > 0 for d in test.differences) for sign in (1, -1))
+        wins, sign = max((num_lower, -1), (num_higher, 1))
+        rest = "only one gets there" if metric.is_time_to else "the difference is infinite"
+        return f"{verb} {word_of(sign, metric)} than {right} in {wins} of {pairs}; in {effect.num_infinite} {rest}"
+    word, size = word_of(effect.value, metric), size_text(effect, metric)
+    if metric.is_time_to:
+        return f"{verb} {size} {word} than {right} over {pairs}"
+    return f"{verb} {word} than {right} by {size} over {pairs}"
 
 
-def effect_apart(trial: Trial, effect: Estimate, pairs: str) -> str:
+def effect_apart(test: ClaimTest, effect: Estimate, pairs: str) -> str:
     """`norm=batch minus norm=none is higher at depth=20 than at depth=56 by 0.120 [0.100, 0.140] over 5 seeds`."""
-    first, second = map(label, trial.claim.between)
-    name = " minus ".join(map(label, trial.claim.sides))
+    first, second = map(label, test.claim.between)
+    name = " minus ".join(map(label, test.claim.sides))
     if effect.num_infinite:
         return f"{name} differs between {first} and {second} in the median of {pairs} by {effect.value:g}"
-    if not any(trial.differences):
+    if not any(test.differences):
         return f"{name} is exactly the same at {first} and at {second} in {pairs}"
-    return f"{name} is {word_of(effect)} at {first} than at {second} by {size_text(effect)} over {pairs}"
+    word = "higher" if effect.value > 0 else "lower"
+    return f"{name} is {word} at {first} than at {second} by {size_text(effect, test.metric)} over {pairs}"
 
 
-def word_of(effect: Estimate) -> str:
-    return "higher" if effect.value > 0 else "lower"
+def word_of(effect: float, metric: Metric) -> str:
+    """What a side is that has a positive, or a negative, effect."""
+    low, high = ("sooner", "later") if metric.is_time_to else ("lower", "higher")
+    return high if effect > 0 else low
 
 
-def size_text(effect: Estimate) -> str:
-    """The size of a finite effect with its interval, both turned to be positive: `0.871 [0.860, 0.880]`."""
+def size_text(effect: Estimate, metric: Metric) -> str:
+    """The size of a finite effect with its interval, both turned to be positive: `0.871 [0.860, 0.880]`, and unit."""
     sign = 1 if effect.value > 0 else -1
     interval = effect.interval and (min(sign * e for e in effect.interval), max(sign * e for e in effect.interval))
     size = Estimate(sign * effect.value, interval, effect.n, 0)
     places = decimals([size])
-    return f"{fixed(size.value, places)} {interval_text(size, places)}" if interval else fixed(size.value, places)
+    words = [fixed(size.value, places), interval_text(size, places) if interval else "", metric.unit]
+    return " ".join(filter(None, words))
 
 
-def asked(claim: Claim) -> str:
+def asked(claim: Claim, metric: Metric) -> str:
     """What the claim wants to see."""
-    if claim.kind == "ordered":
-        return f"each to be higher than the next by more than {claim.margin:g}"
-    if claim.kind == "interaction":
-        return f"higher by more than {claim.margin:g}"
+    margin = f"{claim.margin:g} {metric.unit}".rstrip()
     if claim.kind == "same":
-        return f"a difference within {claim.margin:g}"
-    return f"{claim.kind} by more than {claim.margin:g}"
+        return f"a difference within {margin}"
+    if claim.kind == "ordered":
+        return f"each to {'get there later' if metric.is_time_to else 'be higher'} than the next by more than {margin}"
+    if claim.kind == "interaction":
+        return f"higher by more than {margin}"
+    return f"{word_of(1 if claim.kind == 'higher' else -1, metric)} by more than {margin}"
 
 
 def missing(num_pairs: int, seeds_needed: int | None) -> str:

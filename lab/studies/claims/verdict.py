@@ -7,23 +7,25 @@ when both "at most -within" and "at least within" are rejected (two one-sided te
 the difference lies beyond an edge (p doubled: there are two). `ordered` is supported when every step of the chain is
 (the largest p: intersection-union, Berger 1982), and refuted when a step is (the smallest p, times their number).
 A p-value counts below 0.04 after Holm's adjustment over all claims of the experiment, for support and for refutation
-each; what is left of 5 % is for the looks after seeds were added (`lab.studies.statistics.spending`). Anything else,
+each; the rest of 5 % is for interim analyses after seeds were added (`lab.studies.statistics.spending`). Anything else,
 and fewer than two pairs, is *undecided*. Runs that a setting nobody swept sets apart (the data set, say) are judged
 apart, as experiments of their own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lab.metric import Metric
 from lab.records.results import Run
-from lab.studies.claims.claim import named_keys, parse_claims
-from lab.studies.claims.contrast import Step, Trial, hold_trial, p_values, seeds_to_decide
+from lab.studies.claims.contrast import ClaimTest, Contrast, p_values, put_to_test, seeds_to_decide
 from lab.studies.claims.flips import Flips, find_flips
 from lab.studies.claims.sentences import explain
+from lab.studies.claims.study import Study
 from lab.studies.select.arms import setting_keys, swept_keys, telling_keys, values_of
-from lab.studies.select.scores import scores, study_metric
-from lab.studies.statistics.paired import holm, improvement, p_above_exact
+from lab.studies.select.scores import Scores, logged_tags, score_runs
+from lab.studies.statistics.estimate import improvement
+from lab.studies.statistics.p_values import holm, p_above_exact
 from lab.studies.statistics.spending import level
 
 
@@ -43,7 +45,7 @@ class Verdict:
     its smallest step, of an interaction the difference between the two effects."""
 
     interval: tuple[float, float] | None
-    """95 % interval of the mean effect (`lab.studies.statistics.paired.mean_interval`)."""
+    """95 % interval of the mean effect (`lab.studies.statistics.estimate.mean_interval`)."""
 
     p: float
     """Holm-adjusted p-value of the test that decided: against the claim if refuted, for it otherwise."""
@@ -52,14 +54,14 @@ class Verdict:
     """Number of pairs."""
 
     seeds_needed: int | None
-    """Further seeds that would decide it with power 0.8 at the next look, at which p has to be smaller; 0 where it is
-    decided, None where 1,000 would not, or where what is there gives no ground for a number."""
+    """Further seeds that would decide it with power 0.8 at the next interim analysis, whose threshold is lower; 0 where
+    it is decided, None where 1,000 would not, or where the runs give no ground for a number."""
 
     level: float
-    """What `p` had to be below at this look."""
+    """The threshold of `p` at this interim analysis."""
 
-    looks: list[int]
-    """Seeds there were at each look so far, this one included."""
+    analyses: list[int]
+    """Seeds at each interim analysis so far, this one included."""
 
     p_exact: float
     """p of the same hypothesis by changes of sign (`p_above_exact`), which asks for symmetry alone; not adjusted."""
@@ -74,12 +76,12 @@ class Verdict:
     """Of a chain, each step: `say`, `effect`, `interval`, `n`; empty for other claims."""
 
     flips: Flips | None
-    """Which test pictures the two sides tell differently; None where no pair kept its predictions."""
+    """Which test images the two sides tell differently; None where no pair kept its predictions."""
 
     setting: dict[str, Any]
     """What sets these runs apart from others in the folder; empty where nothing does."""
 
-    metric: str
+    metric: Metric
     margin: float
     """`by` or `within`."""
 
@@ -91,73 +93,86 @@ class Verdict:
 
     def as_json(self) -> dict[str, Any]:
         """The verdict as `verdict.json` has it."""
-        fields = {**vars(self), "flips": self.flips and self.flips.as_json()}
-        return {**fields, "within" if self.kind == "same" else "by": fields.pop("margin")}
+        fields = {**vars(self), "metric": self.metric.text, "flips": self.flips and self.flips.as_json()}
+        facts = {"looks" if name == "analyses" else name: value for name, value in fields.items()}
+        return {**facts, "within" if self.kind == "same" else "by": self.margin}
 
 
 def judge(
-    study: Mapping[str, Any], runs: Sequence[Run], looks: Sequence[int] = (), tuned: Sequence[str] = ()
+    study: Study,
+    runs: Sequence[Run],
+    known: Sequence[Scores] = (),
+    analyses: Sequence[int] = (),
+    tuned: Sequence[str] = (),
 ) -> list[Verdict]:
     """The verdicts on all claims of `study`, claim by claim, and for each claim setting by setting.
 
     Args:
-        study: `claims`, and `metric` for those that name none.
+        study: its claims, and the metric of those that name none.
         runs: finished or diverged runs, with complete configurations.
-        looks: seeds there were when these runs were looked at, this look included; one look if empty.
+        known: score matrices of these runs that were built before; others are built here.
+        analyses: seeds at each interim analysis, this one included; it is the first if empty.
         tuned: keys that each arm has its own best value of, so that they set nothing apart.
 
     Raises:
-        UserError: a claim cannot be read, or a metric or key is unknown.
+        UserError: a metric or key is unknown.
     """
-    claims = parse_claims(study)
-    if not claims or not runs:
+    if not study.claims or not runs:
         return []
-    metrics = [claim.metric or study_metric(study, runs) for claim in claims]
-    score_of = {metric: scores(runs, metric) for metric in set(metrics)}
+    tags = logged_tags(runs)
+    metrics = [(claim.metric or study.metric).resolve(tags) for claim in study.claims]
+    scores = {matrix.metric: matrix for matrix in known}
+    scores |= {metric: score_runs(runs, metric) for metric in dict.fromkeys(metrics) if metric not in scores}
     swept = [key for key in swept_keys(runs) if key not in tuned]
-    looks = list(looks) or [len({run.seed for run in runs})]
-    by_claim: list[list[Verdict]] = [[] for _ in claims]
-    for setting, members in settings(runs, [*swept, *named_keys(claims, runs[0].config), *tuned]):
-        trials = []
-        for claim, metric in zip(claims, metrics, strict=True):
-            scored = [(runs[index], score_of[metric][index]) for index in members]
-            trials.append(hold_trial(claim, metric, scored, swept))
-        support, refute = holm([trial.p_support for trial in trials]), holm([trial.p_refute for trial in trials])
-        for verdicts, trial, p_support, p_refute in zip(by_claim, trials, support, refute, strict=True):
-            verdicts.append(conclude(trial, p_support, p_refute, setting, looks, len(claims)))
+    analyses = list(analyses) or [len({run.seed for run in runs})]
+    by_claim: list[list[Verdict]] = [[] for _ in metrics]
+    for setting, members in settings(runs, [*swept, *study.named_keys(runs[0].config), *tuned]):
+        tests = [
+            put_to_test(claim, scores[metric], members, swept)
+            for claim, metric in zip(study.claims, metrics, strict=True)
+        ]
+        support, refute = holm([test.p_support for test in tests]), holm([test.p_refute for test in tests])
+        for verdicts, test, p_support, p_refute in zip(by_claim, tests, support, refute, strict=True):
+            verdicts.append(conclude(test, p_support, p_refute, setting, analyses, len(tests)))
     # A setting that says nothing about a claim is worth a line only where all are silent.
     return [verdict for verdicts in by_claim for verdict in [v for v in verdicts if v.n] or verdicts[:1]]
 
 
-def settings(runs: Sequence[Run], compared: Sequence[str]) -> list[tuple[dict[str, Any], list[int]]]:
-    """Groups the indices of `runs` by what they do not share and nobody compares, each with the keys that name it."""
+def settings(runs: Sequence[Run], compared: Sequence[str]) -> list[tuple[dict[str, Any], list[Run]]]:
+    """Groups `runs` by what they do not share and nobody compares, each with the keys that name it."""
     configs = [run.config for run in runs]
     keys = setting_keys(configs, list(dict.fromkeys(compared)))
     telling = telling_keys(configs, keys)
-    groups: dict[tuple, list[int]] = {}
-    for index, config in enumerate(configs):
-        groups.setdefault(values_of(config, keys), []).append(index)
-    return [({key: configs[group[0]][key] for key in telling}, group) for group in groups.values()]
+    groups: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        groups.setdefault(values_of(run.config, keys), []).append(run)
+    return [({key: group[0].config[key] for key in telling}, group) for group in groups.values()]
 
 
 def conclude(
-    trial: Trial, p_support: float, p_refute: float, setting: dict[str, Any], looks: list[int], num_claims: int
+    test: ClaimTest,
+    p_support: float,
+    p_refute: float,
+    setting: dict[str, Any],
+    analyses: list[int],
+    num_claims: int,
 ) -> Verdict:
-    """The verdict on a trial from p-values that Holm has adjusted.
+    """The verdict on a claim from p-values that Holm has adjusted.
 
     Args:
         num_claims: what Holm's strictest level is divided by, at which the seeds still needed are enough whatever
             becomes of the other claims.
     """
-    claim, effect, threshold = trial.claim, trial.weakest.effect, level(looks)
+    claim, effect, threshold = test.claim, test.weakest.effect, level(analyses)
     word = "supported" if p_support < threshold else "refuted" if p_refute < threshold else "undecided"
 
     def later(further: int) -> float:
-        return level([*looks, looks[-1] + further]) / num_claims
+        return level([*analyses, analyses[-1] + further]) / num_claims
 
-    needed = seeds_to_decide(trial, threshold / num_claims, later) if word == "undecided" else 0
-    exact = p_values(claim, [step.differences for step in trial.steps], p_above_exact)
-    flips = find_flips(*trial.weakest.cells) if len(trial.weakest.cells) == 2 and "accuracy" in trial.metric else None
+    needed = seeds_to_decide(test, threshold / num_claims, later) if word == "undecided" else 0
+    exact = p_values(claim, [contrast.differences for contrast in test.contrasts], p_above_exact)
+    cells = test.weakest.cells
+    flips = find_flips(*cells) if len(cells) == 2 and test.metric.is_about_images else None
     p = p_refute if word == "refuted" else p_support
     return Verdict(
         say=claim.say,
@@ -166,29 +181,29 @@ def conclude(
         effect=effect.value if effect else None,
         interval=effect.interval if effect else None,
         p=p,
-        n=len(trial.differences),
+        n=len(test.differences),
         seeds_needed=needed,
         level=threshold,
-        looks=looks,
+        analyses=analyses,
         p_exact=exact[word == "refuted"],
         iqm=effect.iqm if effect else None,
-        improvement=improvement(trial.differences),
-        steps=[step_facts(step) for step in trial.steps] if claim.kind == "ordered" else [],
+        improvement=improvement(test.differences),
+        steps=[contrast_facts(contrast) for contrast in test.contrasts] if claim.kind == "ordered" else [],
         flips=flips,
         setting=setting,
-        metric=trial.metric,
+        metric=test.metric,
         margin=claim.margin,
-        num_diverged=trial.num_diverged,
-        explain=explain(trial, word, needed, min(p_support, p_refute), looks, threshold, flips),
+        num_diverged=test.num_diverged,
+        explain=explain(test, word, needed, min(p_support, p_refute), analyses, threshold, flips),
     )
 
 
-def step_facts(step: Step) -> dict[str, Any]:
+def contrast_facts(contrast: Contrast) -> dict[str, Any]:
     """What `verdict.json` says of one step of a chain."""
-    effect = step.effect
+    effect = contrast.effect
     return {
-        "say": step.name,
+        "say": contrast.name,
         "effect": effect.value if effect else None,
         "interval": effect.interval if effect else None,
-        "n": len(step.differences),
+        "n": len(contrast.differences),
     }

@@ -9,11 +9,13 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from lab.studies.comparison.compare import Comparison
+from lab.studies.select.pairs import pair, subtract
 from lab.studies.select.selectors import canonical, short_keys, show
-from lab.studies.statistics.paired import Estimate, estimate
+from lab.studies.statistics.estimate import Estimate, estimate
 
 Cell = tuple[str, ...]
 """A level of each factor, in canonical form."""
@@ -89,13 +91,10 @@ def cell_of(values: Mapping[str, Any], keys: Sequence[str]) -> Cell:
 
 def seed_scores(comparison: Comparison, keys: Sequence[str]) -> dict[int, dict[Cell, float]]:
     """For each seed that has a finite score in every arm its scores by cell, several runs of a cell averaged."""
-    found: dict[int, dict[Cell, list[float]]] = {}
-    for arm in comparison.arms:
-        for run, value in zip(arm.runs, arm.values, strict=True):
-            found.setdefault(run.seed, {}).setdefault(cell_of(arm.keys, keys), []).append(value)
-    whole = {seed: cells for seed, cells in sorted(found.items()) if len(cells) == len(comparison.arms)}
-    means = {seed: {cell: mean(values) for cell, values in cells.items()} for seed, cells in whole.items()}
-    return {seed: cells for seed, cells in means.items() if all(map(math.isfinite, cells.values()))}
+    found = pair(comparison.scores, [arm.runs for arm in comparison.arms])
+    cells = [cell_of(arm.keys, keys) for arm in comparison.arms]
+    rows = sorted(zip(found.seeds, zip(*found.sides, strict=True), strict=True))
+    return {seed: dict(zip(cells, row, strict=True)) for seed, row in rows if all(map(math.isfinite, row))}
 
 
 def main_effects(scores: dict[int, dict[Cell, float]], factors: dict[str, list[Any]], index: int) -> list[Effect]:
@@ -136,7 +135,7 @@ def marginal(scores: dict[int, dict[Cell, float]], indices: Sequence[int]) -> di
         for cell, value in cells.items():
             groups.setdefault(tuple(cell[index] for index in indices), []).append(value)
         for group, values in groups.items():
-            found.setdefault(group, []).append(mean(values))
+            found.setdefault(group, []).append(fmean(values))
     return found
 
 
@@ -144,11 +143,3 @@ def make_effect(keys: tuple[str, ...], words: str, values: list[float]) -> Effec
     center = estimate(values)
     assert center is not None
     return Effect(keys, words, values, center)
-
-
-def subtract(left: Sequence[float], right: Sequence[float]) -> list[float]:
-    return [a - b for a, b in zip(left, right, strict=True)]
-
-
-def mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)

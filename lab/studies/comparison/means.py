@@ -1,4 +1,4 @@
-"""Means over the seeds of an arm: for figures, and as TensorBoard runs of their own."""
+"""Means over the seeds of an arm: for figures, and as TensorBoard runs beside the arms'."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -8,8 +8,7 @@ from typing import Any
 
 from lab.records.results import Run
 from lab.studies.comparison.compare import Comparison
-from lab.studies.select.scores import metric_tags
-from lab.studies.statistics.paired import ALPHA
+from lab.studies.statistics.estimate import ALPHA
 
 # Coordinates of a logged step, not series.
 COORDINATES = ("step", "epoch", "seconds")
@@ -73,12 +72,6 @@ def arm_means(comparison: Comparison) -> list[ArmMeans]:
         tags = dict.fromkeys(tag for run in runs for row in run.history for tag in row if tag not in COORDINATES)
         found.append(ArmMeans(folder, len(runs), mean_series(runs, tags)))
     return found
-
-
-def curve_tag(metric: str) -> str:
-    """What is drawn as a curve of `metric`: what has to reach a mark, and validation where it is the test's score."""
-    # The test score is known at the end only; its curve is that of the validation set.
-    return metric_tags(metric)[0].replace("test/", "val/")
 
 
 def is_finite(value: Any) -> bool:

@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Sequence
+from statistics import fmean
 from typing import Any
 
+from lab.metric import Metric, parse_metric
 from lab.records.results import Run
 from lab.records.tuning import Tried, TunedArm, Tuning, base_id, read_tuning
-from lab.studies.select.scores import worst
 from lab.studies.select.selectors import show
 from lab.studies.statistics.numerals import count
 
@@ -59,26 +60,26 @@ def picked_text(tuning: Tuning, arm: TunedArm) -> str:
         statuses = [status for point in arm.tried for status in point.statuses]
         words = [f"{statuses.count(word)} {word}" for word in ("diverged", "failed") if word in statuses]
         return f"{arm_name(arm)}: none of {count(len(statuses), 'trial')} ended well ({', '.join(words)}); left out"
+    metric = parse_metric(tuning.metric)
     others = [
-        f"{', '.join(map(show, point.values.values()))}: {score_text(point, tuning.metric)}"
+        f"{', '.join(map(show, point.values.values()))}: {score_text(point, metric)}"
         for point in arm.tried
         if point.values != arm.picked
     ]
     best = next(point for point in arm.tried if point.values == arm.picked)
-    score = score_text(best, tuning.metric)
-    return f"{arm_name(arm)}: {values_text(arm.picked)} ({tuning.metric} {score}; {', '.join(others)})"
+    return f"{arm_name(arm)}: {values_text(arm.picked)} ({metric} {score_text(best, metric)}; {', '.join(others)})"
 
 
-def score_text(point: Tried, metric: str) -> str:
+def score_text(point: Tried, metric: Metric) -> str:
     mean, statuses = mean_score(point, metric), set(point.statuses)
     if "finished" not in statuses:
         return " or ".join(sorted(statuses))
     return f"{mean:.4f}" if math.isfinite(mean) else "infinite"
 
 
-def mean_score(point: Tried, metric: str) -> float:
+def mean_score(point: Tried, metric: Metric) -> float:
     """The mean over the seeds, those that diverged or failed at their worst; infinite where one of them is."""
-    return math.fsum(worst(metric) if score is None else score for score in point.scores) / len(point.scores)
+    return fmean(metric.worst if score is None else score for score in point.scores)
 
 
 def budget_text(tuning: Tuning) -> str:
@@ -100,11 +101,11 @@ def budget(arm: TunedArm) -> str:
     return f"{count(len(arm.tried), 'trial')} x {count(len(arm.tried[0].scores), 'seed')}"
 
 
-def warnings(tuning: Tuning) -> list[str]:
+def tuning_warnings(tuning: Tuning) -> list[str]:
     """What makes the values picked doubtful: a best one at the edge of what was tried, arms with unequal budgets."""
     found: dict[str, list[str]] = {}
     for arm in tuning.arms:
-        for edge in edges(arm, tuning.metric):
+        for edge in edges(arm, parse_metric(tuning.metric)):
             found.setdefault(edge, []).append(arm_name(arm))
     lines = []
     for edge, names in found.items():
@@ -115,7 +116,7 @@ def warnings(tuning: Tuning) -> list[str]:
     return lines
 
 
-def edges(arm: TunedArm, metric: str) -> list[str]:
+def edges(arm: TunedArm, metric: Metric) -> list[str]:
     """For each number that was tuned and is best at an end of what `arm` tried, `optimizer.lr=0.1, the largest ...`.
 
     Nothing lies below 0 in any key, so 0 is no edge; and where all points score alike, none is best.

@@ -1,16 +1,13 @@
-"""What quality costs: parameters, speed, seconds of training, and seconds until a level was reached."""
+"""The figure of what quality costs: scores over seconds of training, and over parameters."""
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from statistics import fmean
 from typing import TYPE_CHECKING
 
-from lab.metric import lower_is_better
-from lab.studies.comparison.compare import Arm, Comparison
-from lab.studies.comparison.means import curve_tag
+from lab.studies.comparison.arm import Arm
+from lab.studies.comparison.compare import Comparison
 from lab.studies.figures.style import NARROW, STYLE, WIDE, add_legend, axis_label, series_styles
-from lab.studies.select.scores import parse_mark, scores
-from lab.studies.statistics.paired import Estimate, estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,70 +15,6 @@ if TYPE_CHECKING:
 
 MARKERS = "osD^vP"
 """Shapes of the arms' means, beside their seven colours: 42 arms are all unlike."""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What one arm took."""
-
-    arm: Arm
-    num_params: int | None
-    images_per_second: float | None
-    train_seconds: float | None
-    """Mean over the runs."""
-    to_target: Estimate | None
-    """Seconds of training until the target was reached; the median where some runs never did."""
-
-
-def target(comparison: Comparison) -> str | None:
-    """The level to time: `seconds_to(val/accuracy >= 0.913)`, or None where the metric was not logged as a curve.
-
-    It is that of the metric, or else of the first claim, that names one (`steps_to(...)`); otherwise where the worst
-    run of the reference ended, with three digits, so that all of its runs get there.
-    """
-    for metric in (comparison.metric, *(verdict.metric for verdict in comparison.verdicts)):
-        if mark := parse_mark(metric):
-            return f"seconds_to({mark[1]} {mark[2]} {mark[3]:g})"
-    tag = curve_tag(comparison.metric)
-    reference = next((arm for arm in comparison.arms if arm.is_reference and arm.runs), None)
-    if reference is None:
-        return None
-    ends = [
-        next((row[tag] for row in reversed(run.history) if row.get(tag) is not None), None) for run in reference.runs
-    ]
-    finite = [end for end in ends if end is not None and math.isfinite(end)]
-    if not finite:
-        return None
-    lower = lower_is_better(tag)
-    worst = max(finite) if lower else min(finite)
-    places = 2 - math.floor(math.log10(abs(worst))) if worst else 3
-    unit = 10.0**-places
-    # Rounded towards the easier side.
-    level = (math.ceil(worst / unit) if lower else math.floor(worst / unit)) * unit
-    return f"seconds_to({tag} {'<=' if lower else '>='} {level:.{max(places, 0)}f})"
-
-
-def costs(comparison: Comparison, metric: str | None) -> list[Cost]:
-    """The cost of each arm that has runs.
-
-    Args:
-        metric: result of `target`.
-    """
-    return [cost(arm, metric) for arm in comparison.arms if arm.runs]
-
-
-def cost(arm: Arm, metric: str | None) -> Cost:
-    """The cost of one arm."""
-    seconds = [run.result["train_seconds"] for run in arm.runs if run.result.get("train_seconds")]
-    timed = bool(metric) and all("seconds" in row for run in arm.runs for row in run.history)
-    reached = scores(arm.runs, metric) if metric and timed and has_tag(arm, metric) else []
-    mean = math.fsum(seconds) / len(seconds) if seconds else None
-    return Cost(arm, arm.num_params, arm.images_per_second, mean, estimate(reached))
-
-
-def has_tag(arm: Arm, metric: str) -> bool:
-    mark = parse_mark(metric)
-    return mark is not None and any(mark[1] in run.result["metrics"] for run in arm.runs)
 
 
 def draw_cost(comparison: Comparison, narrow: bool = False) -> "Figure | None":
@@ -138,9 +71,5 @@ def draw_arms(axis: "Axes", arms: Sequence[Arm], key: str, color: str, marker: s
     ]
     xs, ys = zip(*(point for own in points for point in own), strict=True)
     axis.plot(xs, ys, "o", color=color, markersize=3.5, alpha=0.45, markeredgewidth=0, zorder=3)
-    xs, ys = zip(*([mean(column) for column in zip(*own, strict=True)] for own in points), strict=True)
+    xs, ys = zip(*([fmean(column) for column in zip(*own, strict=True)] for own in points), strict=True)
     axis.plot(xs, ys, marker, color=color, markersize=7.5, markeredgecolor="#FFFFFF", zorder=4)
-
-
-def mean(values: Sequence[float]) -> float:
-    return math.fsum(values) / len(values)

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lab.metric import Metric
 from lab.records.results import Run
-from lab.studies.comparison.compare import Arm, Comparison
-from lab.studies.comparison.means import curve_tag, is_finite, mean_series
+from lab.studies.comparison.arm import Arm
+from lab.studies.comparison.compare import Comparison
+from lab.studies.comparison.means import is_finite, mean_series
 from lab.studies.figures.style import (
     NARROW,
     OTHERS,
@@ -15,11 +17,11 @@ from lab.studies.figures.style import (
     WIDE,
     add_legend,
     axis_label,
+    keep_in_bounds,
     panel_key,
     series_styles,
     split,
 )
-from lab.studies.select.scores import parse_mark
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,9 +53,10 @@ class Curve:
 class Curves:
     """What `read_curves` finds: enough for figures over all axes, with the intervals computed once."""
 
-    tag: str
-    mark: float | None
-    """The level that the metric wants to be reached, if it is one of time."""
+    metric: Metric
+    """What is drawn: the last value of a tag."""
+    threshold: float | None
+    """What the compared metric wants to be reached, if it is a time."""
     curves: list[Curve]
     panel_key: str | None
     axes: list[str]
@@ -65,10 +68,9 @@ class Curves:
 def read_curves(comparison: Comparison) -> Curves | None:
     """The curves of the comparison's metric, or None where it was not logged at two steps or more.
 
-    Where the metric is a time to reach a mark, the curve is of what has to reach it.
+    Where the metric is the time to a threshold, the curve is of what has to reach it.
     """
-    mark = parse_mark(comparison.metric)
-    tag = curve_tag(comparison.metric)
+    tag = comparison.metric.curve_tag
     found = [(arm, [logged(run, tag) for run in arm.runs]) for arm in comparison.arms]
     found = [(arm, rows) for arm, rows in found if any(len(one) > 1 for one in rows)]
     if not found:
@@ -79,7 +81,9 @@ def read_curves(comparison: Comparison) -> Curves | None:
     curves = [read_curve(arm, rows, tag, axes) for arm, rows in found]
     most = max(1, MOST_SEED_LINES // len(arms))
     few = all(len(arm.runs) <= most for arm in arms)
-    return Curves(tag, mark and mark[3], curves, panel_key(comparison, arms), axes, None if few else most)
+    drawn = Metric(tag, "last", (tag,))
+    threshold = comparison.metric.threshold
+    return Curves(drawn, threshold, curves, panel_key(comparison, arms), axes, None if few else most)
 
 
 def read_curve(arm: Arm, histories: list[list[dict[str, Any]]], tag: str, axes: list[str]) -> Curve:
@@ -101,7 +105,7 @@ def logged(run: Run, tag: str) -> list[dict[str, Any]]:
 
 
 def draw_curves(found: Curves, along: str = "step", narrow: bool = False) -> "Figure":
-    """Mean and 95 % interval of each arm, seeds as thin lines, a cross where one diverged, a line for a mark.
+    """Mean and 95 % interval of each arm, seeds as thin lines, a cross where one diverged, a line for a threshold.
 
     Arms that differ in several keys are spread over panels, by a key that the claims restrict.
 
@@ -140,17 +144,15 @@ def draw_curves(found: Curves, along: str = "step", narrow: bool = False) -> "Fi
             if index + num_columns >= len(panels):
                 axis.set_xlabel(AXES[along])
                 axis.tick_params(labelbottom=True)
-            if found.mark is not None:
-                axis.axhline(found.mark, color="#555555", linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
+            if found.threshold is not None:
+                axis.axhline(found.threshold, color="#555555", linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
         for axis in axes[len(panels) :]:
             axis.set_visible(False)
         # Not before all is drawn: a limit that is set stays, whatever a longer run in another panel needs.
         axes[0].set_xlim(left=0)
-        if "accuracy" in found.tag or "top5" in found.tag:
-            low, high = axes[0].get_ylim()
-            axes[0].set_ylim(max(low, -0.02), min(high, 1.02))
+        keep_in_bounds(axes[0], found.metric, room=0.02)
         for row in grid:
-            row[0].set_ylabel(axis_label(found.tag))
+            row[0].set_ylabel(axis_label(found.metric))
         add_legend(figure, styles)
     return figure
 

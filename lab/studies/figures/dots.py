@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from lab.studies.comparison.compare import Comparison
 from lab.studies.figures.style import NARROW, STYLE, WIDE, arm_colors, axis_label, wrap
-from lab.studies.select.scores import parse_mark
-from lab.studies.statistics.paired import Estimate
+from lab.studies.statistics.estimate import Estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +21,7 @@ class Row:
     """A line of such a figure."""
 
     label: str
-    values: list[float]
+    values: Sequence[float]
     """One a seed, or a pair of runs; may be infinite."""
     center: Estimate | None
     color: str
@@ -31,8 +30,6 @@ class Row:
 def seed_rows(comparison: Comparison) -> list[Row]:
     """A row an arm, of the scores of its runs."""
     arms = [arm for arm in comparison.arms if arm.values]
-    if not arms:
-        return []
     colors = arm_colors(comparison, arms)
     return [Row(arm.label, arm.values, arm.score, colors[arm.label]) for arm in arms]
 
@@ -43,9 +40,8 @@ def draw_seeds(comparison: Comparison, narrow: bool = False) -> "Figure | None":
     Returns:
         The figure, or None without a run that counts.
     """
-    rows = seed_rows(comparison)
-    infinite = "never" if parse_mark(comparison.metric) else "infinite"
-    return draw_rows(rows, axis_label(comparison.metric), narrow, infinite=infinite)
+    infinite = "never" if comparison.metric.is_time_to else "infinite"
+    return draw_rows(seed_rows(comparison), axis_label(comparison.metric), narrow, infinite=infinite)
 
 
 def draw_rows(

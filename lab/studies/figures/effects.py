@@ -4,11 +4,12 @@ import itertools
 import math
 from typing import TYPE_CHECKING
 
+from lab.metric import Metric
 from lab.studies.comparison.factorial import Grid
 from lab.studies.figures.dots import Row, draw_rows
 from lab.studies.figures.style import COLORS, DASHES, MOST_PANELS, NARROW, OTHERS, STYLE, WIDE, axis_label, wrap
 from lab.studies.select.selectors import canonical, short_keys, show
-from lab.studies.statistics.paired import estimate
+from lab.studies.statistics.estimate import estimate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 MARKERS = "osD^vPX"
 
 
-def draw_effects(grid: Grid, metric: str, narrow: bool = False) -> "Figure | None":
+def draw_effects(grid: Grid, metric: Metric, narrow: bool = False) -> "Figure | None":
     """A row for each main effect and each interaction (the first 60), a dot a seed, with a line at zero."""
     rows = [
         Row(effect.label, effect.values, effect.center, COLORS[index])
@@ -27,7 +28,7 @@ def draw_effects(grid: Grid, metric: str, narrow: bool = False) -> "Figure | Non
     return draw_rows(rows, f"effect on {axis_label(metric)}", narrow, zero=True)
 
 
-def draw_interactions(grid: Grid, metric: str, narrow: bool = False) -> "Figure | None":
+def draw_interactions(grid: Grid, metric: Metric, narrow: bool = False) -> "Figure | None":
     """A panel for each pair of factors (the first 6): a line a level, parallel where the factors do not interact.
 
     Each point is the mean over the seeds and the other factors with its 95 % interval; dots are the seeds. The factor

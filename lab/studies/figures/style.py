@@ -1,15 +1,17 @@
-"""The look of all figures: fonts, colours, how arms become panels and lines, and how a figure becomes a file."""
+"""How all figures look: fonts, colours, and how arms become panels and lines."""
 
-import io
+import math
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lab.studies.comparison.compare import Arm, Comparison
-from lab.studies.select.scores import parse_mark
+from lab.metric import Metric
+from lab.studies.comparison.arm import Arm
+from lab.studies.comparison.compare import Comparison
 from lab.studies.select.selectors import canonical, label, short_keys, show
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 # Okabe and Ito 2008, told apart with all kinds of colour vision; their yellow is left out, as it fades on white, and
@@ -22,18 +24,6 @@ MOST_PANELS = 6
 
 WIDE, NARROW = 7.4, 3.7
 """Widths of figures in inches: of files and of pages on a screen or on paper, and of pages on a phone."""
-
-# The page's own colours (`report/page.html.j2`) for those of the figures, so that they follow it into the dark.
-THEME = {
-    "#ffffff": "var(--card)",
-    "#333333": "var(--ink)",
-    "#555555": "var(--ink)",
-    "#8c8c8c": "var(--axis)",
-    "#e4e4e4": "var(--grid)",
-    "#f0f0f0": "var(--grid)",
-    OTHERS.lower(): "var(--others)",
-    **{color.lower(): f"var(--c{i})" for i, color in enumerate(COLORS)},
-}
 
 STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
@@ -146,55 +136,16 @@ def add_legend(figure: "Figure", styles: dict[str, dict[str, Any]]) -> None:
     figure.legend(lines, names, loc="outside upper left", ncols=min(num_columns, len(names)), handlelength=2.6)
 
 
-def axis_label(metric: str) -> str:
+def axis_label(metric: Metric) -> str:
     """`validation accuracy`, `steps to val/accuracy >= 0.8`."""
-    if parse_mark(metric):
-        return metric.replace("_to(", " to ").removesuffix(")")
-    part, _, name = metric.partition("/")
-    return f"{WORDS.get(part, part)} {name.replace('_', ' ')}" if name else metric.replace("_", " ")
+    if metric.is_time_to:
+        return metric.text.replace("_to(", " to ").removesuffix(")")
+    part, _, name = metric.text.partition("/")
+    return f"{WORDS.get(part, part)} {name.replace('_', ' ')}" if name else metric.text.replace("_", " ")
 
 
-def render(figure: "Figure", kind: str) -> bytes:
-    """The figure as `svg` or `png` (200 dots an inch), without a date, so that the same runs give the same bytes."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
-    data = io.BytesIO()
-    # By the canvas itself: `savefig` draws everything twice, once to find the layout.
-    with matplotlib.rc_context(STYLE):
-        if kind == "svg":
-            metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
-            FigureCanvasSVG(figure).print_svg(data, metadata=metadata)
-        else:
-            figure.set_dpi(200)
-            FigureCanvasAgg(figure).print_png(data, metadata={"Software": None}, pil_kwargs={"compress_level": 3})
-    # The layout is found once: it costs as much as the drawing, and all files show the same.
-    figure.set_layout_engine("none")
-    return data.getvalue()
-
-
-def inline_svg(text: str, prefix: str) -> str:
-    """SVG ready to stand in a page: no prologue, no fixed size, the page's colours, and ids that no other figure has.
-
-    It is made a third as long, too: coordinates keep one decimal, a tenth of a point, and the dots of a series share
-    their style.
-    """
-    text = text[text.index("<svg") :]
-    head, rest = text[: text.index(">")], text[text.index(">") :]
-    text = re.sub(r'\s(xmlns(:\w+)?|width|height|version)="[^"]*"', "", head) + rest
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r'\bid="', f'id="{prefix}-', text)
-    text = re.sub(r'(url\(|xlink:href=")#', rf"\1#{prefix}-", text).replace("xlink:href", "href")
-    text = re.sub(r"(?<=: )#[0-9a-f]{6}\b", lambda found: THEME.get(found[0], found[0]), text)
-    text = re.sub(r' (?:d|x|y|points|transform)="[^"]*"', lambda found: re.sub(r"(\d\.\d)\d+", r"\1", found[0]), text)
-    text = re.sub(r"<g([^>]*)>\s*((?:<use [^>]*/>\s*){2,})</g>", share_style, text)
-    return re.sub(r"\s*\nL ", " L", re.sub(r"\n\s+<", "\n<", text))
-
-
-def share_style(group: re.Match) -> str:
-    """A group of markers with the style that all of them have."""
-    styles = set(re.findall(r' style="([^"]*)"', group[2]))
-    if len(styles) != 1 or "style=" in group[1]:
-        return group[0]
-    return f'<g{group[1]} style="{styles.pop()}">' + re.sub(r' style="[^"]*"', "", group[2]) + "</g>"
+def keep_in_bounds(axis: "Axes", metric: Metric, room: float) -> None:
+    """Lets a vertical axis end by `room` beyond the bounds of a metric that is a share."""
+    low, high = axis.get_ylim()
+    if all(map(math.isfinite, metric.bounds)) and metric.kind != "gap":
+        axis.set_ylim(max(low, metric.bounds[0] - room), min(high, metric.bounds[1] + room))

@@ -5,11 +5,21 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from lab.metric import lower_is_better
+from lab.metric import Metric, parse_metric
 from lab.records.tuning import Tried, TunedArm, Tuning
 from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.tuned import is_number, mean_score
-from lab.studies.figures.style import NARROW, STYLE, WIDE, add_legend, axis_label, panel_key, series_styles, split
+from lab.studies.figures.style import (
+    NARROW,
+    STYLE,
+    WIDE,
+    add_legend,
+    axis_label,
+    keep_in_bounds,
+    panel_key,
+    series_styles,
+    split,
+)
 from lab.studies.select.selectors import canonical, show
 
 if TYPE_CHECKING:
@@ -39,6 +49,7 @@ def draw_tuning(comparison: Comparison, narrow: bool = False) -> "Figure | None"
     arms = [arm for arm in comparison.arms if tuning and any(one.arm_id in arm.arm_ids for one in tuning.arms)]
     if tuning is None or not arms:
         return None
+    metric = parse_metric(tuning.metric)
     panels, series = split(arms, panel_key(comparison, arms))
     styles = series_styles(series, arms)
     cells = [(title, members, key) for title, members in panels.items() for key in tuning.keys]
@@ -54,7 +65,7 @@ def draw_tuning(comparison: Comparison, narrow: bool = False) -> "Figure | None"
             places, log = value_places(values)
             for arm in members:
                 for one in (one for one in tuning.arms if one.arm_id in arm.arm_ids):
-                    draw_arm(axis, one, key, places, tuning.metric, styles[series[arm.label]])
+                    draw_arm(axis, one, key, places, metric, styles[series[arm.label]])
             if log:
                 axis.set_xscale("log")
             step = math.ceil(len(values) / (MOST_TICKS - 3 if narrow else MOST_TICKS))
@@ -67,22 +78,20 @@ def draw_tuning(comparison: Comparison, narrow: bool = False) -> "Figure | None"
         for axis in axes[len(cells) :]:
             axis.set_visible(False)
         for axis in axes[::num_columns]:
-            axis.set_ylabel(axis_label(tuning.metric))
-        if "accuracy" in tuning.metric or "top5" in tuning.metric:
-            low, high = axes[0].get_ylim()
-            axes[0].set_ylim(max(low, -0.04), min(high, 1.04))
+            axis.set_ylabel(axis_label(metric))
+        keep_in_bounds(axes[0], metric, room=0.04)
         add_legend(figure, {**styles, "picked": {"color": "#555555", "linestyle": "", **RING}})
     return figure
 
 
 def draw_arm(
-    axis: "Axes", arm: TunedArm, key: str, places: dict[str, float], metric: str, style: dict[str, Any]
+    axis: "Axes", arm: TunedArm, key: str, places: dict[str, float], metric: Metric, style: dict[str, Any]
 ) -> None:
     """One arm's line, dots, ring and crosses."""
     color = style["color"]
     # Of several keys, the best of the others at each value of this one.
     best: dict[str, Tried] = {}
-    sign = 1 if lower_is_better(metric) else -1
+    sign = 1 if metric.lower_is_better else -1
     for point in arm.tried:
         place = canonical(point.values[key])
         if place not in best or sign * mean_score(point, metric) < sign * mean_score(best[place], metric):

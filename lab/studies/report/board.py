@@ -7,9 +7,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from lab.studies.comparison.compare import Comparison
-from lab.studies.comparison.means import COORDINATES, ArmMeans, curve_tag
-from lab.studies.report.table import p_text
-from lab.studies.select.selectors import label
+from lab.studies.comparison.means import COORDINATES, ArmMeans
+from lab.studies.report.formats import markdown_table, verdict_bullets
 from lab.studies.statistics.numerals import center_text, decimals, interval_text
 
 
@@ -17,7 +16,7 @@ def write_board(comparison: Comparison, means: Sequence[ArmMeans], folder: Path)
     """Writes the run `_study` under `folder`, and `_study/<arm>`: verdicts, the layout of Custom Scalars, its bands.
 
     One layout serves all runs, so it lies beside them; in the root itself TensorBoard would call it `.`. A chart with a
-    band wants its three lines in one run, which `_mean` does not have.
+    band needs its three lines in one run, which `_mean` does not have.
     """
     # Late: TensorBoard's writer is slow to import.
     from lab.records.events import EventFile, write_scalars
@@ -30,7 +29,7 @@ def write_board(comparison: Comparison, means: Sequence[ArmMeans], folder: Path)
         events.text("verdicts/arms", arms_text(comparison))  # as `arms` it would come first
         events.layout(charts(comparison, several=any(arm.num_runs > 1 for arm in means)))
         events.hparams_columns(hparam_rows(comparison), hparam_metrics(comparison))
-    metric = curve_tag(comparison.metric)
+    metric = comparison.metric.curve_tag
     banded = [metric, *paired_tags(comparison)]
     for arm in means:
         lines = {}
@@ -74,7 +73,7 @@ def hparam_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 def hparam_metrics(comparison: Comparison) -> list[str]:
     """The scalars for the HParams tab, which ticks five: the metric, validation beside training, the rest."""
-    tags, metric = logged_tags(comparison), curve_tag(comparison.metric)
+    tags, metric = logged_tags(comparison), comparison.metric.curve_tag
     wanted = [metric, *reversed(paired_tags(comparison)), *(tag for tag in tags if tag.startswith("val/")), *tags]
     return [tag for tag in dict.fromkeys(wanted) if tag in tags]
 
@@ -82,9 +81,9 @@ def hparam_metrics(comparison: Comparison) -> list[str]:
 def charts(comparison: Comparison, several: bool) -> dict[str, dict[str, list[str] | tuple[str, str, str]]]:
     """The Custom Scalars tab: the metric with its band, training beside validation, then everything run by run.
 
-    The means of arms with several seeds have tags of their own, as a chart cannot choose among runs.
+    The means of arms with several seeds have other tags, as a chart cannot choose among runs.
     """
-    tags, metric, paired = logged_tags(comparison), curve_tag(comparison.metric), paired_tags(comparison)
+    tags, metric, paired = logged_tags(comparison), comparison.metric.curve_tag, paired_tags(comparison)
     found: dict[str, dict[str, list[str] | tuple[str, str, str]]] = {}
     if metric in tags and several:
         found[metric] = {"mean of each arm, 95 % interval": band_tags(metric)}
@@ -107,29 +106,17 @@ def verdicts_text(comparison: Comparison) -> str:
     lines += [f"Prediction from {comparison.source}", ""] if comparison.source else []
     if not comparison.verdicts:
         lines.append("No claim was written beforehand, so there is no verdict.")
-    for verdict in comparison.verdicts:
-        setting = f" ({label(verdict.setting)})" if verdict.setting else ""
-        lines += [
-            f"- **{verdict.verdict}**: {verdict.say}{setting}. {verdict.explain} {p_text(verdict.p)}, "
-            f"by {verdict.metric}."
-        ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *verdict_bullets(comparison)])
 
 
 def arms_text(comparison: Comparison) -> str:
     """The arms as a Markdown table."""
     arms = comparison.arms
     places, places_apart = decimals(arm.score for arm in arms), decimals(arm.difference for arm in arms)
-    lines = [
-        f"| arm | n | {comparison.metric} | 95 % interval | difference | 95 % of difference |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
+    header = ("arm", "n", str(comparison.metric), "95 % interval", "difference", "95 % of difference")
+    rows = []
     for arm in arms:
-        apart = (
-            center_text(arm.difference, places_apart, sign=True),
-            interval_text(arm.difference, places_apart, sign=True),
-        )
-        cells = ("reference", "") if arm.is_reference else apart
-        score = (center_text(arm.score, places), interval_text(arm.score, places))
-        lines.append(f"| {' | '.join([arm.label, str(len(arm.runs)), *score, *cells])} |")
-    return "\n".join([*lines, "", f"Differences to {comparison.reference}, paired by seed."])
+        apart = [text(arm.difference, places_apart, sign=True) for text in (center_text, interval_text)]
+        score = [text(arm.score, places) for text in (center_text, interval_text)]
+        rows.append([arm.label, str(len(arm.runs)), *score, *(["reference", ""] if arm.is_reference else apart)])
+    return "\n".join([*markdown_table(header, rows), "", f"Differences to {comparison.reference}, paired by seed."])

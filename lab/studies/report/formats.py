@@ -1,32 +1,41 @@
 """The comparison for other programs and pages: Markdown, CSV and JSON, beside the text of `table`."""
 
 import json
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lab.records.results import finite
-from lab.studies.comparison.compare import Arm, Comparison
-from lab.studies.comparison.tuned import budget_text, warnings
-from lab.studies.report.table import NUMBERS, ascii_only, columns, csv_text, p_text, render, verdict_data
-from lab.studies.select.selectors import label
+from lab.studies.comparison.arm import Arm
+from lab.studies.comparison.compare import Comparison
+from lab.studies.comparison.tuned import budget_text, tuning_warnings
+from lab.studies.report.table import NUMBERS, ascii_only, columns, csv_text, render, verdict_data, verdict_texts
 from lab.studies.statistics.numerals import count
 
 
 def markdown(comparison: Comparison) -> str:
     """The table and a bullet a verdict, for a page like those under `experiments/`."""
     table = columns(comparison)
-    rules = ["---:" if name in NUMBERS else "---" for name in table]
-    rows = [list(table), rules, *zip(*table.values(), strict=True)]
-    lines = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
+    rows = list(zip(*table.values(), strict=True))
+    lines = markdown_table(list(table), rows, [name in NUMBERS for name in table])
     title = f"{comparison.metric}, {count(len(comparison.runs), 'run')}"
     title += f", differences to {comparison.reference} paired by seed" if len(comparison.arms) > 1 else ""
-    bullets = [
-        f"- **{verdict.verdict}**: {verdict.say}{f' ({label(verdict.setting)})' if verdict.setting else ''}. "
-        f"{verdict.explain} {p_text(verdict.p)}, by {verdict.metric}."
-        for verdict in comparison.verdicts
-    ]
+    bullets = verdict_bullets(comparison)
     if comparison.tuning:
-        bullets += [f"- {text}" for text in (budget_text(comparison.tuning), *warnings(comparison.tuning))]
+        bullets += [f"- {text}" for text in (budget_text(comparison.tuning), *tuning_warnings(comparison.tuning))]
     return ascii_only("\n".join([f"{title}.", "", *lines, *([""] if bullets else []), *bullets]))
+
+
+def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[bool] = ()) -> list[str]:
+    """The lines of a Markdown table, columns of `numbers` to the right."""
+    rules = ["---:" if number else "---" for number in numbers] or ["---"] * len(header)
+    cells = [header, rules, *rows]
+    return ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in cells]
+
+
+def verdict_bullets(comparison: Comparison) -> list[str]:
+    """A bullet a verdict, in Markdown."""
+    texts = [(verdict.verdict, *verdict_texts(verdict)) for verdict in comparison.verdicts]
+    return [f"- **{word}**: {head}. {text}" for word, head, text in texts]
 
 
 def json_text(comparison: Comparison) -> str:

@@ -4,13 +4,14 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from lab.errors import UserError, choose
-from lab.records.interim import read_looks, record_look
+from lab.metric import Metric, parse_metric
+from lab.records.interim import read_interim, record_interim
 from lab.records.lock import locked
-from lab.records.results import Run, find_runs, read_study
+from lab.records.results import Run, find_runs
 from lab.records.tuning import Tuning
+from lab.studies.claims.study import Study, read_study
 from lab.studies.comparison.compare import compare
 from lab.studies.comparison.means import arm_means, write_mean_runs
 from lab.studies.comparison.tuned import compared, find_tuning
@@ -25,10 +26,10 @@ from lab.system.machine import collector_off
 @collector_off()
 def publish(
     runs: list[Run],
-    study: dict[str, Any],
+    study: Study,
     folder: Path,
     by: list[str] | None = None,
-    metric: str | None = None,
+    metric: Metric | None = None,
     html: Path | None = None,
     form: str = "text",
     last_seed: int | None = None,
@@ -37,11 +38,11 @@ def publish(
 ) -> None:
     """Prints the comparison of `runs` and writes the report, the table, the verdicts, figures, `_mean/` and `_study/`.
 
-    Where there are claims it is a look at the experiment, which `looks.json` in `folder` remembers.
+    Where there are claims it is an interim analysis of the experiment, which `looks.json` in `folder` remembers.
 
     Args:
         runs: what is compared; failed and interrupted ones are counted, and left out of the statistics.
-        study: question, metric, reference and claims; any may be missing.
+        study: what is asked and claimed.
         folder: where the files go.
         by: the keys that make an arm; those that differ if None.
         metric: what is compared; the study's if None.
@@ -52,11 +53,11 @@ def publish(
         reference: replaces the study's.
 
     Raises:
-        UserError: an unknown key, metric or form, or a claim about arms that are not there.
+        UserError: an unknown key, metric or form.
     """
     show = choose("--format", form, FORMATS)
     tuning = tuning and compared(tuning, runs)
-    comparison = compare(runs, study, by, metric, read_looks(folder)["looks"], tuning, reference)
+    comparison = compare(runs, study, by, metric, read_interim(folder).num_seeds, tuning, reference)
     print(show(comparison))
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, ".report.lock", wait=True):  # another command may be writing the same files
@@ -64,8 +65,8 @@ def publish(
         means = arm_means(comparison)
         write_mean_runs(means, folder)
         write_board(comparison, means, folder)
-        if comparison.runs and study.get("claims"):
-            record_look(folder, comparison.looks[-1], last_seed)
+        if comparison.runs and study.claims:
+            record_interim(folder, comparison.analyses[-1], last_seed)
     # Whoever reads a table from the output wants nothing else in it.
     places = f"\nreport: {html or folder / 'report.html'}\ncurves: lab board {folder}"
     print(places, file=sys.stdout if form == "text" else sys.stderr)
@@ -81,11 +82,11 @@ def compare_folders(
     form: str = "text",
     reference: Sequence[str] = (),
 ) -> None:
-    """`lab compare`: publishes the runs that lie under `folders`, whichever commands made them, in the first of these.
+    """`lab compare`: publishes the runs under `folders`, whichever commands made them, in the first of these.
 
     Args:
-        where: `key=value`; the runs that have all of them. What is left of an experiment is no verdict on it, so that
-            its files stay as they are: with `where` the comparison is printed, and written only where `html` says.
+        where: `key=value`; only the runs that have all of them. A part of an experiment is no verdict on it, so its
+            files stay as they are: with `where` the comparison is printed, and written only where `html` says.
         reference: `key=value`; the arm that has all of them replaces the study's reference.
 
     Raises:
@@ -101,13 +102,14 @@ def compare_folders(
     if len(runs) < len(found):
         print(f"left out: {len(found) - len(runs)} runs with other values than their tuning picked", file=sys.stderr)
     study, asked = read_study(runs), read_selector("--reference", reference)
+    chosen = parse_metric(metric) if metric else None
     if not where:
-        publish(runs, study, folders[0], by, metric, html, form, tuning=tuning, reference=asked)
+        publish(runs, study, folders[0], by, chosen, html, form, tuning=tuning, reference=asked)
         return
     show = choose("--format", form, FORMATS)
     runs = select(runs, where)
     tuning = tuning and compared(tuning, runs)
-    comparison = compare(runs, study, by, metric, read_looks(folders[0])["looks"], tuning, asked)
+    comparison = compare(runs, study, by, chosen, read_interim(folders[0]).num_seeds, tuning, asked)
     comparison = replace(comparison, verdicts=[verdict for verdict in comparison.verdicts if verdict.n])
     print(show(comparison))
     if html:
@@ -130,7 +132,7 @@ def select(runs: list[Run], where: Sequence[str]) -> list[Run]:
 
 
 def read_selector(option: str, words: Sequence[str]) -> dict[str, str]:
-    """The selector that the `words` of an option are, `key=value` each; a `UserError` for one that is none."""
+    """The selector of an option's `words`, `key=value` each; raises `UserError` for any other word."""
     selector = {}
     for word in words:
         key, sign, value = word.partition("=")

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from lab.records.results import write_atomically, write_json
+from lab.studies.claims.verdict import Verdict
 from lab.studies.comparison.compare import Comparison
-from lab.studies.comparison.tuned import budget_text, warnings
+from lab.studies.comparison.tuned import budget_text, tuning_warnings
 from lab.studies.select.selectors import label, short_keys, show
+from lab.studies.statistics.estimate import Estimate
 from lab.studies.statistics.numerals import center_text, decimals, fixed, interval_text
-from lab.studies.statistics.paired import Estimate
 
 WIDTH = 120
 
@@ -75,7 +76,7 @@ def render(comparison: Comparison) -> str:
     """The table of arms, then a paragraph a verdict: ASCII, at most 120 columns wide, no newline at the end."""
     table = fit(columns(comparison))
     title = f"{comparison.metric}, differences to {comparison.reference} paired by seed"
-    lines = [shorten(title, WIDTH) if len(comparison.arms) > 1 else comparison.metric, ""]
+    lines = [shorten(title, WIDTH) if len(comparison.arms) > 1 else str(comparison.metric), ""]
     rows = [list(table), *zip(*table.values(), strict=True)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(table))]
     for row in rows:
@@ -122,19 +123,23 @@ def verdict_lines(comparison: Comparison) -> list[str]:
     """A paragraph for each verdict: the word, the claim, the numbers."""
     lines: list[str] = []
     for verdict in comparison.verdicts:
-        setting = f" ({label(verdict.setting)})" if verdict.setting else ""
-        head = f"{verdict.verdict:<11}{verdict.say}{setting}"
-        text = f"{verdict.explain} {p_text(verdict.p)}, by {verdict.metric}."
-        lines += ["", *textwrap.wrap(head, WIDTH, subsequent_indent=" " * 11)]
+        head, text = verdict_texts(verdict)
+        lines += ["", *textwrap.wrap(f"{verdict.verdict:<11}{head}", WIDTH, subsequent_indent=" " * 11)]
         lines += textwrap.wrap(text, WIDTH, initial_indent=" " * 11, subsequent_indent=" " * 11)
     return lines
+
+
+def verdict_texts(verdict: Verdict) -> tuple[str, str]:
+    """The claim with its setting, and the numbers behind the verdict."""
+    setting = f" ({label(verdict.setting)})" if verdict.setting else ""
+    return f"{verdict.say}{setting}", f"{verdict.explain} {p_text(verdict.p)}, by {verdict.metric}."
 
 
 def tuning_lines(comparison: Comparison) -> list[str]:
     """What was tuned with which budget, and a warning where that does not settle it."""
     if comparison.tuning is None:
         return []
-    texts = [budget_text(comparison.tuning), *warnings(comparison.tuning)]
+    texts = [budget_text(comparison.tuning), *tuning_warnings(comparison.tuning)]
     return ["", *(line for text in texts for line in textwrap.wrap(text, WIDTH, subsequent_indent="  "))]
 
 
@@ -182,4 +187,4 @@ def verdict_data(comparison: Comparison) -> dict[str, Any]:
     """The content of `verdict.json`."""
     claims = [verdict.as_json() for verdict in comparison.verdicts]
     tune = {"tune": asdict(comparison.tuning)} if comparison.tuning else {}
-    return {"metric": comparison.metric, "looks": comparison.looks, "claims": claims, **tune}
+    return {"metric": comparison.metric.text, "looks": comparison.analyses, "claims": claims, **tune}

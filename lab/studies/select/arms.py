@@ -1,4 +1,4 @@
-"""Which runs belong together: what was swept, what tells arms apart, which settings a folder mixes, who pairs up."""
+"""Which runs belong together: what was swept, what tells arms apart, which settings a folder mixes."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -85,28 +85,3 @@ def setting_keys(configs: Sequence[Flat], compared: Sequence[str]) -> list[str]:
         return key.startswith(groups) and len(finer) == num_classes
 
     return [key for key in differing_keys(configs) if key not in compared and not follows(key)]
-
-
-def pairs(
-    left: Iterable[tuple[Run, float]], right: Iterable[tuple[Run, float]], keys: Sequence[str]
-) -> list[tuple[int, float, float]]:
-    """Pairs the scores of runs that share their seed and the values of `keys`.
-
-    Returns:
-        (seed, score of left, score of right), in the order of left. Where several runs of a side share seed and values,
-        their mean stands for them.
-    """
-    return [(seed, a, b) for seed, (a, b) in matched([left, right], keys)]
-
-
-def matched(cells: Iterable[Iterable[tuple[Run, float]]], keys: Sequence[str]) -> list[tuple[int, tuple[float, ...]]]:
-    """`pairs` for any number of sides: (seed, a score of each side), in the order of the first."""
-    sides = []
-    for cell in cells:
-        groups: dict[tuple, list[float]] = {}
-        for run, value in cell:
-            groups.setdefault((run.seed, values_of(run.config, keys)), []).append(value)
-        sides.append({key: sum(group) / len(group) for key, group in groups.items()})
-    return [
-        (key[0], tuple(side[key] for side in sides)) for key in sides[0] if all(key in other for other in sides[1:])
-    ]

@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import UserError
+from lab.metric import RESULTS, parse_metric
 from lab.records.results import Run, find_runs
 from lab.studies.select.arms import complete, differing_keys, swept_keys
-from lab.studies.select.scores import RESULT_FIGURES, scores
+from lab.studies.select.scores import counts, score_runs
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -22,7 +23,7 @@ def load(*folders: str | Path, metrics: Sequence[str] = (), history: bool = Fals
 
     Args:
         folders: as for `lab compare`, one or several.
-        metrics: others to score finished and diverged runs by, as `best(val/accuracy)`; see `scores`.
+        metrics: others to score finished and diverged runs by, as `best(val/accuracy)`; see `lab.metric.parse_metric`.
         history: whether to give the logged steps instead.
 
     Raises:
@@ -41,11 +42,12 @@ def load(*folders: str | Path, metrics: Sequence[str] = (), history: bool = Fals
     if history:
         return DataFrame([{**head, **row} for run, head in zip(runs, heads, strict=True) for row in run.history])
     for run, head in zip(runs, heads, strict=True):
-        head.update({key: run.result.get(key) for key in RESULT_FIGURES})
+        head.update({key: run.result.get(key) for key in RESULTS})
         head.update({tag: one["last"] for tag, one in run.result.get("metrics", {}).items()})
-    counted = [(run, head) for run, head in zip(runs, heads, strict=True) if run.status in ("finished", "diverged")]
+    counted = [(run, head) for run, head in zip(runs, heads, strict=True) if counts(run)]
     for metric in metrics:
-        for (_, head), value in zip(counted, scores([run for run, _ in counted], metric), strict=True):
+        scores = score_runs([run for run, _ in counted], parse_metric(metric))
+        for (_, head), value in zip(counted, scores.values, strict=True):
             head[metric] = value
     return DataFrame(heads)
 

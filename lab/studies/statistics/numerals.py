@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable
 
-from lab.studies.statistics.paired import Estimate
+from lab.studies.statistics.estimate import Estimate
 
 
 def decimals(estimates: Iterable[Estimate | None]) -> int:

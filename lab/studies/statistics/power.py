@@ -8,7 +8,7 @@ import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
-from lab.studies.statistics.paired import ALPHA, BOOTSTRAP_FROM, spread
+from lab.studies.statistics.estimate import ALPHA, BOOTSTRAP_FROM, spread
 
 POWER = 0.8
 MOST_SEEDS = 1000

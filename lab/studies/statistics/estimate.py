@@ -1,11 +1,9 @@
-"""Paired statistics: means and their intervals, one-sided tests, and Holm's adjustment.
+"""Estimates: means with their intervals, and the probability of an improvement.
 
-Sources: BCa bootstrap, Efron 1987, at the level of Hesterberg 2015 for few values; Holm 1979; interquartile mean and
-probability of improvement as in Agarwal et al. 2021; Wilson 1927. How well they hold is measured by
-`benchmarks/calibration.py`.
+Sources: BCa bootstrap, Efron 1987, at the level of Hesterberg 2015 for few values; interquartile mean and probability
+of improvement as in Agarwal et al. 2021; Wilson 1927. How well they hold is measured by `benchmarks/calibration.py`.
 """
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,9 +18,6 @@ NUM_RESAMPLES = 4999
 
 BOOTSTRAP_FROM = 10
 """Number of values from which the interval also looks at the bootstrap; with fewer it knows too little of the tails."""
-
-MOST_EXACT = 12
-"""Number of values up to which all changes of sign are counted, 4,096; above, as many are drawn."""
 
 
 @dataclass(frozen=True)
@@ -124,83 +119,6 @@ def resamples(n: int) -> "np.ndarray":
     return np.random.default_rng(0).integers(0, n, (NUM_RESAMPLES, n))
 
 
-def differences(a: Sequence[float], b: Sequence[float]) -> list[float]:
-    """`a - b`, pair by pair; two equal infinities are a tie, 0."""
-    return [0.0 if x == y else x - y for x, y in zip(a, b, strict=True)]
-
-
-def difference(a: Sequence[float], b: Sequence[float]) -> Estimate | None:
-    """Mean of the paired differences `a - b` with its interval, or None without pairs."""
-    return estimate(differences(a, b))
-
-
-def p_above(values: Sequence[float], margin: float) -> float:
-    """One-sided p-value of the hypothesis that `values` lie at or below `margin`, in the mean.
-
-    A t-test, which keeps its level where the values are symmetric about the margin, as differences between two arms are
-    that do not differ. It is not justified, and an exact test takes its place, where the values have no spread (2^-n,
-    the chance of as many equal signs) and where one is infinite (`sign_test`). Values that are all 0 count as certain:
-    two networks that score the same to the last bit in every seed are one.
-
-    Returns:
-        p in [0, 1]; 1 with fewer than two values.
-    """
-    if len(values) < 2:
-        return 1.0
-    shifted = [value - margin for value in values]
-    if not all(map(math.isfinite, shifted)):
-        return sign_test(shifted)
-    n, mean, deviation = len(shifted), math.fsum(shifted) / len(shifted), spread(shifted)
-    if deviation == 0:
-        # Rounding aside, the values sit on one point: on the margin, or on one side of it.
-        certain = 0.0 if max(map(abs, values)) <= 1e-12 else 0.5**n
-        return certain if mean > 1e-9 * max(1.0, abs(margin)) else 1.0
-    from scipy import special
-
-    return float(special.stdtr(n - 1, -mean / deviation * math.sqrt(n)))
-
-
-def p_below(values: Sequence[float], margin: float) -> float:
-    """One-sided p-value of the hypothesis that `values` lie at or above `margin`; see `p_above`."""
-    return p_above([-value for value in values], -margin)
-
-
-def sign_test(values: Sequence[float]) -> float:
-    """The chance that so many of the values other than 0 are above it, were each side equally likely."""
-    from scipy import stats
-
-    signs = [value > 0 for value in values if value != 0]
-    return float(stats.binom.sf(sum(signs) - 1, len(signs), 0.5)) if signs else 1.0
-
-
-def p_above_exact(values: Sequence[float], margin: float) -> float:
-    """The hypothesis of `p_above`, by permutation: the share of changes of sign with as high a sum (Fisher 1935).
-
-    It asks for nothing but symmetry, and cannot fall below 2^-n. With more than 12 values 4,095 changes are drawn,
-    and the observed signs are counted among them. With an infinite value, `sign_test`.
-    """
-    if len(values) < 2:
-        return 1.0
-    shifted = [value - margin for value in values]
-    if not all(map(math.isfinite, shifted)):
-        return sign_test(shifted)
-    import numpy as np
-
-    sums = sign_changes(len(shifted)) @ np.array(shifted)
-    return float((sums >= sums[0] - 1e-9 * np.abs(shifted).sum()).mean())
-
-
-def sign_changes(n: int):
-    """Signs (m, n), the first row all plus: all 2^n of them, or 4,096 from 13 values on."""
-    import numpy as np
-
-    if n <= MOST_EXACT:
-        return np.array(list(itertools.product((1.0, -1.0), repeat=n)))
-    signs = np.random.default_rng(0).choice([1.0, -1.0], size=(2**MOST_EXACT, n))
-    signs[0] = 1.0
-    return signs
-
-
 def improvement(values: Sequence[float], level: float = 1 - ALPHA) -> tuple[float, float, float] | None:
     """Probability that a paired difference is above 0, ties counted half, with its Wilson interval.
 
@@ -216,15 +134,6 @@ def improvement(values: Sequence[float], level: float = 1 - ALPHA) -> tuple[floa
     middle = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
     return share, max(0.0, middle - half), min(1.0, middle + half)
-
-
-def holm(ps: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment: reject where the result is below alpha, and one false rejection has chance alpha."""
-    adjusted, highest = [0.0] * len(ps), 0.0
-    for rank, index in enumerate(sorted(range(len(ps)), key=ps.__getitem__)):
-        highest = max(highest, min(1.0, (len(ps) - rank) * ps[index]))
-        adjusted[index] = highest
-    return adjusted
 
 
 def spread(values: Sequence[float]) -> float:

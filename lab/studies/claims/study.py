@@ -1,0 +1,106 @@
+"""A study: what an experiment asks and claims, read once a command and handed on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lab.config import StudyConfig
+from lab.errors import UserError
+from lab.metric import Metric, parse_metric
+from lab.records.results import Run
+from lab.studies.claims.claim import Claim, parse_claim
+from lab.studies.select.arms import complete, is_identity, values_of
+from lab.studies.select.reference import check_reference
+from lab.studies.select.selectors import Flat, full_key, label, pick
+
+AUTO = parse_metric(StudyConfig().metric)
+LEFT_OUT = "study.claims=[] leaves claims out"
+
+
+@dataclass(frozen=True)
+class Study:
+    question: str = ""
+    source: str = ""
+    """Where the prediction comes from."""
+
+    metric: Metric = AUTO
+    """What is compared; a claim may name its own."""
+
+    reference: Flat = field(default_factory=dict)
+    """Selector of the arm that the others are compared with; empty for the first."""
+
+    claims: tuple[Claim, ...] = ()
+
+    def named_keys(self, config: Flat) -> list[str]:
+        """The full keys, as `config` has them, that the claims name in their sides and in `where`."""
+        named = [key for claim in self.claims for part in (claim.where, *claim.sides, *claim.between) for key in part]
+        return list(dict.fromkeys(full_key(key, config) for key in named))
+
+
+def parse_study(stored: StudyConfig | Mapping[str, Any]) -> Study:
+    """Reads the study of a configuration, or of the `study` mapping that a run stored, in which any key may be missing.
+
+    Raises:
+        UserError: a claim or a metric cannot be read.
+    """
+    found = stored if isinstance(stored, Mapping) else vars(stored)
+    return Study(
+        question=found.get("question") or "",
+        source=found.get("source") or "",
+        metric=parse_metric(str(found["metric"])) if found.get("metric") else AUTO,
+        reference=found.get("reference") or {},
+        claims=tuple(map(parse_claim, found.get("claims") or ())),
+    )
+
+
+def read_study(runs: Sequence[Run]) -> Study:
+    """The study that `runs` were made for, as the newest of them that has claims wrote it down, or else the newest."""
+    import yaml
+
+    newest: Mapping[str, Any] | None = None
+    for run in sorted(runs, key=lambda run: str(run.result.get("finished_at", "")), reverse=True):
+        study = yaml.safe_load((run.path / "config.yaml").read_text()).get("study", {})
+        if study.get("claims"):
+            return parse_study(study)
+        newest = study if newest is None else newest
+    return parse_study(newest or {})
+
+
+def check_claims(study: Study, arms: Sequence[Flat]) -> None:
+    """Checks the reference and the claims of a study against the arms of its sweep, before a second is spent.
+
+    Args:
+        study: of the sweep.
+        arms: the flat configuration of each arm.
+
+    Raises:
+        UserError: a claim names an unknown key, or picks no arm, the same arm on both sides, or arms
+            that have no counterpart on the other side.
+    """
+    arms = [complete(arm) for arm in arms]
+    if study.reference:
+        check_reference(study.reference, arms)
+    for claim in study.claims:
+        name = f"claim '{claim.say}'"
+        inside = pick(arms, claim.where, f"{name}: where", LEFT_OUT)
+        own = claim.own_keys(arms[0])
+        # A group brings its keys along, so they may differ between the sides as well.
+        own_groups = tuple(key.removesuffix("name") for key in own if key.endswith(".name"))
+        rest = [key for key in arms[0] if is_identity(key) and key not in own and not key.startswith(own_groups)]
+        for sides in claim.contrasts():
+            check_contrast([(side, pick(inside, side, name, LEFT_OUT)) for side in sides], rest, name)
+
+
+def check_contrast(sides: Sequence[tuple[Flat, Sequence[Flat]]], rest: Sequence[str], name: str) -> None:
+    """Raises `UserError` unless the arms of all `sides`, (selector, arms), differ and some agree in the keys `rest`."""
+    for index, (selector, arms) in enumerate(sides):
+        for other, others in sides[:index]:
+            if any(arm in others for arm in arms):
+                raise UserError(f"{name}: {label(other)} and {label(selector)} pick the same arm; add a key")
+    shared = set.intersection(*({values_of(arm, rest) for arm in arms} for _, arms in sides))
+    if not shared:
+        first, *others = (label(selector) for selector, _ in sides)
+        raise UserError(
+            f"{name}: no arm of {first} has a counterpart in {' and '.join(others)} that differs "
+            "in nothing else; name the other keys in the claim"
+        )

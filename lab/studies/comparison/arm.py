@@ -1,0 +1,110 @@
+"""An arm of a comparison: its runs, their scores, and its differences to the arm that it is compared with."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lab.records.results import Run
+from lab.studies.select.arms import values_of
+from lab.studies.select.pairs import pair
+from lab.studies.select.scores import Scores, counts
+from lab.studies.select.selectors import full_key, label, matches
+from lab.studies.statistics.estimate import Estimate, estimate
+
+
+@dataclass(frozen=True)
+class Arm:
+    """All runs that are alike but for their seed (or, with `by`, alike in the keys asked for)."""
+
+    label: str
+    """`init=he_normal depth=30`."""
+
+    keys: dict[str, Any]
+    """The full keys of the label with their values."""
+
+    arm_ids: list[str]
+    """Hashes of the configurations behind it."""
+
+    runs: list[Run]
+    """The runs that count, finished or diverged."""
+
+    values: list[float]
+    """Their scores, in the same order."""
+
+    score: Estimate | None
+    """Mean of the scores; None without runs."""
+
+    num_diverged: int
+    num_failed: int
+    """Runs that failed or were interrupted; they do not count."""
+
+    images_per_second: float | None
+    """Mean over the runs."""
+
+    num_params: int | None
+
+    reference: str = ""
+    """The label of the arm that it is compared with; its own for a reference."""
+
+    differences: tuple[float, ...] = ()
+    """This arm minus its reference, a number a pair; empty for a reference."""
+
+    difference: Estimate | None = None
+    """Their mean; None without pairs."""
+
+    @property
+    def is_reference(self) -> bool:
+        return self.reference == self.label
+
+
+def make_arm(members: Sequence[Run], keys: Sequence[str], scores: Scores) -> Arm:
+    """The arm of `members`, of which those that count have `scores`, without its reference."""
+    runs = [run for run in members if counts(run)]
+    values = scores.of(runs)
+    config = members[0].config
+    speeds = [run.result["images_per_second"] for run in runs if run.result.get("images_per_second")]
+    return Arm(
+        label=label({key: config[key] for key in keys}) or str(config["name"]),
+        keys={key: config[key] for key in keys},
+        arm_ids=list(dict.fromkeys(run.arm_id for run in members)),
+        runs=runs,
+        values=values,
+        score=estimate(values),
+        num_diverged=sum(run.status == "diverged" for run in runs),
+        num_failed=len(members) - len(runs),
+        images_per_second=sum(speeds) / len(speeds) if speeds else None,
+        num_params=runs[0].result.get("num_params") if runs else None,
+    )
+
+
+def distinct(arms: Sequence[Arm]) -> list[Arm]:
+    """The arms, those of equal label told apart by their hashes."""
+    labels = [arm.label for arm in arms]
+    return [replace(arm, label=f"{arm.label} {arm.arm_ids[0]}") if labels.count(arm.label) > 1 else arm for arm in arms]
+
+
+def find_reference(arm: Arm, arms: Sequence[Arm], reference: Mapping[str, Any], apart: Sequence[str]) -> Arm:
+    """The arm that `arm` is compared with: one that `reference` picks, as like to `arm` as can be, else the first.
+
+    Args:
+        reference: selector; may pick several arms, one for each depth, say.
+        apart: keys in which two arms must agree to be comparable at all.
+    """
+
+    def config(arm: Arm) -> dict[str, Any]:
+        return {**arm.runs[0].config, **arm.keys} if arm.runs else arm.keys
+
+    near = [other for other in arms if values_of(config(other), apart) == values_of(config(arm), apart)]
+    picked = [other for other in near if other.runs and reference and matches(config(other), reference)]
+    named = {full_key(key, config(picked[0])) for key in reference} if picked else set()
+    rest = [key for key in arm.keys if key not in named]
+    alike = [other for other in picked if values_of(other.keys, rest) == values_of(arm.keys, rest)]
+    return [*alike, *picked, *near][0]
+
+
+def set_against(arm: Arm, reference: Arm, scores: Scores, open_keys: Sequence[str]) -> Arm:
+    """`arm` with its differences to `reference`, paired by seed and `open_keys`."""
+    if arm is reference:
+        return replace(arm, reference=arm.label)
+    found = pair(scores, [arm.runs, reference.runs], open_keys).differences
+    return replace(arm, reference=reference.label, differences=tuple(found), difference=estimate(found))

@@ -1,0 +1,215 @@
+"""The figures of a report: for each its file, its place on the page, how it is drawn, and what it shows in words."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lab.records.results import write_atomically
+from lab.studies.comparison.compare import Comparison
+from lab.studies.comparison.factorial import Grid, find_grid
+from lab.studies.comparison.tuned import budget_text, picked_text
+from lab.studies.figures.cost import draw_cost
+from lab.studies.figures.curves import Curves, draw_curves, read_curves
+from lab.studies.figures.dots import draw_seeds
+from lab.studies.figures.effects import draw_effects, draw_interactions
+from lab.studies.figures.files import inline_svg, render
+from lab.studies.figures.forest import draw_forest
+from lab.studies.figures.tuning_curves import draw_tuning
+from lab.studies.statistics.estimate import Estimate
+from lab.studies.statistics.numerals import center_text, count, decimals, interval_text
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MOST_DESCRIBED = 24
+"""Rows of a figure that its description reads out."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What figures are drawn of: a comparison, and what several of them need, found once."""
+
+    comparison: Comparison
+
+    @cached_property
+    def grid(self) -> Grid | None:
+        """The factorial design, where there is one."""
+        return find_grid(self.comparison)
+
+    @cached_property
+    def curves(self) -> Curves | None:
+        """The curves of the metric, where it was logged as one."""
+        return read_curves(self.comparison)
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A figure that a report may have."""
+
+    name: str
+    """Of its files: `<name>.svg`, `<name>.png`, and `<name>_column.svg` for a phone and a column of a paper."""
+    section: str
+    """Of the page."""
+    draw: "Callable[[Subject, bool], Figure | None]"
+    """Draws it, narrow or not; None where there is nothing to draw."""
+    words: Callable[[Subject], tuple[str, str]]
+    """What it shows, with its numbers, for those who cannot see it; and its caption."""
+    title: str = ""
+    """What tells it from others of its section, of which one is shown at a time."""
+
+
+@dataclass(frozen=True)
+class Hung:
+    """An exhibit as the page has it."""
+
+    exhibit: Exhibit
+    wide: str
+    """SVG to be put in as it is."""
+    narrow: str
+    description: str
+    caption: str
+
+
+def listed(found: Iterable[tuple[str, Estimate | None, bool]]) -> str:
+    """`init=he_normal 0.97 [0.96, 0.98]; ...`, the first ones."""
+    rows = list(found)
+    places = decimals(center for _, center, _ in rows)
+    words = [
+        f"{name} {center_text(center, places, sign)}"
+        + (f" {interval_text(center, places, sign)}" if center and center.interval else "")
+        for name, center, sign in rows[:MOST_DESCRIBED]
+    ]
+    rest = len(rows) - len(words)
+    return "; ".join([*words, f"and {rest} more, in the table"] if rest else words) + "."
+
+
+def listed_scores(comparison: Comparison) -> str:
+    return listed((arm.label, arm.score, False) for arm in comparison.arms if arm.score)
+
+
+def forest_words(subject: Subject) -> tuple[str, str]:
+    metric, reference = subject.comparison.metric, subject.comparison.reference
+    apart = listed((arm.label, arm.difference, True) for arm in subject.comparison.arms if arm.difference)
+    return (
+        f"Differences in {metric} to {reference}, with 95 % intervals: {apart}",
+        f"{metric}, each arm minus {reference}. Dots: pairs of runs with the same seed. "
+        "Diamond and bar: mean and 95 % interval.",
+    )
+
+
+def curves_words(subject: Subject) -> tuple[str, str]:
+    along = " (over seconds at their mean time)" if subject.curves and len(subject.curves.axes) > 2 else ""
+    diverged = any(run.status == "diverged" for run in subject.comparison.runs)
+    return (
+        f"Curves of {subject.comparison.metric}; at the end: {listed_scores(subject.comparison)}",
+        f"Thick: mean over seeds{along}. Band: 95 % bootstrap interval of the mean at each step. "
+        "Thin: single seeds (the first of each arm, where they are many)."
+        f"{' Cross: the run diverged.' * diverged}",
+    )
+
+
+def curves_along(name: str, along: str, title: str) -> Exhibit:
+    """The curves over one of the coordinates of a logged row."""
+
+    def draw(subject: Subject, narrow: bool) -> "Figure | None":
+        there = subject.curves is not None and along in subject.curves.axes
+        return draw_curves(subject.curves, along, narrow) if subject.curves and there else None
+
+    return Exhibit(name, "training", draw, curves_words, title)
+
+
+def seeds_words(subject: Subject) -> tuple[str, str]:
+    return (
+        f"{subject.comparison.metric} of every run; mean and 95 % interval: {listed_scores(subject.comparison)}",
+        "Dots: single runs. Diamond and bar: mean and 95 % interval.",
+    )
+
+
+def effects_words(subject: Subject) -> tuple[str, str]:
+    assert subject.grid
+    effects = [*subject.grid.main, *subject.grid.interactions]
+    return (
+        f"Main effects and interactions in {subject.comparison.metric}, with 95 % intervals: "
+        f"{listed((effect.label, effect.center, True) for effect in effects)}",
+        f"What each factor does to {subject.comparison.metric}, the others averaged over. An interaction is how much "
+        "more (or less) a level does at another factor's level than at that one's reference. Dots: seeds. "
+        f"Diamond and bar: mean and 95 % interval over {count(len(subject.grid.seeds), 'seed')}.",
+    )
+
+
+def interactions_words(subject: Subject) -> tuple[str, str]:
+    return (
+        f"{subject.comparison.metric} at each pair of levels; the numbers are in the table that follows.",
+        "Lines that are not parallel interact. Means over seeds and the other factors, with 95 % intervals. "
+        "Dots: seeds.",
+    )
+
+
+def cost_words(subject: Subject) -> tuple[str, str]:
+    return (
+        f"{subject.comparison.metric} over what it cost; the numbers are in the table that follows.",
+        "Small: single runs. Large: means of an arm.",
+    )
+
+
+def tuning_words(subject: Subject) -> tuple[str, str]:
+    tuning = subject.comparison.tuning
+    assert tuning
+    picks = "; ".join(picked_text(tuning, arm) for arm in tuning.arms[:MOST_DESCRIBED])
+    dots = "; dots: single runs" if len(tuning.seeds) > 1 else ""
+    best = " Of each value the best point of the grid is shown." if len(tuning.keys) > 1 else ""
+    return (
+        f"{tuning.metric} over what was tuned; picked: {picks}.",
+        f"{budget_text(tuning)} Line: mean over seeds{dots}. Ring: the value picked. "
+        f"Cross: a trial that diverged or failed.{best}",
+    )
+
+
+EXHIBITS = (
+    Exhibit("forest", "differences", lambda one, narrow: draw_forest(one.comparison, narrow), forest_words),
+    curves_along("curves", "step", "steps"),
+    curves_along("curves_epoch", "epoch", "epochs"),
+    curves_along("curves_seconds", "seconds", "seconds"),
+    Exhibit("seeds", "seeds", lambda one, narrow: draw_seeds(one.comparison, narrow), seeds_words),
+    Exhibit(
+        "effects",
+        "factors",
+        lambda one, narrow: one.grid and draw_effects(one.grid, one.comparison.metric, narrow),
+        effects_words,
+    ),
+    Exhibit(
+        "interactions",
+        "factors",
+        lambda one, narrow: one.grid and draw_interactions(one.grid, one.comparison.metric, narrow),
+        interactions_words,
+    ),
+    Exhibit("cost", "cost", lambda one, narrow: draw_cost(one.comparison, narrow), cost_words),
+    Exhibit("tuning", "tuning", lambda one, narrow: draw_tuning(one.comparison, narrow), tuning_words),
+)
+"""All figures, in the order in which the page lists their files."""
+
+
+def hang(subject: Subject, folder: Path) -> dict[str, Hung]:
+    """Writes the files of all figures that there is something to draw for into `folder`, each atomically.
+
+    Files of the others are removed: left from other runs, they would be taken for figures of these.
+
+    Returns:
+        By name what the page shows.
+    """
+    found = {}
+    for one in EXHIBITS:
+        figure, column = one.draw(subject, False), one.draw(subject, True)
+        files = [folder / f"{one.name}{end}" for end in (".svg", ".png", "_column.svg")]
+        if figure is None or column is None:
+            for path in files:
+                path.unlink(missing_ok=True)
+            continue
+        datas = render(figure, "svg"), render(figure, "png"), render(column, "svg")
+        for path, data in zip(files, datas, strict=True):
+            write_atomically(path, data)
+        wide, narrow = inline_svg(datas[0].decode(), one.name), inline_svg(datas[2].decode(), f"{one.name}-narrow")
+        found[one.name] = Hung(one, wide, narrow, *one.words(subject))
+    return found
