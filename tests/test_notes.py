@@ -6,6 +6,7 @@ import pytest
 from conftest import MakeJob
 
 from lab.launch.sweep_log import SweepLog
+from lab.metric import parse_metric
 from lab.records.notes import noted, notes_text
 from lab.records.results import read_result
 from lab.runs.run import run
@@ -36,7 +37,7 @@ def test_other_warnings_and_filters_stay_as_they_are() -> None:
 
 
 def test_a_sweep_says_each_note_once(make_job: MakeJob, capsys: pytest.CaptureFixture[str]) -> None:
-    job, log = make_job(), SweepLog(3, "val/accuracy")
+    job, log = make_job(), SweepLog(3, parse_metric("val/accuracy"))
     for notes in (["a has no effect"], ["a has no effect", "b is damaged"], []):
         log.show(job, {"status": "finished", "notes": notes})
     log.close()

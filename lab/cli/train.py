@@ -3,10 +3,14 @@
 Flags that only show something (`--cfg`, `--info`, `--help`, completion) are Hydra's own.
 """
 
+import argparse
 import os
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from unittest import mock
 
 from hydra import initialize_config_dir
 from hydra import main as hydra_main
@@ -33,7 +37,8 @@ def train(argv: list[str]) -> int:
         UserError: an override is wrong.
     """
     store_schema()
-    args = get_args_parser().parse_args(argv)
+    with help_of_any_kind():
+        args = get_args_parser().parse_args(argv)
     try:
         if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
             return _hydra_shows(argv)
@@ -107,5 +112,18 @@ def _hydra_shows(argv: list[str]) -> int:
     """Hands the command to Hydra, for the flags that show something and train nothing."""
     sys.argv = ["lab train", *rewritten(argv)]
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # its exceptions come to us, which turn them into one message
-    hydra_main(config_path=str(config_dir()), config_name="config", version_base="1.3")(lambda config: None)()
+    with help_of_any_kind():
+        hydra_main(config_path=str(config_dir()), config_name="config", version_base="1.3")(lambda config: None)()
     return 0
+
+
+@contextmanager
+def help_of_any_kind() -> Iterator[None]:
+    """Lets Hydra 1.3.8 add an option whose help is no string, which argparse refuses from Python 3.14 on.
+
+    Source: hydra's issue 3121.
+    """
+    with ExitStack() as stack:
+        if hasattr(argparse.ArgumentParser, "_check_help"):
+            stack.enter_context(mock.patch.object(argparse.ArgumentParser, "_check_help"))
+        yield

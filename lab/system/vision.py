@@ -40,7 +40,8 @@ def _load_extension() -> None:
     spec = importlib.util.find_spec("torchvision")
     if spec is None or not spec.submodule_search_locations:
         return
-    found = importlib.machinery.PathFinder.find_spec("_C", list(spec.submodule_search_locations))
-    if found is not None and found.origin:
-        with contextlib.suppress(OSError):  # built for CUDA, on a machine without
-            torch.ops.load_library(found.origin)
+    for name in ("_C", "_C_stable"):  # its name before torchvision 0.29, and since
+        found = importlib.machinery.PathFinder.find_spec(name, list(spec.submodule_search_locations))
+        if found is not None and found.origin:
+            with contextlib.suppress(OSError):  # built for CUDA, on a machine without
+                torch.ops.load_library(found.origin)
