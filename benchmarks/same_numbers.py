@@ -5,8 +5,7 @@
 For changes that should not alter numbers. Fifteen configurations, which between them use every kind of part, are
 trained by both; `metrics.jsonl` has to be the same to the bit but for the seconds, in a folder of the same name. Three
 sweeps are trained by the commit, compared by both, and `verdict.json` (its sentences aside) and `table.csv` have to be
-the same; the new
-checkout has to recognise all those runs as finished. Exit code 1 where anything differs.
+the same; the new checkout has to recognise all those runs as finished. Exit code 1 where anything differs.
 """
 
 import argparse
