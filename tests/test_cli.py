@@ -126,7 +126,7 @@ def test_seeds_are_added_to_an_experiment() -> None:
     assert more.returncode == 0, more.stderr
     assert "added: 6 runs, 2 arms, seeds 0, 1, 2" in more.stdout
     assert "4 finished already, 2 to do" in more.stdout
-    assert "Looked at 2 times (at 2, 3 seeds)" in " ".join(more.stdout.split())
+    assert "Second interim analysis (2, then 3 seeds): threshold" in " ".join(more.stdout.split())
     assert json.loads(Path("outputs/added/looks.json").read_text()) == {"looks": [2, 3], "last_seed": 2}
     assert main(["train", *words[1:], "seeds=3"]) == 2  # beside `seed=` it is not clear which
 
