@@ -34,7 +34,7 @@ SCORES: dict[str, Callable[..., np.ndarray]] = {
 }
 
 SIZES = (3, 5, 10, 20)
-LOOKS = (5, 10, 15, 20)
+SEEDS_AT = (5, 10, 15, 20)
 TOTALS = (30, 60)
 """Sizes of an effect, by the seeds that normal scores need for it."""
 
@@ -79,11 +79,11 @@ def false_verdicts(draw: Callable[..., np.ndarray], n: int, repeats: int, rng: n
 
 def false_after_looks(draw: Callable[..., np.ndarray], repeats: int, rng: np.random.Generator) -> tuple[float, float]:
     """Share of false support after analyses of 5, 10, 15 and 20 seeds: with the lab's thresholds, and with 0.05."""
-    levels = [level(counted_analyses(LOOKS[:k], n)) for k, n in enumerate(LOOKS)]
+    levels = [level(counted_analyses(SEEDS_AT[:k], n)) for k, n in enumerate(SEEDS_AT)]
     found = np.zeros(2)
     for _ in range(repeats):
-        a, b = draw(rng, (2, LOOKS[-1]))
-        ps = [p_above((a - b)[:n].tolist(), 0.0) for n in LOOKS]
+        a, b = draw(rng, (2, SEEDS_AT[-1]))
+        ps = [p_above((a - b)[:n].tolist(), 0.0) for n in SEEDS_AT]
         found += [any(p < bound for p, bound in zip(ps, levels, strict=True)), min(ps) < ALPHA]
     return tuple(found / repeats)
 

@@ -2,7 +2,7 @@
 
     python benchmarks/loop.py [--nets two_conv plain30 resnet20] [--root data] [--rounds 5] [--set train.precision=bf16]
 
-The loops train in turn, round after round, each in a process of its own, which waits meanwhile; what counts is the
+The loops train in turn, round after round, each in a separate process, which waits meanwhile; what counts is the
 ratio of medians, since a shared machine is as fast as its neighbours let it be. `--set` changes the lab's run alone.
 
 - lab: `fit` with its logged points: one a round, after validation on a ninth of the round's images, written to files;

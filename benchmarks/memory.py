@@ -2,7 +2,7 @@
 
     python benchmarks/memory.py [--root data/cifar10-jpeg] [--depth 21] [--batch 128] [--steps 5]
 
-Each run is a process of its own: a residual net on class folders of images (`data=folder`), with reports,
+Each run is a separate process: a residual net on class folders of images (`data=folder`), with evaluations,
 validation, checkpoint and test. Measured is its peak resident memory (ru_maxrss) less what it was after a run on a few
 tiny images, when all is imported and the libraries are set up. It is divided by the sum of
 

@@ -58,7 +58,7 @@ SMOKE += ["train.eval_limit=64", "train.device=cpu"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one whole run came to."""
+    """Result of one whole run."""
 
     seconds: float
     """From the first step to the last validation."""
@@ -96,7 +96,7 @@ def recipe(changes: list[str]) -> RunConfig:
 
 
 def compare(config: RunConfig, seeds: int, smoke: bool) -> int:
-    """Trains `seeds` seeds both ways, prints what they came to, and returns the exit code."""
+    """Trains `seeds` seeds both ways, prints the results, and returns the exit code."""
     parts = assemble(config)
     training, data = parts.training, parts.data
     name = device_name(training.clock.device).replace("cpu", "CPU")

@@ -2,7 +2,7 @@
 
     python benchmarks/start.py [--rounds 5] [--data mnist --root data]
 
-Each start is a process of its own. What comes before torch is imported (Python, Hydra) is told apart from what comes
+Each start is a separate process. What comes before torch is imported (Python, Hydra) is told apart from what comes
 after: the lab's own modules, data, net, optimizer, files, and the first step itself. `loaded at once` is the same start
 with `torch._dynamo` imported as torch's optimizers would by themselves (`lab/system/deferred.py`).
 """

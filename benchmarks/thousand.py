@@ -3,8 +3,8 @@
 python benchmarks/thousand.py [--rows 20] [--profile]
 
 The runs are written as training leaves them, without training: 5 arms of 200 seeds, and 100 arms of 10, each with a
-curve of `--rows` logged points and its predictions of 360 test pictures. Then `lab train`, which finds all of them
-finished and compares them, and `lab compare` run as processes of their own; Python's start and all imports count.
+curve of `--rows` logged points and its predictions of 360 test images. Then `lab train`, which finds all of them
+finished and compares them, and `lab compare` run as separate processes; Python's start and all imports count.
 """
 
 import argparse
@@ -42,7 +42,7 @@ SWEEPS = {
         [CLAIM.format(rate, RATES[0], "optimizer.lr") for rate in RATES[1:4]],
     ),
 }
-"""What is typed for each: arms, seeds, claims."""
+"""Overrides for each: arms, seeds, claims."""
 
 
 def write_runs(jobs: list[Job], rows: int) -> None:

@@ -8,7 +8,10 @@ Imports point down this list, and `tests/test_structure.py` holds the order:
     data, nets, records    data sets on the device; networks; the files that a run leaves behind
     training               one run's loop, optimizers, schedules, losses, checkpoints
     system                 the machine and its libraries
-    metric, identity, config, errors    what a metric is; what makes two runs the same; every key; `UserError`
+    metric                 what a metric is
+    identity, validation   what makes two runs the same; the check of every key
+    config                 every key with default, meaning, unit and range
+    errors, knob, tables   `UserError`; what a key may be; the tables of names
 
 `import lab` never imports torch: functions import it where they use it.
 """

@@ -142,7 +142,7 @@ class ModelConfig:
 class StartConfig:
     run: str = knob("", free="a path")
     """Folder of a finished run whose weights this one starts from; of an arm, then its run of the same seed, and for a
-    tuning trial the source's own trial of that seed if it has no run. From scratch if empty. Relative to the working
+    tuning trial the source's tuning trial of that seed if it has no run. From scratch if empty. Relative to the working
     directory."""
 
     load: str = knob("body", choices=("none", "body", "all"))

@@ -26,7 +26,7 @@ def nearest(given: str, names: Iterable[str]) -> str:
 
 
 def choose(kind: str, name: str, table: Mapping[str, Any]) -> Any:
-    """Looks `name` up in `table`; `package.module:attribute` imports a user's own part instead.
+    """The entry `name` of `table`; `package.module:attribute` imports a user's own part instead.
 
     Args:
         kind: what is looked up, as the user types it (`model.act`), for the message.

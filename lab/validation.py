@@ -26,7 +26,7 @@ class Key:
     """A key of the configuration."""
 
     name: str
-    """With dots, as it is typed."""
+    """With dots, as in an override."""
 
     default: Any
     optional: bool
@@ -40,7 +40,7 @@ class Key:
         return [*names, *([self.knob.like] if self.knob.like else [])]
 
     def takes(self, name: str) -> bool:
-        """Whether `name` is one of `names`, or may be a user's own part, which is looked for when the net is built."""
+        """Whether `name` is one of `names`, or may be a user's own part, which is imported when the net is built."""
         like = self.knob.like and re.sub(r"\d+", "0", name) == self.knob.like
         return bool(like) or name in self.names() or (self.knob.own and ":" in name)
 
@@ -144,7 +144,7 @@ def _shown(values: Iterable[Any]) -> str:
 
 
 def _across(config: RunConfig) -> Iterator[str]:
-    """What keys demand of each other; a value that is out of its own range has its line already."""
+    """What keys demand of each other; a value out of range has its line already."""
     data, model, start, train = config.data, config.model, config.start, config.train
     if len(data.classes) == 1 or len(set(data.classes)) < len(data.classes):
         yield f"data.classes={_shown(data.classes)} is out of range; allowed: two classes or more, each once"

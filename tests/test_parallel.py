@@ -119,7 +119,7 @@ def test_a_batch_that_does_not_divide_is_named() -> None:
 
 def test_one_device_for_all_is_named() -> None:
     with (
-        pytest.raises(UserError, match=r"train\.device=cuda:1 cannot be shared by 2 processes; allowed: auto, cpu"),
+        pytest.raises(UserError, match=r"train\.device=cuda:1 is not possible with 2 processes; allowed: auto, cpu"),
         joined(2, 0, 2, "cuda:1"),
     ):
         pass

@@ -162,7 +162,7 @@ def assert_board_answers(words: list[str]) -> None:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "lab", "board", *words, "--port", str(port)]
     board = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wanted = "seed=" if words[0].endswith("_tune") else "_mean/"
+    wanted = "seed=" if "_tune" in Path(words[0]).parts else "_mean/"
     try:
         for _ in range(120):
             time.sleep(0.5)

@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -124,3 +125,56 @@ def test_every_name_has_its_line(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["experiments", "models"])
 def test_every_file_has_its_line(kind: str) -> None:
     assert all(3 < len(line) <= 120 for line in lab.cli.catalogue.names(kind).values())
+
+
+def rows(heading: str) -> list[list[str]]:
+    """The table below a heading of CONTRIBUTING.md, without its head: the cells of each row."""
+    text = (LAB.parent / "CONTRIBUTING.md").read_text().split(f"## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines[2:]]
+
+
+def test_the_pages_name_the_floors_in_their_order() -> None:
+    house = [(int(number), re.sub(r"`(\w+)(/|\.py)`", r"\1", room)) for number, room, _ in rows("The house")]
+    assert house == [(n, room) for n, there in reversed([*enumerate(FLOORS, 1)]) for room in there]
+    story = re.findall(r"^    ((?:\w+, )*\w+)  ", lab.__doc__ or "", re.MULTILINE)
+    assert [tuple(line.split(", ")) for line in story] == list(reversed(FLOORS))
+
+
+def test_the_order_inside_studies_is_told() -> None:
+    text = (LAB.parent / "CONTRIBUTING.md").read_text()
+    sentence = text.split("Inside `studies` the order is, lowest first,")[1].split(". The")[0]
+    assert tuple(re.findall(r"`(\w+)`", sentence)) == STUDIES
+
+
+def defined(path: Path) -> set[str]:
+    """Names of functions, classes and constants of a file, and of the methods of its classes as `Class.method`."""
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        if isinstance(node, ast.ClassDef):
+            found |= {f"{node.name}.{one.name}" for one in node.body if isinstance(one, ast.FunctionDef)}
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        found |= {target.id for target in targets if isinstance(target, ast.Name)}
+    return found
+
+
+def test_the_ten_answers_name_what_there_is() -> None:
+    questions = rows("Ten questions")
+    assert len(questions) == 10
+    for _, answer in questions:
+        pairs = re.findall(r"((?:(?!\]\().)*)\[[\w/.]+\]\(([\w/.]+\.py)\)", answer)
+        assert pairs, answer
+        for words, file in pairs:
+            named = {name for name in re.findall(r"`(\w+(?:\.\w+)?)`", words) if name != "result.json"}
+            assert named <= defined(LAB.parent / file), f"{file} has no {named - defined(LAB.parent / file)}"
+
+
+def test_where_to_add_names_files_and_tables_that_there_are() -> None:
+    for cells in rows("Where to add what"):
+        text = " ".join(cells[1:])
+        files = re.findall(r"`(lab/[\w/.]*)`", text)
+        assert all((LAB.parent / file).exists() for file in files), text
+        names = set().union(*(defined(LAB.parent / file) for file in files if file.endswith(".py")))
+        assert set(re.findall(r"`([A-Z]{3,})`", text)) <= names, text

@@ -131,7 +131,7 @@ def test_trials_have_rows_of_their_own_in_hparams(swept: Path) -> None:
 def test_the_report_tells_of_the_tuning_and_so_does_compare(
     swept: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = "Each arm had 2 trials x 1 seed (seed 1000000"
+    said = "Each arm had 2 tuning trials x 1 seed (seed 1000000"
     page = (swept / "report.html").read_text()
     assert said in " ".join(page.split())
     assert 'id="tuning"' in page
@@ -147,7 +147,7 @@ def test_the_report_tells_of_the_tuning_and_so_does_compare(
 def test_a_second_start_trains_nothing_and_picks_the_same(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(SWEEP) == 0
     text = " ".join(capsys.readouterr().out.split())
-    assert "tuning optimizer.lr: 2 arms x 3 values x 1 seed = 6 trials, then 4 runs to compare" in text
+    assert "tuning optimizer.lr: 2 arms x 3 values x 1 seed = 6 tuning trials, then 4 runs to compare" in text
     assert "warning: model.norm=batch is best at optimizer.lr=0.1, the largest tried: try larger ones" in text
     assert picks() == BEST
     assert len(fake.trained) == 6 + 4
@@ -230,10 +230,10 @@ def test_runs_at_values_picked_earlier_are_left_out(fake: Fake, capsys: pytest.C
         ({"optimizer.rate": [1, 2]}, r"optimizer.rate is no key.*same group: optimizer.name, optimizer.lr"),
         ({"optimizer": ["adam", "sgd"]}, "optimizer is no key of the configuration"),
         ({"optimiser.lr": [1, 2]}, r"did you mean 'optimizer.lr'.*data.\*, model.\*"),
-        ({"seed": [1, 2]}, "seed cannot be tuned"),
-        ({"name": ["a", "b"]}, "name cannot be tuned"),
-        ({"data.root": ["a", "b"]}, r"data.root cannot be tuned.*allowed: .*; in the same group: data.name"),
-        ({"study.metric": ["a", "b"]}, "study.metric cannot be tuned"),
+        ({"seed": [1, 2]}, "seed is no key to tune"),
+        ({"name": ["a", "b"]}, "name is no key to tune"),
+        ({"data.root": ["a", "b"]}, r"data.root is no key to tune.*allowed: .*; in the same group: data.name"),
+        ({"study.metric": ["a", "b"]}, "study.metric is no key to tune"),
         ({LR: []}, r"optimizer.lr=\[\]; allowed: a list of two or more"),
         ({LR: [0.1]}, r"optimizer.lr=\[0.1\]; allowed: a list of two or more"),
         ({LR: [1, 1.0]}, "all different"),
@@ -313,7 +313,7 @@ def test_a_whole_grid_on_several_seeds(fake: Fake, capsys: pytest.CaptureFixture
     grid = "study.tune={optimizer.lr:[0.01,0.1],train.batch_size:[10,20,50]}"
     assert main(["train", grid, "study.tune_seeds=2", "study.metric=test/accuracy", "seed=0"]) == 0
     text = capsys.readouterr().out
-    assert "1 arm x 6 values x 2 seeds = 12 trials, then 1 run to compare" in text
+    assert "1 arm x 6 values x 2 seeds = 12 tuning trials, then 1 run to compare" in text
     assert "by validation, as study.metric=test/accuracy" in text
     tuning = tuning_in(Path("outputs/scratch"))
     assert (tuning.metric, tuning.seeds) == ("val/accuracy", [FIRST_SEED, FIRST_SEED + 1])
@@ -326,15 +326,15 @@ def test_an_arm_that_no_value_suits_is_left_out(fake: Fake, capsys: pytest.Captu
     fake.fails = "_tune/scratch/none"
     assert main(SWEEP) == 1
     captured = capsys.readouterr()
-    assert "model.norm=none: none of 3 trials ended well (3 failed); left out" in captured.out
+    assert "model.norm=none: none of 3 tuning trials ended well (3 failed); left out" in captured.out
     assert re.search(
         r"tuning did not end well:\n  _tune/scratch/.*seed=1000000: RuntimeError: out of memory", captured.err
     )
-    assert captured.err.endswith("model.norm=none: left out, as none of its trials ended well\n")
+    assert captured.err.endswith("model.norm=none: left out, as none of its tuning trials ended well\n")
     assert {run.config["model.norm"] for run in find_runs([Path("outputs")])} == {"batch"}
     shutil.rmtree("outputs")
     assert main([*WORDS, "study.tune={optimizer.lr:[1e30,1e31]}"]) == 1
-    assert "none of 2 trials ended well (2 diverged); left out" in capsys.readouterr().out
+    assert "none of 2 tuning trials ended well (2 diverged); left out" in capsys.readouterr().out
     assert not list(Path("outputs/scratch").glob("norm=*"))
 
 
@@ -411,7 +411,7 @@ def test_a_best_value_at_the_edge_is_warned_of() -> None:
     assert tuning_warnings(both(tuned(arm, 0.1, tried(0.1, 0.5), tried(0.2, 0.5)))) == []  # nothing is best
     (line,) = tuning_warnings(both(inside, tuned({"model.norm": "none"}, 0.1, *inside.tried, tried(2, 0.1))))
     assert "unequal budgets" in line
-    assert "model.norm=batch 3 trials x 1 seed; model.norm=none 4 trials" in budget_text(
+    assert "model.norm=batch 3 tuning trials x 1 seed; model.norm=none 4 tuning trials" in budget_text(
         both(inside, tuned({"model.norm": "none"}, 0.1, *inside.tried, tried(2, 0.1)))
     )
 
@@ -488,7 +488,7 @@ def test_arms_at_their_own_values_are_paired_and_cut_into_no_settings(
     assert [arm.difference and arm.difference.n for arm in comparison.arms] == [None, 3]
     assert columns(comparison)["tuned lr"] == ["0.1", "1"]
     assert csv_text(comparison).splitlines()[1].startswith("val/accuracy,none,0.1,3,")
-    assert "model.norm=layer: none of 1 trial ended well (1 diverged)" in picked_text(tuning, tuning.arms[-1])
+    assert "model.norm=layer: none of 1 tuning trial ended well (1 diverged)" in picked_text(tuning, tuning.arms[-1])
     assert max(map(len, render(comparison).splitlines())) <= 120
     # Without the tuning the same runs are two settings, which no claim compares.
     assert compare(runs, {"claims": [claim]}).verdicts[0].n == 0

@@ -18,7 +18,7 @@ def check_override(override: Override, extended: bool) -> Iterator[str]:
 
     Args:
         override: one override of the command line.
-        extended: whether the user brought files of their own (`--config-dir`), which may hold more.
+        extended: whether the user brought configuration files (`--config-dir`), which may hold more.
     """
     key = override.key_or_group
     if key.startswith(("hydra/launcher", "hydra.launcher", "hydra/sweeper")):

@@ -60,7 +60,7 @@ def describe(key: Key, with_names: bool) -> str:
 
 
 def as_typed(value: Any) -> str:
-    """`value` as it is typed in an override: `null`, `true`, `[16, 32]`, `relu`."""
+    """`value` as an override writes it: `null`, `true`, `[16, 32]`, `relu`."""
     return value if isinstance(value, str) and value else json.dumps(value)
 
 

@@ -44,10 +44,10 @@ def write(found: "RangeTest", folder: Path, name: str) -> None:
     columns = zip(found.rates, found.losses, found.smoothed, strict=True)
     rows.writerows([step, *map("{:.8g}".format, row)] for step, row in enumerate(columns))
     write_atomically(folder / f"{name}.csv", table.getvalue().encode())
-    marks = {}
+    points = {}
     if found.steepest is not None and found.least is not None:
-        marks = {"steepest descent": found.steepest, "least": found.least}
-    figure = draw_range(found.rates, found.losses, found.smoothed, found.suggestion, marks)
+        points = {"steepest descent": found.steepest, "least": found.least}
+    figure = draw_range(found.rates, found.losses, found.smoothed, found.suggestion, points)
     for kind in ("png", "svg"):
         write_atomically(folder / f"{name}.{kind}", render(figure, kind))
 
@@ -55,7 +55,7 @@ def write(found: "RangeTest", folder: Path, name: str) -> None:
 def describe(found: "RangeTest", low: float, high: float) -> str:
     """What was found, and what to do where nothing can be said."""
     if not found.rates:
-        return "the loss is not finite at the first step, before any rate has acted: look at the data and the net"
+        return "the loss is not finite at the first step, before any rate has acted: check the data and the net"
     ends = {
         "blew up": "the loss blew up at {:.2g}, after {} steps",
         "not finite": "the loss was finite up to {:.2g}, for {} steps",

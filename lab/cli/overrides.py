@@ -44,7 +44,7 @@ def split_paths(value: str) -> list[str]:
 
 
 def take_seeds(typed: list[str]) -> tuple[list[str], str]:
-    """Takes `seeds=10` or `seeds=+5` out of what was typed; an empty text where there is none.
+    """Takes `seeds=10` or `seeds=+5` out of the overrides; an empty text if there is none.
 
     Raises:
         UserError: it is given twice or beside `seed=`, or is no whole number above 0.

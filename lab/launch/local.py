@@ -118,7 +118,7 @@ def _recheck(elsewhere: list[Job], queue: deque[Job], log: SweepLog) -> list[Job
 
 
 def _fail(job: Job, error: BaseException) -> dict[str, Any]:
-    """Marks a run as failed whose process could not do that itself."""
+    """Records a run as failed whose process could not do that itself."""
     message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
     result = {**job.record(), "error": message}
     # A disk that is full is told at the end; and another command may have taken over already.

@@ -1,6 +1,6 @@
-"""Nuisance tuning: every arm tries the same values on seeds of their own, and is then compared at its best ones.
+"""Nuisance tuning: every arm tries the same values on separate seeds, and is then compared at its best ones.
 
-The trials are runs like others, under `<out>/_tune/<name>/`: resumed, left alone once finished, never compared.
+Tuning trials are runs like others, under `<out>/_tune/<name>/`: resumed, left alone once finished, never compared.
 """
 
 import itertools
@@ -25,8 +25,8 @@ from lab.studies.select.selectors import canonical
 from lab.studies.statistics.numerals import count
 
 FIRST_SEED = 1_000_000
-"""Of the trials; all seeds of a comparison lie below. So they split training and validation images otherwise than any
-of its runs; the test images are the same, and their scores are not used."""
+"""Of tuning trials; all seeds of a comparison lie below. So tuning trials split training and validation images
+otherwise than any of its runs; the test images are the same, and their scores are not used."""
 
 Train = Callable[[list[Job]], tuple[bool, dict[Path, str]]]
 """What trains runs: `lab.launch.local.train`."""
@@ -42,7 +42,7 @@ def check_tuning(jobs: Sequence[Job], parsed: Study) -> None:
     may = [key for key in known if key not in NOT_IDENTITY]
     for key, values in study.tune.items():
         if key not in may:
-            what = "cannot be tuned" if key in known or key.startswith("study") else "is no key of the configuration"
+            what = "is no key to tune" if key in known or key.startswith("study") else "is no key of the configuration"
             raise UserError(
                 f"study.tune: {key} {what}{nearest(key, may)}; allowed: what makes an arm, which study.* and "
                 f"{', '.join(sorted(NOT_IDENTITY))} do not; in the same group: {', '.join(neighbours(key, may))}"
@@ -80,10 +80,10 @@ def tune(jobs: Sequence[Job], compared: Metric, root: Path, train: Train) -> tup
         jobs: the comparison.
         compared: its metric; values are picked by that of validation.
         root: the experiment's folder.
-        train: trains trials.
+        train: trains tuning trials.
 
     Returns:
-        The jobs with the values picked, those of arms of which no trial ended well left out; and what went wrong.
+        The jobs with the values picked, without the arms of which no tuning trial ended well; and what went wrong.
         None if it was interrupted.
 
     Raises:
@@ -97,7 +97,8 @@ def tune(jobs: Sequence[Job], compared: Metric, root: Path, train: Train) -> tup
     each = num_trials // num_arms // study.tune_seeds
     print(
         f"{config.name}: tuning {' and '.join(study.tune)}: {count(num_arms, 'arm')} x {each} values x "
-        f"{count(study.tune_seeds, 'seed')} = {count(num_trials, 'trial')}, then {count(len(jobs), 'run')} to compare",
+        f"{count(study.tune_seeds, 'seed')} = {count(num_trials, 'tuning trial')}, "
+        f"then {count(len(jobs), 'run')} to compare",
         flush=True,
     )
     if metric != compared:
@@ -105,7 +106,7 @@ def tune(jobs: Sequence[Job], compared: Metric, root: Path, train: Train) -> tup
     everything = [job for members in trials.values() for job in members]
     missing = [job for job in everything if not job.is_terminal()]
     if len(missing) < num_trials:
-        print(f"{count(num_trials - len(missing), 'trial')} finished already, {len(missing)} to do", flush=True)
+        print(f"{count(num_trials - len(missing), 'tuning trial')} finished already, {len(missing)} to do", flush=True)
     stopped, errors = train(missing) if missing else (False, {})
     if stopped:
         return None
@@ -122,7 +123,7 @@ def tune(jobs: Sequence[Job], compared: Metric, root: Path, train: Train) -> tup
 
 
 def make_trials(jobs: Sequence[Job], metric: Metric) -> dict[str, list[Job]]:
-    """The trials of each arm by its `base_id`: every point of the grid, on the same seeds."""
+    """The tuning trials of each arm by its `base_id`: every point of the grid, on the same seeds."""
     config = jobs[0].config
     keys = list(config.study.tune)
     name = trials_name(config.out, config.name)
@@ -170,7 +171,7 @@ def tuned_jobs(jobs: Sequence[Job], picked: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def tuned_arm(jobs: Sequence[Job], trials: Sequence[Job], runs: Mapping[Path, Run | None], metric: Metric) -> TunedArm:
-    """The scores of one arm's trials, and the values that are picked by them."""
+    """The scores of one arm's tuning trials, and the values that are picked by them."""
     keys = list(jobs[0].config.study.tune)
     points: dict[str, Tried] = {}
     for trial in trials:
@@ -201,11 +202,11 @@ def rank(point: Tried, metric: Metric) -> tuple[int, float]:
 def troubles(
     arms: Sequence[TunedArm], runs: Mapping[Path, Run | None], errors: Mapping[Path, str], out: Path
 ) -> list[str]:
-    """A line for each trial that failed and each arm without values, for the end of the command."""
+    """A line for each tuning trial that failed and each arm without values, for the end of the command."""
     lines = []
     for folder, run in runs.items():
         if run is None or run.status == "failed":
             message = run.result.get("error", "no message") if run else errors.get(folder, "it left no result")
             lines.append(f"{folder.relative_to(out)}: {message}")
-    lines += [f"{arm_name(arm)}: left out, as none of its trials ended well" for arm in arms if not arm.picked]
+    lines += [f"{arm_name(arm)}: left out, as none of its tuning trials ended well" for arm in arms if not arm.picked]
     return lines

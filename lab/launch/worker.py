@@ -73,12 +73,12 @@ def check(configs: list[RunConfig]) -> None:
 
 
 def trials_hint(config: RunConfig) -> str:
-    """What to do where an arm that `start.run` names has no run for a trial of a tuning."""
+    """What to do where an arm that `start.run` names has no run for a tuning trial."""
     if not is_trial(config.name) or not Path(config.start.run).expanduser().is_dir():
         return ""
     return (
-        f". The trials of study.tune have seeds of their own: train the source with seed={config.seed} too, or name "
-        "one of its runs, for all to start from (trials are then judged by pictures that it may have been trained on)"
+        f". Tuning trials have separate seeds: train the source with seed={config.seed} too, or name one "
+        "of its runs, for all to start from (tuning trials are then judged by images that it may have seen in training)"
     )
 
 

@@ -50,7 +50,7 @@ class EventFile:
         # In double precision, as the range of float32 values may exceed float32.
         self._add(histogram_pb(tag, values.ravel().astype(np.float64)), step)
 
-    def picture(self, tag: str, png: bytes, size: tuple[int, int], step: int) -> None:
+    def image(self, tag: str, png: bytes, size: tuple[int, int], step: int) -> None:
         """An image, as the bytes of a PNG file of `size` (height, width)."""
         from tensorboard.compat.proto.summary_pb2 import Summary
 

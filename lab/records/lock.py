@@ -3,7 +3,7 @@
 A folder has two, both by `filelock`. The kernel's lock (flock) decides on one machine: it is free the moment its
 process dies. Some network file systems don't pass it on to other machines, so whoever has it takes a lease as well: a
 file with host and process that is touched every `BEAT` seconds. A process elsewhere takes the lease over once it has
-seen the file unchanged for `LEASE` seconds of its own clock, so no two clocks are compared; the holder that lost it,
+seen the file unchanged for `LEASE` seconds by its clock, so no two clocks are compared; the holder that lost it,
 suspended perhaps, notices before its next write (`Held.check`). Hosts need different names.
 """
 
@@ -51,12 +51,12 @@ class Held:
 
     @property
     def lost(self) -> bool:
-        """Whether the lease is known to be lost, without a look at its file."""
+        """Whether the lease is known to be lost, without reading its file."""
         return self.lease.compromise is not None
 
     def check(self) -> None:
         """Raises `LostLockError` unless the lease is still this process's: to be called before each write."""
-        for _ in range(3):  # for a moment a file may be moved aside while another process looks at it
+        for _ in range(3):  # for a moment a file may be moved aside while another process reads it
             owner = self.lease.owner
             if not self.lost and owner is not None and owner.token == self.lease.token:
                 return

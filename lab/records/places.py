@@ -37,7 +37,7 @@ class Job:
 
     @property
     def group(self) -> str:
-        """The row of TensorBoard's HParams tab that the run belongs to: its arm's, or that of the arm's trials."""
+        """The row of TensorBoard's HParams tab of the run: its arm's, or that of the arm's tuning trials."""
         digits = arm_hash(self.config)
         return f"{TRIALS}-{digits}" if is_trial(self.config.name) else digits
 

@@ -19,9 +19,9 @@ def trials_folder(experiment: Path) -> Path | None:
 
 
 def trials_name(out: str, name: str) -> str:
-    """The `name` with which the trials of an experiment are run: `_tune/NAME`, or `NAME/_tune` where such a folder is.
+    """The `name` of an experiment's tuning trials: `_tune/NAME`, or `NAME/_tune` where such a folder is.
 
-    So trials that lie in the old place are not run again.
+    So tuning trials in the old place are not run again.
     """
     return f"{name}/{TRIALS}" if (Path(out) / name / TRIALS).is_dir() else f"{TRIALS}/{name}"
 
@@ -47,7 +47,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class TunedArm:
-    """The trials of one arm."""
+    """The tuning trials of one arm."""
 
     arm: dict[str, Any]
     """The keys that make the arm, with their values, without the tuned ones."""
@@ -59,7 +59,7 @@ class TunedArm:
     """Hash of the arm with the values that were picked, as its runs in the comparison have it; empty without."""
 
     picked: dict[str, Any]
-    """The best values; empty where no trial ended well."""
+    """The best values; empty if no tuning trial ended well."""
 
     tried: list[Tried]
 
@@ -73,7 +73,7 @@ class Tuning:
     """By which the values were picked."""
 
     seeds: list[int]
-    """Of the trials."""
+    """Of the tuning trials."""
 
     arms: list[TunedArm]
 

@@ -50,9 +50,9 @@ class MetricsWriter:
         """The distribution of `values` at a step."""
         self._events.histogram(tag, values, step)
 
-    def picture(self, tag: str, png: bytes, size: tuple[int, int], step: int) -> None:
+    def image(self, tag: str, png: bytes, size: tuple[int, int], step: int) -> None:
         """An image, as the bytes of a PNG file of `size` (height, width)."""
-        self._events.picture(tag, png, size, step)
+        self._events.image(tag, png, size, step)
 
     def graph(self, graph_def: bytes | None) -> None:
         """The net's graph; nothing for None."""

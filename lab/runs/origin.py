@@ -104,7 +104,7 @@ def load_net(folder: Path, device: torch.device) -> tuple[RunConfig, Dataset, nn
     """Configuration, data and net of a finished run, the net pruned as it was trained, in evaluation mode.
 
     Raises:
-        UserError: it is not finished, or its net cannot be built again.
+        UserError: it is not finished, or no code builds its net again.
     """
     origin = open_run(folder, "predict")
     config = RunConfig()

@@ -14,7 +14,7 @@ MODULES = (
 )
 
 # Imports make objects by the hundred thousand, none of them garbage: looking for some takes a fifth of the time here,
-# and three tenths of a second at every later look.
+# and three tenths of a second at every later import.
 with collector_off():
     for name in MODULES:
         import_module(name)

@@ -124,7 +124,7 @@ def _train(
     torch.manual_seed(derive_seed(config.seed, "dropout", *[ranks.rank] * (ranks.rank > 0)))
     if state is not None:
         training.load_state(state)
-    # Only rank 0 writes; and a watch, which uses the net on one rank, would wait for the other ranks for ever.
+    # Only rank 0 writes; and a watch, which uses the net on one rank, would wait for the other ranks forever.
     writer = MetricsWriter(folder, training.step, job.arm, job.group, config.train.watch) if ranks.rank == 0 else None
     batch = training.train_step.batch
     watch = Watch(config.train, parts.model, parts.data, batch, writer) if writer and alone else None

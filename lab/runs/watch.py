@@ -47,7 +47,7 @@ class Watch:
         if self.shows_images:
             shown = images[: self.config.pictures].detach().float().cpu().numpy()
             names = self.names(labels[: self.config.pictures].flatten().tolist())
-            self.writer.picture("watch_batch", *grid_png(shown, names), 0)
+            self.writer.image("watch_batch", *grid_png(shown, names), 0)
         if self.config.watch:
             self.writer.graph(graph_def(self.model, images[:1]))
 
@@ -89,7 +89,7 @@ class Watch:
             images, labels = self.data.val.take(order)
             pairs = zip(self.names(labels.tolist()), self.names(guesses[order.cpu()].tolist()), strict=True)
             captions = [f"{true} as {guess}" for true, guess in pairs]
-            self.writer.picture("watch_worst_mistakes", *grid_png(images.float().cpu().numpy(), captions), step)
+            self.writer.image("watch_worst_mistakes", *grid_png(images.float().cpu().numpy(), captions), step)
 
     def names(self, labels: list[int]) -> list[str]:
         classes = self.data.classes
@@ -143,7 +143,7 @@ def worst(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Ten
 
 
 def graph_def(model: nn.Module, images: Tensor) -> bytes | None:
-    """The traced graph of a copy of `model` as a serialised `GraphDef`, or None where it cannot be traced.
+    """The traced graph of a copy of `model` as a serialised `GraphDef`, or None if tracing fails.
 
     By torch's own writer (`torch.utils.tensorboard`), whose `SummaryWriter.add_graph` would make a second file.
     """
@@ -155,6 +155,6 @@ def graph_def(model: nn.Module, images: Tensor) -> bytes | None:
         try:
             with redirect_stdout(io.StringIO()):  # it prints what it raises
                 return graph(double, images)[0].SerializeToString()
-        except Exception as error:  # whatever the net does that cannot be traced
+        except Exception as error:  # whatever the net does that tracing does not support
             print(f"note: no graph for TensorBoard ({type(error).__name__})", file=sys.stderr)
             return None

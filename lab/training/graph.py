@@ -102,7 +102,7 @@ def capture(action: Callable[[], None], device: torch.device) -> Replay:
     """Records `action` as a CUDA graph on `device` without doing it.
 
     Raises:
-        RuntimeError: it does what cannot be recorded, such as waiting for the device.
+        RuntimeError: it does what a graph cannot record, such as waiting for the device.
     """
     try:
         with torch.cuda.device(device):
@@ -155,7 +155,7 @@ def make_graph(choice: str, device: torch.device, there: list[str], own_parts: b
         choice: `train.graph`.
         device: the run's.
         there: result of `obstacles`.
-        own_parts: whether the user's code takes part in the step, which may do what cannot be recorded: `auto` then
+        own_parts: whether the user's code takes part in the step, which may do what no graph records: `auto` then
             does not record.
 
     Raises:

@@ -115,7 +115,7 @@ def joined(size: int, local_rank: int, local_size: int, device: str) -> Iterator
         yield
         return
     if device not in ("auto", "cpu", "cuda"):
-        raise UserError(f"train.device={device} cannot be shared by {size} processes; allowed: auto, cpu, cuda")
+        raise UserError(f"train.device={device} is not possible with {size} processes; allowed: auto, cpu, cuda")
     on_gpu = device != "cpu" and torch.cuda.is_available()
     if on_gpu:
         if local_size > torch.cuda.device_count():

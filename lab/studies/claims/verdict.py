@@ -9,7 +9,7 @@ the difference lies beyond an edge (p doubled: there are two). `ordered` is supp
 A p-value counts below 0.04 after Holm's adjustment over all claims of the experiment, for support and for refutation
 each; the rest of 5 % is for interim analyses after seeds were added (`lab.studies.statistics.spending`). Anything else,
 and fewer than two pairs, is *undecided*. Runs that a setting nobody swept sets apart (the data set, say) are judged
-apart, as experiments of their own.
+apart, as separate experiments.
 """
 
 from collections.abc import Sequence

@@ -38,7 +38,7 @@ def is_current(run: Run, tuning: Tuning | None) -> bool:
 
 
 def compared(tuning: Tuning, runs: Sequence[Run]) -> Tuning | None:
-    """`tuning` without the arms that are not among `runs`; those of which no trial ended well are among none."""
+    """`tuning` without the arms that are not among `runs`; those of which no tuning trial ended well are among none."""
     there = {run.arm_id for run in runs}
     arms = [arm for arm in tuning.arms if arm.arm_id in there or not arm.picked]
     known = any(arm.picked for arm in arms)
@@ -59,7 +59,8 @@ def picked_text(tuning: Tuning, arm: TunedArm) -> str:
     if not arm.picked:
         statuses = [status for point in arm.tried for status in point.statuses]
         words = [f"{statuses.count(word)} {word}" for word in ("diverged", "failed") if word in statuses]
-        return f"{arm_name(arm)}: none of {count(len(statuses), 'trial')} ended well ({', '.join(words)}); left out"
+        tried = count(len(statuses), "tuning trial")
+        return f"{arm_name(arm)}: none of {tried} ended well ({', '.join(words)}); left out"
     metric = parse_metric(tuning.metric)
     others = [
         f"{', '.join(map(show, point.values.values()))}: {score_text(point, metric)}"
@@ -97,8 +98,8 @@ def budget_text(tuning: Tuning) -> str:
 
 
 def budget(arm: TunedArm) -> str:
-    """`3 trials x 1 seed`."""
-    return f"{count(len(arm.tried), 'trial')} x {count(len(arm.tried[0].scores), 'seed')}"
+    """`3 tuning trials x 1 seed`."""
+    return f"{count(len(arm.tried), 'tuning trial')} x {count(len(arm.tried[0].scores), 'seed')}"
 
 
 def tuning_warnings(tuning: Tuning) -> list[str]:

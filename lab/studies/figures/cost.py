@@ -64,7 +64,7 @@ def draw_cost(comparison: Comparison, narrow: bool = False) -> "Figure | None":
 
 
 def draw_arms(axis: "Axes", arms: Sequence[Arm], key: str, color: str, marker: str) -> None:
-    """The dots of arms that look alike, and for each the mean of its finite ones where they are."""
+    """The dots of arms of one colour and shape, and for each the mean of its finite ones where they are."""
     points = [
         [(run.result[key], value) for run, value in zip(arm.runs, arm.values, strict=True) if math.isfinite(value)]
         for arm in arms

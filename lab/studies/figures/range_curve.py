@@ -13,7 +13,7 @@ def draw_range(
     losses: list[float],
     smoothed: list[float],
     suggestion: float | None,
-    marks: dict[str, int],
+    points: dict[str, int],
 ) -> "Figure":
     """The loss over the rate, on a logarithmic axis: each step, the running mean, and what the suggestion rests on.
 
@@ -22,7 +22,7 @@ def draw_range(
         losses: loss of each step; may run away at the end, where the axis does not follow.
         smoothed: their running mean.
         suggestion: the suggested rate, a dashed line; none if None.
-        marks: names of steps to mark on the running mean.
+        points: names of steps to show on the running mean.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -32,7 +32,7 @@ def draw_range(
         axis = figure.subplots()
         axis.plot(rates, losses, color=OTHERS, linewidth=0.8, label="each step", zorder=2)
         axis.plot(rates, smoothed, color=COLORS[0], linewidth=1.8, label="running mean", zorder=3)
-        for (name, step), color, marker in zip(marks.items(), COLORS[2:], "ovs", strict=False):
+        for (name, step), color, marker in zip(points.items(), COLORS[2:], "ovs", strict=False):
             style = {"color": color, "marker": marker, "markersize": 7, "markeredgecolor": "white", "linestyle": ""}
             axis.plot(rates[step], smoothed[step], label=name, zorder=5, **style)
         if suggestion is not None:

@@ -1,4 +1,4 @@
-"""How all figures look: fonts, colours, and how arms become panels and lines."""
+"""The style of all figures: fonts, colours, and how arms become panels and lines."""
 
 import math
 import re

@@ -30,14 +30,14 @@ MOST_TICKS = 9
 """Values that an axis names; of more it names every second, or third."""
 
 RING: dict[str, Any] = {"marker": "o", "markersize": 10, "markerfacecolor": "none", "markeredgewidth": 1.8}
-"""What marks the value picked."""
+"""The symbol of the value picked."""
 
 
 def draw_tuning(comparison: Comparison, narrow: bool = False) -> "Figure | None":
     """The metric over each tuned key, a line an arm: means over the seeds, these as dots, the picked value ringed.
 
-    Of several keys, each value shows its best point of the grid. Trials that diverged or failed are crosses at the
-    worse end of the axis. Arms, colours and panels are those of the curves.
+    Of several keys, each value shows its best point of the grid. Tuning trials that diverged or failed are crosses at
+    the worse end of the axis. Arms, colours and panels are those of the curves.
 
     Returns:
         The figure, or None where nothing was tuned.

@@ -41,7 +41,7 @@ def distinct_text(values: Iterable[Any]) -> str:
 
 
 def commands(runs: Sequence[Run]) -> list[str]:
-    """What was typed, each command once; the overrides of runs that do not know it."""
+    """The commands behind the runs, each once; the overrides of runs that do not know theirs."""
     typed = [run.result.get("command") or " ".join(["lab train", *run.result.get("overrides", [])]) for run in runs]
     found = list(dict.fromkeys(typed))
     rest = len(found) - MOST_COMMANDS

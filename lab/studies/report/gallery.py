@@ -163,7 +163,7 @@ def tuning_words(subject: Subject) -> tuple[str, str]:
     return (
         f"{tuning.metric} over what was tuned; picked: {picks}.",
         f"{budget_text(tuning)} Line: mean over seeds{dots}. Ring: the value picked. "
-        f"Cross: a trial that diverged or failed.{best}",
+        f"Cross: a tuning trial that diverged or failed.{best}",
     )
 
 

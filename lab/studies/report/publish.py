@@ -48,7 +48,7 @@ def publish(
         metric: what is compared; the study's if None.
         html: where the report goes instead of `folder`/report.html.
         form: how it is printed: `text`, `md`, `csv` or `json`.
-        last_seed: the largest seed of the sweep that made the runs and came to its end, for `looks.json`.
+        last_seed: the largest seed of the sweep that made the runs and ended, for `looks.json`.
         tuning: what was tuned before; arms of it that are not among `runs` do not matter.
         reference: replaces the study's.
 

@@ -32,7 +32,7 @@ def pair(scores: Scores, sides: Sequence[Iterable[Run]], open_keys: Sequence[str
     Args:
         scores: of all the runs.
         sides: the runs of each side.
-        open_keys: keys whose levels each make a pair of their own.
+        open_keys: keys each of whose levels makes a separate pair.
 
     Returns:
         The pairs that all sides have, in the order of the first. Where several runs of a side share seed and values,

@@ -39,7 +39,7 @@ def check_reference(
 
 def check_keys(reference: Flat, by: Sequence[str] = (), name: str = NAME, allowed: str = "") -> None:
     """Raises `UserError` for a key that is none of `by`, or of all that make arms; a group stands for its name."""
-    # The root does for folders, and for data of one's own.
+    # The root does for folders, and for the user's data.
     keys = by or [key for key in DEFAULTS if is_identity(key) or key == "data.root"]
     for key in map(str, reference):
         if key not in keys and f"{key}.name" not in keys:

@@ -30,7 +30,7 @@ class Scores:
 
 
 def counts(run: Run) -> bool:
-    """Whether a run is part of the statistics: it came to an end of its training, if by diverging."""
+    """Whether a run is part of the statistics: its training ended, even if by diverging."""
     return run.status in ("finished", "diverged")
 
 

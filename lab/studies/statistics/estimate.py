@@ -17,7 +17,7 @@ ALPHA = 0.05
 NUM_RESAMPLES = 4999
 
 BOOTSTRAP_FROM = 10
-"""Number of values from which the interval also looks at the bootstrap; with fewer it knows too little of the tails."""
+"""Number of values from which the interval also uses the bootstrap; with fewer it knows too little of the tails."""
 
 
 @dataclass(frozen=True)
