@@ -6,7 +6,7 @@ from pathlib import Path
 from lab.config import TrainConfig
 from lab.errors import UserError
 from lab.identity import flatten
-from lab.launch.local import train
+from lab.launch.local import train_runs
 from lab.launch.tune import check_tuning, tune
 from lab.records.places import Job, settled
 from lab.records.results import TRIALS, read_run
@@ -43,7 +43,7 @@ def sweep(jobs: list[Job]) -> int:
         raise UserError(f"out={config.out}: cannot write {root} ({error.strerror or error})") from error
     troubles: list[str] = []
     if tuned:
-        if (found := tune(jobs, study.metric, root, train)) is None:
+        if (found := tune(jobs, study.metric, root, train_runs)) is None:
             return interrupted()
         jobs, troubles = found
     code = train_and_compare(jobs, study, root, bool(tuned)) if jobs else 1
@@ -70,7 +70,7 @@ def train_and_compare(jobs: list[Job], study: Study, root: Path, tuned: bool) ->
         print(f"{len(jobs) - len(missing)} finished already, {len(missing)} to do", flush=True)
     for key in stopped_early(jobs):
         print(f"note: {key} ends arms at different steps, so they are compared after unequal training", file=sys.stderr)
-    stopped, errors = train(missing) if missing else (False, {})
+    stopped, errors = train_runs(missing) if missing else (False, {})
     if stopped:
         return interrupted()
     return compare_jobs([settled(job) for job in jobs], study, root, errors, tuned)

@@ -29,7 +29,7 @@ FIRST_SEED = 1_000_000
 of its runs; the test images are the same, and their scores are not used."""
 
 Train = Callable[[list[Job]], tuple[bool, dict[Path, str]]]
-"""What trains runs: `lab.launch.local.train`."""
+"""What trains runs: `lab.launch.local.train_runs`."""
 
 
 def check_tuning(jobs: Sequence[Job], parsed: Study) -> None:
@@ -118,7 +118,7 @@ def tune(jobs: Sequence[Job], compared: Metric, root: Path, train: Train) -> tup
     own = replace(tuning, arms=found)
     print("\n".join(["", *(picked_text(own, arm) for arm in found), *tuning_warnings(own), ""]), flush=True)
     picked = {arm.base_id: arm.picked for arm in found if arm.picked}
-    return tuned_jobs(jobs, picked), troubles(found, runs, errors, Path(config.out))
+    return tuned_jobs(jobs, picked), tuning_troubles(found, runs, errors, Path(config.out))
 
 
 def make_trials(jobs: Sequence[Job], metric: Metric) -> dict[str, list[Job]]:
@@ -198,7 +198,7 @@ def rank(point: Tried, metric: Metric) -> tuple[int, float]:
     return len(values) - len(finite), mean if metric.lower_is_better else -mean
 
 
-def troubles(
+def tuning_troubles(
     arms: Sequence[TunedArm], runs: Mapping[Path, Run | None], errors: Mapping[Path, str], out: Path
 ) -> list[str]:
     """A line for each trial that failed and each arm without values, for the end of the command."""

@@ -8,7 +8,7 @@ from lab.metric import Metric
 from lab.studies.comparison.factorial import Grid
 from lab.studies.figures.dots import Row, draw_rows
 from lab.studies.figures.style import COLORS, DASHES, MOST_PANELS, NARROW, OTHERS, STYLE, WIDE, axis_label, wrap
-from lab.studies.select.selectors import canonical, short_keys, show
+from lab.studies.select.selectors import canonical, is_number, short_keys, show
 from lab.studies.statistics.estimate import estimate
 
 if TYPE_CHECKING:
@@ -88,5 +88,4 @@ def draw_pair(axis: "Axes", grid: Grid, along: str, across: str) -> None:
 
 def sort_levels(levels: list) -> list:
     """Numbers by value, anything else as it comes."""
-    numbers = all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels)
-    return sorted(levels) if numbers else levels
+    return sorted(levels) if all(map(is_number, levels)) else levels

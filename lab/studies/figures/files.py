@@ -22,7 +22,7 @@ THEME = {
 }
 
 
-def render(figure: "Figure", kind: str) -> bytes:
+def figure_bytes(figure: "Figure", kind: str) -> bytes:
     """The figure as `svg` or `png` (200 dots an inch), without a date, so that the same runs give the same bytes."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg

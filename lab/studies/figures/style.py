@@ -102,12 +102,12 @@ def wrap(text: str, most: int) -> str:
     lines = [text]
     for piece in (r"[^,]+,*\s*", r"\S+\s*", r"[^-_]+[-_]*|[-_]+"):
         lines = [
-            part for line in lines for part in (pack(re.findall(piece, line), most) if len(line) > most else [line])
+            part for line in lines for part in (packed(re.findall(piece, line), most) if len(line) > most else [line])
         ]
     return "\n".join(lines)
 
 
-def pack(parts: Sequence[str], most: int) -> list[str]:
+def packed(parts: Sequence[str], most: int) -> list[str]:
     """`parts` joined into lines of at most `most` characters each, but for parts that are longer."""
     lines = [""]
     for part in parts:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lab.metric import Metric, parse_metric
 from lab.records.tuning import Tried, TunedArm, Tuning
 from lab.studies.comparison.compare import Comparison
-from lab.studies.comparison.tuned import is_number, mean_score
+from lab.studies.comparison.tuned import mean_score
 from lab.studies.figures.style import (
     NARROW,
     STYLE,
@@ -20,7 +20,7 @@ from lab.studies.figures.style import (
     series_styles,
     split,
 )
-from lab.studies.select.selectors import canonical, show
+from lab.studies.select.selectors import canonical, is_number, show
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from lab.studies.figures.cost import draw_cost
 from lab.studies.figures.curves import Curves, draw_curves, read_curves
 from lab.studies.figures.dots import draw_seeds
 from lab.studies.figures.effects import draw_effects, draw_interactions
-from lab.studies.figures.files import inline_svg, render
+from lab.studies.figures.files import figure_bytes, inline_svg
 from lab.studies.figures.forest import draw_forest
 from lab.studies.figures.tuning_curves import draw_tuning
 from lab.studies.statistics.estimate import Estimate
@@ -207,7 +207,7 @@ def hang(subject: Subject, folder: Path) -> dict[str, Hung]:
             for path in files:
                 path.unlink(missing_ok=True)
             continue
-        datas = render(figure, "svg"), render(figure, "png"), render(column, "svg")
+        datas = figure_bytes(figure, "svg"), figure_bytes(figure, "png"), figure_bytes(column, "svg")
         for path, data in zip(files, datas, strict=True):
             write_atomically(path, data)
         wide, narrow = inline_svg(datas[0].decode(), one.name), inline_svg(datas[2].decode(), f"{one.name}-narrow")

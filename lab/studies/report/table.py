@@ -72,9 +72,9 @@ def tuned_columns(comparison: Comparison, full: bool = False) -> dict[str, list[
     }
 
 
-def render(comparison: Comparison) -> str:
+def table_text(comparison: Comparison) -> str:
     """The table of arms, then a paragraph a verdict: ASCII, at most 120 columns wide, no newline at the end."""
-    table = fit(columns(comparison))
+    table = narrowed(columns(comparison))
     title = f"{comparison.metric}, differences to {comparison.reference} paired by seed"
     lines = [shorten(title, WIDTH) if len(comparison.arms) > 1 else str(comparison.metric), ""]
     rows = [list(table), *zip(*table.values(), strict=True)]
@@ -89,7 +89,7 @@ def render(comparison: Comparison) -> str:
     return ascii_only("\n".join([*lines, *verdict_lines(comparison), *tuning_lines(comparison)]))
 
 
-def fit(table: dict[str, list[str]]) -> dict[str, list[str]]:
+def narrowed(table: dict[str, list[str]]) -> dict[str, list[str]]:
     """The table made narrow enough, at the cost of what is missed least."""
     labels = [name for name in table if name not in NUMBERS and not name.startswith("95 %")]
     # Each column that goes, and then how short labels may be cut.
@@ -164,14 +164,20 @@ def csv_text(comparison: Comparison) -> str:
     for index, arm in enumerate(comparison.arms):
         row: list[Any] = [comparison.metric, *(show(arm.keys[key]) for key in comparison.keys)]
         row += [cells[index] for cells in tuned.values()]
-        row += [len(arm.runs), arm.num_diverged, arm.num_failed, *edges(arm.score), arm.score and arm.score.iqm]
-        row += edges(arm.difference)
+        row += [
+            len(arm.runs),
+            arm.num_diverged,
+            arm.num_failed,
+            *three_numbers(arm.score),
+            arm.score and arm.score.iqm,
+        ]
+        row += three_numbers(arm.difference)
         row += [arm.is_reference, arm.images_per_second, arm.num_params]
         writer.writerow([*row, " ".join(str(run.seed) for run in arm.runs), " ".join(f"{v:.10g}" for v in arm.values)])
     return text.getvalue()
 
 
-def edges(estimate: Estimate | None) -> Sequence[float | None]:
+def three_numbers(estimate: Estimate | None) -> Sequence[float | None]:
     """(value, low, high), None for what there is not."""
     if estimate is None:
         return None, None, None

@@ -64,6 +64,11 @@ def show(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
+def is_number(value: Any) -> bool:
+    """Whether `value` is a number, which true and false are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def label(selector: Flat) -> str:
     """`init=he_normal depth=30`."""
     short = short_keys(selector)
