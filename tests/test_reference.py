@@ -139,8 +139,8 @@ def compared(folder: Path, capsys: pytest.CaptureFixture[str], *words: str) -> d
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("write_report", "write_mean_runs", "write_board"):
-        monkeypatch.setattr(f"lab.studies.report.publish.{name}", lambda *_: None)
+    for name in ("page.write_report", "publish.write_mean_runs", "publish.write_board"):
+        monkeypatch.setattr(f"lab.studies.report.{name}", lambda *_: None)
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -74,8 +74,8 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
     found = Fake()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(lab.launch.sweep, "train_runs", found)
-    for name in ("write_report", "write_mean_runs", "write_board"):
-        monkeypatch.setattr(f"lab.studies.report.publish.{name}", lambda *_: None)
+    for name in ("page.write_report", "publish.write_mean_runs", "publish.write_board"):
+        monkeypatch.setattr(f"lab.studies.report.{name}", lambda *_: None)
     return found
 
 
@@ -138,7 +138,7 @@ def test_the_report_tells_of_the_tuning_and_so_does_compare(
     assert (swept / "tuning.svg").exists()
     assert json.loads((swept / "verdict.json").read_text())["tune"]["arms"][0]["picked"]
     drawn: list[Comparison] = []
-    monkeypatch.setattr("lab.studies.report.publish.write_report", lambda comparison, *_: drawn.append(comparison))
+    monkeypatch.setattr("lab.studies.report.page.write_report", lambda comparison, *_: drawn.append(comparison))
     assert main(["compare", str(swept)]) == 0
     assert said in " ".join(capsys.readouterr().out.split())
     assert [one.tuning and one.tuning.arms for one in drawn] == [tuning_in(swept).arms]

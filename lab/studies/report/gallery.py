@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
 
 from lab.records.results import write_atomically
 from lab.studies.comparison.compare import Comparison
@@ -19,9 +20,6 @@ from lab.studies.figures.forest import draw_forest
 from lab.studies.figures.tuning_curves import draw_tuning
 from lab.studies.statistics.estimate import Estimate
 from lab.studies.statistics.numerals import center_text, count, decimals, interval_text
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 MOST_DESCRIBED = 24
 """Rows of a figure that its description reads out."""
@@ -52,7 +50,7 @@ class Exhibit:
     """Of its files: `<name>.svg`, `<name>.png`, and `<name>_column.svg` for a phone and a column of a paper."""
     section: str
     """Of the page."""
-    draw: "Callable[[Subject, bool], Figure | None]"
+    draw: Callable[[Subject, bool], Figure | None]
     """Draws it, narrow or not; None where there is nothing to draw."""
     words: Callable[[Subject], tuple[str, str]]
     """What it shows, with its numbers, for those who cannot see it; and its caption."""
@@ -113,7 +111,7 @@ def curves_words(subject: Subject) -> tuple[str, str]:
 def curves_along(name: str, along: str, title: str) -> Exhibit:
     """The curves over one of the coordinates of a logged row."""
 
-    def draw(subject: Subject, narrow: bool) -> "Figure | None":
+    def draw(subject: Subject, narrow: bool) -> Figure | None:
         there = subject.curves is not None and along in subject.curves.axes
         return draw_curves(subject.curves, along, narrow) if subject.curves and there else None
 
