@@ -11,7 +11,7 @@ import pytest
 import yaml
 from fake_runs import write_arms
 
-import lab.cli.compose
+import lab.cli.plan
 import lab.cli.train
 import lab.launch.sweep
 from lab.cli.main import main
@@ -57,7 +57,7 @@ def test_what_is_typed_replaces_the_reference(words: list[str], found: dict[str,
 
 def test_a_run_can_be_repeated_from_its_overrides(started: list[Job]) -> None:
     assert main(["train", "experiment=xavier_vs_he", "seed=0", "study.reference={model.depth:30}"]) == 0
-    job = lab.cli.compose.one_job("train", started[0].overrides)
+    job = lab.cli.plan.one_job("train", started[0].overrides)
     assert job.config.study.reference == {"model.depth": 30}
     assert job.folder == started[0].folder
 

@@ -13,8 +13,9 @@ import yaml
 from fake_runs import compare, write_run
 
 import lab.launch.sweep
-from lab.cli.compose import one_job, typed_grid
+from lab.cli.compose import typed_grid
 from lab.cli.main import main
+from lab.cli.plan import one_job
 from lab.config import RunConfig
 from lab.errors import UserError
 from lab.identity import arm_hash, flatten

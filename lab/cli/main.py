@@ -71,7 +71,7 @@ def train_verb(words: list[str]) -> int:
 def lr_range_verb(words: list[str]) -> int:
     """`lab lr-range`: which rates a configuration can be trained with."""
     args = PARSERS["lr-range"]().parse_intermixed_args(words)
-    from lab.cli.compose import one_job
+    from lab.cli.plan import one_job
 
     job = one_job("lr-range", args.overrides)
     from lab.cli.lr_range import lr_range
@@ -145,7 +145,7 @@ def board_verb(words: list[str]) -> int:
 
 def completion_verb(words: list[str]) -> int:
     """`lab completion`: a script for the shell."""
-    from lab.cli.completion import script
+    from lab.cli.scripts import script
 
     print(script(PARSERS["completion"]().parse_args(words).shell), end="")
     return 0
