@@ -56,9 +56,6 @@ def typed_grid(grid: Any) -> Any:
     """`study.tune` with values as the fields of their keys hold them: a rate of 1 is that of 1.0, and the same arm.
 
     What is no mapping, no list, or of no key stays as it is: `lab.launch.tune` refuses it.
-
-    Raises:
-        UserError: a value is of the wrong type.
     """
     if not isinstance(grid, Mapping):
         return grid

@@ -20,11 +20,7 @@ WIDTH = 100
 
 
 def render_keys(prefix: str = "") -> str:
-    """The keys that start with `prefix`: for each its default and what it takes, and its meaning below.
-
-    Raises:
-        UserError: no key starts with `prefix`.
-    """
+    """The keys that start with `prefix`: for each its default and what it takes, and its meaning below."""
     keys = all_keys()
     found = [key for name, key in keys.items() if name.startswith(prefix)]
     if not found:

@@ -67,9 +67,6 @@ def script(shell: str) -> str:
     argcomplete 3.7.2 was tried in bash 5.2 and zsh 5.9. It copes with `=`, `,` and `:`, but types a space after
     whatever ends otherwise than with `=`, `/` or `:`, so after `model.` and `model.block=conv-act`, which go on; its
     import alone takes 25 to 55 ms a TAB; and the flags of `lab train` are in no parser of ours, but in Hydra's.
-
-    Raises:
-        UserError: the shell is none of bash, zsh and fish.
     """
     if shell not in SCRIPTS:
         raise UserError(f"completion {shell}: no such shell{nearest(shell, SCRIPTS)}; there are: {', '.join(SCRIPTS)}")

@@ -9,7 +9,7 @@ from lab.identity import flatten
 from lab.launch.local import train_runs
 from lab.launch.tune import check_tuning, tune
 from lab.records.places import Job, settled
-from lab.records.results import TRIALS, read_run
+from lab.records.results import TRIALS, failures, read_run
 from lab.records.tuning import is_trial, read_tuning
 from lab.studies.claims.study import Study, check_claims, parse_study
 
@@ -106,11 +106,7 @@ def compare_jobs(jobs: list[Job], study: Study, root: Path, errors: dict[Path, s
 
     found = {job.folder: read_run(job.folder) for job in jobs}
     runs = [run for run in found.values() if run is not None]
-    failed = {
-        folder: errors.get(folder, "it left no result") if run is None else run.result.get("error", "no message")
-        for folder, run in found.items()
-        if run is None or run.status == "failed"
-    }
+    failed = failures(found, errors)
     if len(failed) < len(found):
         print()
         last_seed = max(job.config.seed for job in jobs)

@@ -16,7 +16,7 @@ from lab.errors import UserError, check_range, nearest
 from lab.identity import NOT_IDENTITY, arm_hash, default_leaves, flatten, with_values
 from lab.metric import Metric
 from lab.records.places import Job, arm_folders, run_folder, settled
-from lab.records.results import Run, read_run
+from lab.records.results import Run, failures, read_run
 from lab.records.tuning import Tried, TunedArm, Tuning, base_id, trials_name, write_tuning
 from lab.studies.claims.study import Study
 from lab.studies.comparison.tuned import arm_name, picked_text, tuning_warnings
@@ -202,10 +202,6 @@ def tuning_troubles(
     arms: Sequence[TunedArm], runs: Mapping[Path, Run | None], errors: Mapping[Path, str], out: Path
 ) -> list[str]:
     """A line for each trial that failed and each arm without values, for the end of the command."""
-    lines = []
-    for folder, run in runs.items():
-        if run is None or run.status == "failed":
-            message = run.result.get("error", "no message") if run else errors.get(folder, "it left no result")
-            lines.append(f"{folder.relative_to(out)}: {message}")
+    lines = [f"{folder.relative_to(out)}: {message}" for folder, message in failures(runs, errors).items()]
     lines += [f"{arm_name(arm)}: left out, as none of its trials ended well" for arm in arms if not arm.picked]
     return lines

@@ -5,7 +5,7 @@ import math
 import os
 import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -150,6 +150,15 @@ def read_run(path: Path) -> Run | None:
         status=result["status"],
         result=result,
     )
+
+
+def failures(runs: Mapping[Path, Run | None], errors: Mapping[Path, str]) -> dict[Path, str]:
+    """What went wrong in those of `runs`, by folder, that failed; `errors` tells it of runs that left no result."""
+    return {
+        folder: errors.get(folder, "it left no result") if run is None else run.result.get("error", "no message")
+        for folder, run in runs.items()
+        if run is None or run.status == "failed"
+    }
 
 
 def find_runs(folders: Iterable[Path]) -> list[Run]:

@@ -5,10 +5,8 @@ import io
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from lab.records.results import write_atomically, write_json
 from lab.studies.claims.verdict import Verdict
 from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.tuned import budget_text, tuning_warnings
@@ -148,11 +146,6 @@ def p_text(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def write_csv(comparison: Comparison, path: Path) -> None:
-    """Writes `csv_text`, atomically."""
-    write_atomically(path, csv_text(comparison).encode())
-
-
 def csv_text(comparison: Comparison) -> str:
     """A row an arm, with full keys, unrounded numbers and the score of every seed."""
     text = io.StringIO()
@@ -182,11 +175,6 @@ def three_numbers(estimate: Estimate | None) -> Sequence[float | None]:
     if estimate is None:
         return None, None, None
     return estimate.value, *(estimate.interval or (None, None))
-
-
-def write_verdicts(comparison: Comparison, path: Path) -> None:
-    """Writes `verdict.json`, atomically; an infinite effect becomes null."""
-    write_json(path, verdict_data(comparison))
 
 
 def verdict_data(comparison: Comparison) -> dict[str, Any]:

@@ -31,11 +31,7 @@ def canonical_text(value: str) -> str:
 
 
 def full_key(key: str, keys: Iterable[str]) -> str:
-    """`key` as the flat configuration has it; a group, `optimizer`, stands for its name, `optimizer.name`.
-
-    Raises:
-        UserError: `keys` has no such key.
-    """
+    """`key` as the flat configuration has it; a group, `optimizer`, stands for its name, `optimizer.name`."""
     keys = list(keys)
     for candidate in (key, f"{key}.name"):
         if candidate in keys:
