@@ -17,6 +17,9 @@ from lab.errors import UserError
 TRIALS = "_tune"
 """Folder of tuning trials, `<out>/_tune/<name>/`; no comparison has them. Old ones lie in `<out>/<name>/_tune/`."""
 
+NOT_SCALARS = ("step", "epoch", "seconds")
+"""What a logged step holds besides scalars: its coordinates."""
+
 
 @dataclass(frozen=True)
 class Run:

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from lab.records.results import NOT_SCALARS
 from lab.studies.comparison.compare import Comparison
-from lab.studies.comparison.means import COORDINATES, ArmMeans
+from lab.studies.comparison.means import ArmMeans
 from lab.studies.report.formats import markdown_table, verdict_bullets
 from lab.studies.statistics.numerals import center_text, decimals, interval_text
 
@@ -55,7 +56,7 @@ def band_tags(tag: str) -> tuple[str, str, str]:
 def scalar_tags(comparison: Comparison) -> list[str]:
     """The scalars at the end of the runs."""
     found = dict.fromkeys(tag for run in comparison.runs for row in run.history[-1:] for tag in row)
-    return [tag for tag in found if tag not in COORDINATES]
+    return [tag for tag in found if tag not in NOT_SCALARS]
 
 
 def paired_tags(comparison: Comparison) -> list[str]:
