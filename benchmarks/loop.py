@@ -37,7 +37,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lab.config import RunConfig
-from lab.data.batches import Dataset, load
+from lab.data.batches import Dataset, load_dataset
 from lab.identity import default_leaves, with_values
 from lab.records.writer import MetricsWriter
 from lab.runs.build import assemble
@@ -188,7 +188,7 @@ def bare_loop(config: RunConfig) -> Loop:
     model, optimizer, device = net_and_optimizer(config)
     model.to(memory_format=layout)  # pyright: ignore[reportCallIssue]
     most = config.train.batch_size * (config.train.steps or 1)
-    images, labels = next(load(config.data, 0, device).train.batches(max(20_000, most)))
+    images, labels = next(load_dataset(config.data, 0, device).train.batches(max(20_000, most)))
     images = images.contiguous(memory_format=layout)
 
     def loop(steps: int) -> float:
@@ -225,7 +225,7 @@ class ByteImages(torch.utils.data.Dataset):
 
 
 def loader(config: RunConfig) -> torch.utils.data.DataLoader:
-    data = load(config.data, 0, torch.device("cpu"))
+    data = load_dataset(config.data, 0, torch.device("cpu"))
     return torch.utils.data.DataLoader(ByteImages(data), config.train.batch_size, shuffle=True, drop_last=True)
 
 

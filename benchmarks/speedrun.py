@@ -32,7 +32,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lab.cli.compose import one_job
+from lab.cli.plan import one_job
 from lab.config import RunConfig
 from lab.data.batches import Split
 from lab.errors import UserError

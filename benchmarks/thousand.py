@@ -24,7 +24,8 @@ import yaml
 from hydra import initialize_config_dir
 
 from lab.cli.catalogue import config_dir
-from lab.cli.compose import plan, store_schema
+from lab.cli.compose import store_schema
+from lab.cli.plan import plan
 from lab.records.places import Job
 from lab.records.results import finite, write_json
 

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from lab.config import DataConfig, RunConfig
 from lab.data.augment import crop, cutout, flip, make_augment
-from lab.data.batches import Order, load
+from lab.data.batches import Order, load_dataset
 from lab.errors import UserError
 from lab.identity import derive_seed
 from lab.records.results import read_metrics
@@ -108,13 +108,15 @@ def test_the_draws_are_a_function_of_seed_and_step() -> None:
 def batches(**changes) -> list[Tensor]:
     config = RunConfig(data=DataConfig(**{"name": "own_parts:tiny", **changes}))
     validate(config)
-    data = load(config.data, 0, CPU)
+    data = load_dataset(config.data, 0, CPU)
     order = Order(data.train, 20, 0, data.augment)
     return [order.batch(step)[0] for step in range(8)]
 
 
 def test_only_training_batches_are_augmented() -> None:
-    plain, changed = (load(DataConfig(name="own_parts:tiny", augment=words), 0, CPU) for words in ("none", "cutout"))
+    plain, changed = (
+        load_dataset(DataConfig(name="own_parts:tiny", augment=words), 0, CPU) for words in ("none", "cutout")
+    )
     assert plain.augment is None
     for split in ("train", "val", "test"):
         first, second = (getattr(data, split).take(torch.arange(20))[0] for data in (plain, changed))

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from lab.cli.catalogue import KINDS, names
-from lab.cli.completion import HYDRA_FLAGS, SCRIPTS, candidates, values
+from lab.cli.completion import HYDRA_FLAGS, candidates, values
 from lab.cli.main import VERBS, main
 from lab.cli.parsers import PARSERS
+from lab.cli.scripts import SCRIPTS
 from lab.errors import UserError
 from lab.tables import TABLES, read_downloads
 from lab.validation import BOOLEAN, all_keys

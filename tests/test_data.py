@@ -10,7 +10,7 @@ from PIL import Image
 
 import lab.data.folder
 from lab.config import DataConfig, RunConfig
-from lab.data.batches import Dataset, Order, Split, load
+from lab.data.batches import Dataset, Order, Split, load_dataset
 from lab.data.folder import read_folder
 from lab.data.scales import standard
 from lab.data.sources import digits, folder, synthetic
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 def tiny(seed: int = 0, **changes) -> Dataset:
     config = RunConfig(data=DataConfig(**{"name": "own_parts:tiny", **changes}))
     validate(config)
-    return load(config.data, seed, CPU)
+    return load_dataset(config.data, seed, CPU)
 
 
 def everything(split: Split) -> torch.Tensor:
@@ -78,12 +78,12 @@ def test_a_bad_choice_of_data_is_named(changes: dict, message: str) -> None:
 
 
 def test_standard_scaling_is_measured_on_the_training_part() -> None:
-    data = load(DataConfig(name="synthetic", limit=200), 0, CPU)
+    data = load_dataset(DataConfig(name="synthetic", limit=200), 0, CPU)
     images = everything(data.train).double()
     torch.testing.assert_close(images.mean((0, 2, 3)), torch.zeros(3).double(), atol=1e-5, rtol=0)
     torch.testing.assert_close(images.std((0, 2, 3), correction=0), torch.ones(3).double(), atol=1e-5, rtol=0)
     assert everything(data.val).mean((0, 2, 3)).abs().max() > 1e-4  # scaled with numbers that are not its own
-    raw = load(DataConfig(name="synthetic", limit=200, scale="raw"), 0, CPU)
+    raw = load_dataset(DataConfig(name="synthetic", limit=200, scale="raw"), 0, CPU)
     expected = (everything(raw.val) - data.train.shift) * data.train.factor
     torch.testing.assert_close(everything(data.val), expected)
 
@@ -96,9 +96,9 @@ def test_fixed_scales() -> None:
 
 
 def test_fixed_scales_of_pictures_that_are_not_bytes() -> None:
-    images = load(DataConfig(name="synthetic", scale="minus_one_one"), 0, CPU).train.images
+    images = load_dataset(DataConfig(name="synthetic", scale="minus_one_one"), 0, CPU).train.images
     for scale, low in (("zero_one", 0.0), ("minus_one_one", -1.0)):
-        data = load(DataConfig(name="synthetic", scale=scale), 0, CPU)
+        data = load_dataset(DataConfig(name="synthetic", scale=scale), 0, CPU)
         scaled = (images - data.train.shift) * data.train.factor
         assert (scaled.min().item(), scaled.max().item()) == pytest.approx((low, 1.0), abs=1e-6)
 

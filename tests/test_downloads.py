@@ -19,7 +19,7 @@ import scipy.io
 import torch
 
 from lab.config import DataConfig
-from lab.data.batches import load
+from lab.data.batches import load_dataset
 from lab.data.sources import DOWNLOADS, SOURCES, fetch, mnist
 from lab.errors import UserError
 from lab.system.vision import torchvision
@@ -277,7 +277,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_failed_download_says_which_files_belong_where(tmp_path: Path, name: str, files: str, place: str) -> None:
     (tmp_path / "kept").touch()
     with pytest.raises(UserError, match=f"data={name}: .*put {files} into .*{place}, or set data.root="):
-        load(DataConfig(name=name, root=str(tmp_path / "new")), 0, CPU)
+        load_dataset(DataConfig(name=name, root=str(tmp_path / "new")), 0, CPU)
     assert [path.name for path in tmp_path.iterdir()] == ["kept"]
 
 
@@ -301,5 +301,5 @@ def test_the_real_mnist() -> None:
     assert source.images.shape == (60000, 1, 28, 28)
     assert source.test_images.shape == (10000, 1, 28, 28)
     assert source.labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
-    data = load(DataConfig(name="mnist", root=str(REAL), val_frac=0.1, limit=1000), 0, CPU)
+    data = load_dataset(DataConfig(name="mnist", root=str(REAL), val_frac=0.1, limit=1000), 0, CPU)
     assert data.train.shift.item() == pytest.approx(0.1307 * 255, rel=0.05)

@@ -8,7 +8,8 @@ import yaml
 from hydra import initialize_config_dir
 
 from lab.cli.catalogue import config_dir
-from lab.cli.compose import plan, store_schema
+from lab.cli.compose import store_schema
+from lab.cli.plan import plan
 from lab.identity import flatten
 from lab.runs.build import assemble
 from lab.studies.claims.study import check_claims, parse_study

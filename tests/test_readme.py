@@ -18,8 +18,9 @@ from hydra import initialize_config_dir
 from hydra._internal.utils import get_args_parser
 
 from lab.cli.catalogue import config_dir
-from lab.cli.compose import one_job, plan, store_schema
+from lab.cli.compose import store_schema
 from lab.cli.main import VERBS, main
+from lab.cli.plan import one_job, plan
 from lab.identity import flatten
 from lab.studies.claims.study import check_claims, parse_study
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from fake_runs import write_arms
 
-import lab.cli.compose
+import lab.cli.plan
 import lab.cli.train
 import lab.launch.sweep
 from lab.cli.main import main
@@ -57,7 +57,7 @@ def test_what_is_typed_replaces_the_reference(words: list[str], found: dict[str,
 
 def test_a_run_can_be_repeated_from_its_overrides(started: list[Job]) -> None:
     assert main(["train", "experiment=xavier_vs_he", "seed=0", "study.reference={model.depth:30}"]) == 0
-    job = lab.cli.compose.one_job("train", started[0].overrides)
+    job = lab.cli.plan.one_job("train", started[0].overrides)
     assert job.config.study.reference == {"model.depth": 30}
     assert job.folder == started[0].folder
 
@@ -92,7 +92,7 @@ def test_a_reference_that_no_arm_has_is_told_before_the_first_run(
     words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(lab.launch.sweep, "train", lambda jobs: pytest.fail("it trains"))
+    monkeypatch.setattr(lab.launch.sweep, "train_runs", lambda jobs: pytest.fail("it trains"))
     assert main([*TWO, *words]) == 2
     error = capsys.readouterr().err
     assert error.startswith(("lab: study.", "lab: the study's reference: "))
@@ -139,8 +139,8 @@ def compared(folder: Path, capsys: pytest.CaptureFixture[str], *words: str) -> d
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("write_report", "write_mean_runs", "write_board"):
-        monkeypatch.setattr(f"lab.studies.report.publish.{name}", lambda *_: None)
+    for name in ("page.write_report", "publish.write_mean_runs", "publish.write_board"):
+        monkeypatch.setattr(f"lab.studies.report.{name}", lambda *_: None)
 
 
 @pytest.mark.usefixtures("undrawn")

@@ -20,7 +20,7 @@ from lab.studies.figures.style import COLORS, wrap
 from lab.studies.report.page import headline, write_report
 from lab.studies.report.rows import cost_rows
 from lab.studies.report.strip import strip
-from lab.studies.report.table import render
+from lab.studies.report.table import table_text
 
 STUDY = {
     "question": "Is <He> better & sooner?",
@@ -111,11 +111,11 @@ def test_the_table_is_aligned_ascii_within_120_columns(runs, tmp_path):
     long = "-".join(["conv-norm-act"] * 8)
     wide = write_arms(tmp_path, "model.block", {f"{long}-pool": [0.9, 0.91], f"{long}-drop": [0.8, 0.83]})
     for comparison in (compare(runs, STUDY), compare(wide, {})):
-        text = render(comparison)
+        text = table_text(comparison)
         assert text.isascii()
         assert max(map(len, text.splitlines())) <= 120
     assert re.search(r"\.\.[\w-]*-pool .*\n.*\.\.[\w-]*-drop ", text)
-    text = render(compare(runs, STUDY))
+    text = table_text(compare(runs, STUDY))
     assert re.search(r"depth +init +n +diverged +failed +mean +95 % interval +difference", text)
     assert re.search(r"30 +xavier_normal +4 +1 +1 +0\.23", text)
     assert "supported  He <b>wins</b> at 30 layers" in text

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lab.config import DataConfig
-from lab.data.batches import Split, load
+from lab.data.batches import Split, load_dataset
 
 CPU = torch.device("cpu")
 
@@ -15,7 +15,7 @@ def rows(split: Split) -> torch.Tensor:
 
 def scaled(name: str, scale: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     """Training and validation part, scaled and raw."""
-    data, raw = (load(DataConfig(name=name, scale=one, limit=100), 0, CPU) for one in (scale, "raw"))
+    data, raw = (load_dataset(DataConfig(name=name, scale=one, limit=100), 0, CPU) for one in (scale, "raw"))
     return rows(data.train), rows(data.val), rows(raw.train), rows(raw.val)
 
 

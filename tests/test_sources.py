@@ -11,7 +11,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsClassifier
 
 from lab.config import DataConfig
-from lab.data.batches import load
+from lab.data.batches import load_dataset
 from lab.data.sources import SOURCES, Source
 from lab.errors import UserError
 
@@ -44,7 +44,7 @@ def test_points_have_two_features_and_two_classes(name: str) -> None:
     counts = torch.cat([made.labels, made.test_labels]).bincount()
     assert counts.tolist() == [500, 500]
     assert len(made.classes) == 2
-    data = load(DataConfig(name=name), 0, CPU)
+    data = load_dataset(DataConfig(name=name), 0, CPU)
     assert (data.shape, data.num_outputs, data.unit) == ((2,), 2, 1.0)
 
 
@@ -92,7 +92,7 @@ def test_numbers_to_learn_have_no_classes(name: str) -> None:
     assert made.images.shape == (rows - rows // 5, features)
     assert made.test_images.shape == (rows // 5, features)
     assert (made.labels.dtype, made.classes) == (torch.float32, ())
-    assert load(DataConfig(name=name), 0, CPU).num_outputs == 1
+    assert load_dataset(DataConfig(name=name), 0, CPU).num_outputs == 1
 
 
 def test_diabetes_rows_are_scikit_learns() -> None:
@@ -115,4 +115,4 @@ def test_regression_noise_is_what_a_linear_fit_leaves() -> None:
 def test_labels_and_classes_must_fit() -> None:
     message = r"own_parts:nameless gave images \(4, 2\), torch\.int64 labels and 0 classes; allowed are images"
     with pytest.raises(UserError, match=message):
-        load(DataConfig(name="own_parts:nameless"), 0, CPU)
+        load_dataset(DataConfig(name="own_parts:nameless"), 0, CPU)

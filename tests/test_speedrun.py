@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from hydra import initialize_config_dir
 
 from lab.cli.catalogue import config_dir
-from lab.cli.compose import plan, store_schema
+from lab.cli.compose import store_schema
+from lab.cli.plan import plan
 from lab.config import DataConfig, RunConfig
 from lab.data.augment import cutout
 from lab.nets.recipe import build

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from conftest import MakeJob
 
-import lab.cli.compose
+import lab.cli.plan
 import lab.cli.train
 from lab.cli.main import main
 from lab.errors import UserError
@@ -97,5 +97,5 @@ def test_the_folder_of_an_arm_is_typed_as_it_is(quotes: str, tmp_path: Path, mon
         typed = ",".join(f"{quotes}{one}{quotes}" for one in given)
         assert main(["train", f"start.run={typed}"]) == 0
         assert [job.config.start.run for job in started] == given
-        again: list[Any] = [lab.cli.compose.one_job("train", job.overrides).config for job in started]
+        again: list[Any] = [lab.cli.plan.one_job("train", job.overrides).config for job in started]
         assert again == [job.config for job in started]

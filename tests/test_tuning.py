@@ -13,8 +13,9 @@ import yaml
 from fake_runs import compare, write_run
 
 import lab.launch.sweep
-from lab.cli.compose import one_job, typed_grid
+from lab.cli.compose import typed_grid
 from lab.cli.main import main
+from lab.cli.plan import one_job
 from lab.config import RunConfig
 from lab.errors import UserError
 from lab.identity import arm_hash, flatten
@@ -30,7 +31,7 @@ from lab.studies.comparison.tuned import budget_text, compared, find_tuning, pic
 from lab.studies.figures.tuning_curves import value_places
 from lab.studies.report.gallery import EXHIBITS
 from lab.studies.report.page import write_report
-from lab.studies.report.table import columns, csv_text, render
+from lab.studies.report.table import columns, csv_text, table_text
 
 LR = "optimizer.lr"
 ONLY_TUNING = tuple(one for one in EXHIBITS if one.name == "tuning")
@@ -73,9 +74,9 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
     """The fake training, in an empty folder where all outputs go; comparisons print their table and draw nothing."""
     found = Fake()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(lab.launch.sweep, "train", found)
-    for name in ("write_report", "write_mean_runs", "write_board"):
-        monkeypatch.setattr(f"lab.studies.report.publish.{name}", lambda *_: None)
+    monkeypatch.setattr(lab.launch.sweep, "train_runs", found)
+    for name in ("page.write_report", "publish.write_mean_runs", "publish.write_board"):
+        monkeypatch.setattr(f"lab.studies.report.{name}", lambda *_: None)
     return found
 
 
@@ -138,7 +139,7 @@ def test_the_report_tells_of_the_tuning_and_so_does_compare(
     assert (swept / "tuning.svg").exists()
     assert json.loads((swept / "verdict.json").read_text())["tune"]["arms"][0]["picked"]
     drawn: list[Comparison] = []
-    monkeypatch.setattr("lab.studies.report.publish.write_report", lambda comparison, *_: drawn.append(comparison))
+    monkeypatch.setattr("lab.studies.report.page.write_report", lambda comparison, *_: drawn.append(comparison))
     assert main(["compare", str(swept)]) == 0
     assert said in " ".join(capsys.readouterr().out.split())
     assert [one.tuning and one.tuning.arms for one in drawn] == [tuning_in(swept).arms]
@@ -489,7 +490,7 @@ def test_arms_at_their_own_values_are_paired_and_cut_into_no_settings(
     assert columns(comparison)["tuned lr"] == ["0.1", "1"]
     assert csv_text(comparison).splitlines()[1].startswith("val/accuracy,none,0.1,3,")
     assert "model.norm=layer: none of 1 tuning trial ended well (1 diverged)" in picked_text(tuning, tuning.arms[-1])
-    assert max(map(len, render(comparison).splitlines())) <= 120
+    assert max(map(len, table_text(comparison).splitlines())) <= 120
     # Without the tuning the same runs are two settings, which no claim compares.
     assert compare(runs, {"claims": [claim]}).verdicts[0].n == 0
     monkeypatch.setattr("lab.studies.report.gallery.EXHIBITS", ONLY_TUNING)

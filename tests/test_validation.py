@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lab.cli.catalogue import KINDS, render
+from lab.cli.catalogue import KINDS, render_names
 from lab.cli.keys import WIDTH, meanings, render_keys
 from lab.cli.main import main
 from lab.config import RunConfig
@@ -209,7 +209,7 @@ def test_keys_are_listed_by_their_beginning(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_the_list_of_all_mentions_the_keys() -> None:
-    text = render(None)
+    text = render_names(None)
     assert text.startswith(
         f"keys:\n  {len(all_keys())} keys, with meaning, default and range: lab list keys [PREFIX]\n"
     )

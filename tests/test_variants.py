@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from lab.config import DataConfig, RunConfig
-from lab.data.batches import Dataset, Split, load
+from lab.data.batches import Dataset, Split, load_dataset
 from lab.data.variants import imbalanced, with_noise
 from lab.errors import UserError
 from lab.system.vision import torchvision
@@ -15,7 +15,7 @@ CPU = torch.device("cpu")
 
 
 def digits(seed: int = 0, **changes) -> Dataset:
-    return load(DataConfig(**{"name": "digits", **changes}), seed, CPU)
+    return load_dataset(DataConfig(**{"name": "digits", **changes}), seed, CPU)
 
 
 def labels(split: Split) -> torch.Tensor:
@@ -62,7 +62,7 @@ def test_chosen_classes_are_numbered_in_their_order() -> None:
 def test_a_bad_variant_is_named(changes: dict, message: str) -> None:
     def checked(config: RunConfig) -> None:
         validate(config)
-        load(config.data, 0, CPU)
+        load_dataset(config.data, 0, CPU)
 
     with pytest.raises(UserError, match=message):
         checked(RunConfig(data=DataConfig(**{"name": "own_parts:tiny", **changes})))
@@ -77,7 +77,7 @@ def test_resized_pictures_are_torchvisions(name: str, side: int) -> None:
     from torchvision.transforms.v2 import functional
 
     assert vision
-    data, plain = (load(DataConfig(name=name, resize=one), 0, CPU) for one in (side, None))
+    data, plain = (load_dataset(DataConfig(name=name, resize=one), 0, CPU) for one in (side, None))
     assert data.shape == (plain.shape[0], side, side)
     for mine, whole in ((data.train.images, plain.train.images), (data.test.images, plain.test.images)):
         assert mine.dtype == whole.dtype
@@ -159,7 +159,7 @@ def test_wrong_labels_are_decided_by_the_seed_and_more_of_them_keep_the_first() 
 
 
 def test_regression_labels_are_standardised_by_the_training_part() -> None:
-    data = load(DataConfig(name="diabetes", limit=200), 0, CPU)
+    data = load_dataset(DataConfig(name="diabetes", limit=200), 0, CPU)
     _, targets = data.train.take(torch.arange(200))
     assert (targets.shape, targets.dtype) == ((200, 1), torch.float32)
     assert targets.double().mean().item() == pytest.approx(0, abs=1e-6)
@@ -175,5 +175,5 @@ def test_regression_labels_are_standardised_by_the_training_part() -> None:
 
 
 def test_the_unit_of_one_row_is_one() -> None:
-    data = load(DataConfig(name="diabetes", limit=1), 0, CPU)
+    data = load_dataset(DataConfig(name="diabetes", limit=1), 0, CPU)
     assert (data.unit, labels(data.train).tolist()) == (1.0, [[0.0]])

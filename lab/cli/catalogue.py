@@ -19,7 +19,7 @@ def config_dir() -> Path:
     return inside if inside.is_dir() else package.parent / "configs"
 
 
-def render(kind: str | None, prefix: str = "") -> str:
+def render_names(kind: str | None, prefix: str = "") -> str:
     """The names of `kind`, a line each; of all kinds if None, where keys are only counted.
 
     Args:

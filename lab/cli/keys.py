@@ -20,11 +20,7 @@ WIDTH = 100
 
 
 def render_keys(prefix: str = "") -> str:
-    """The keys that start with `prefix`: for each its default and what it takes, and its meaning below.
-
-    Raises:
-        UserError: no key starts with `prefix`.
-    """
+    """The keys that start with `prefix`: for each its default and what it takes, and its meaning below."""
     keys = all_keys()
     found = [key for name, key in keys.items() if name.startswith(prefix)]
     if not found:
@@ -38,15 +34,15 @@ def render_keys(prefix: str = "") -> str:
 def render_key(key: Key) -> str:
     """One key in two paragraphs."""
     begin = f"{key.name} = {as_typed(key.default)}   "
-    takes = describe(key, with_names=True)
+    takes = takes_text(key, with_names=True)
     if len(begin + takes) > WIDTH and key.knob.tables:
-        takes = describe(key, with_names=False)
+        takes = takes_text(key, with_names=False)
     head = textwrap.fill(begin + takes, WIDTH, subsequent_indent=" " * 8, break_long_words=False)
     meaning = textwrap.indent(textwrap.fill(meanings()[key.name], WIDTH - 4, break_long_words=False), " " * 4)
     return f"{head}\n{meaning}\n"
 
 
-def describe(key: Key, with_names: bool) -> str:
+def takes_text(key: Key, with_names: bool) -> str:
     """What `key` takes, with the names of its tables or only where to see them."""
     if not key.knob.tables:
         return key.allowed()

@@ -3,19 +3,17 @@
 import csv
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from lab.errors import UserError
 from lab.records.places import Job
 from lab.records.results import write_atomically
-from lab.studies.figures.files import render
+from lab.runs.lr_range import find_rates
+from lab.studies.figures.files import figure_bytes
 from lab.studies.figures.range_curve import draw_range
-
-if TYPE_CHECKING:
-    from lab.training.range_test import RangeTest
+from lab.training.range_test import RangeTest
 
 
-def lr_range(job: Job, low: float, high: float, steps: int) -> "RangeTest":
+def lr_range(job: Job, low: float, high: float, steps: int) -> RangeTest:
     """Tests `job` from rate `low` to `high`, prints what follows, and writes `seed=<n>.csv`, `.png` and `.svg`.
 
     The files lie in `<out>/<name>/lr-range/<arm>/`, beside the runs and never taken for one.
@@ -23,20 +21,18 @@ def lr_range(job: Job, low: float, high: float, steps: int) -> "RangeTest":
     Raises:
         UserError: the configuration or a value is wrong, or the folder cannot be written.
     """
-    from lab.runs.lr_range import find_rates
-
     folder = job.folder.parent.parent / "lr-range" / job.folder.parent.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"out={job.config.out}: cannot write {folder} ({error.strerror or error})") from error
     found = find_rates(job, low, high, steps)
-    write(found, folder, job.folder.name)
-    print(f"{describe(found, low, high)}\nresults: {folder}/{job.folder.name}.png, .svg and .csv")
+    write_range(found, folder, job.folder.name)
+    print(f"{range_text(found, low, high)}\nresults: {folder}/{job.folder.name}.png, .svg and .csv")
     return found
 
 
-def write(found: "RangeTest", folder: Path, name: str) -> None:
+def write_range(found: RangeTest, folder: Path, name: str) -> None:
     """The table, a row a step, and the figure."""
     table = io.StringIO(newline="")
     rows = csv.writer(table, lineterminator="\n")
@@ -49,10 +45,10 @@ def write(found: "RangeTest", folder: Path, name: str) -> None:
         points = {"steepest descent": found.steepest, "least": found.least}
     figure = draw_range(found.rates, found.losses, found.smoothed, found.suggestion, points)
     for kind in ("png", "svg"):
-        write_atomically(folder / f"{name}.{kind}", render(figure, kind))
+        write_atomically(folder / f"{name}.{kind}", figure_bytes(figure, kind))
 
 
-def describe(found: "RangeTest", low: float, high: float) -> str:
+def range_text(found: RangeTest, low: float, high: float) -> str:
     """What was found, and what to do where nothing can be said."""
     if not found.rates:
         return "the loss is not finite at the first step, before any rate has acted: check the data and the net"

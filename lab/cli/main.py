@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"lab {__version__}")
             return 0
         if verb == "_complete":  # what the scripts of `lab completion` ask at TAB
-            return complete(rest)
+            return complete_verb(rest)
         if verb not in VERBS:
             raise UserError(f"lab has no verb '{verb}'{nearest(verb, VERBS)}; there are: {', '.join(VERBS)}")
         # A user's own parts, `module:attribute`, are imported from the working directory, as with `python -m lab`.
@@ -61,17 +61,17 @@ def main(argv: list[str] | None = None) -> int:
         return 1
 
 
-def train(words: list[str]) -> int:
+def train_verb(words: list[str]) -> int:
     """`lab train`: a Hydra application."""
     from lab.cli.train import train
 
     return train(words)
 
 
-def lr_range(words: list[str]) -> int:
+def lr_range_verb(words: list[str]) -> int:
     """`lab lr-range`: which rates a configuration can be trained with."""
     args = PARSERS["lr-range"]().parse_intermixed_args(words)
-    from lab.cli.compose import one_job
+    from lab.cli.plan import one_job
 
     job = one_job("lr-range", args.overrides)
     from lab.cli.lr_range import lr_range
@@ -80,7 +80,7 @@ def lr_range(words: list[str]) -> int:
     return 0
 
 
-def compare(words: list[str]) -> int:
+def compare_verb(words: list[str]) -> int:
     """`lab compare`: reads runs, trains none."""
     args = PARSERS["compare"]().parse_args(words)
     from lab.studies.report.publish import compare_folders
@@ -89,7 +89,7 @@ def compare(words: list[str]) -> int:
     return 0
 
 
-def predict(words: list[str]) -> int:
+def predict_verb(words: list[str]) -> int:
     """`lab predict`: a finished run's net on its test images."""
     args = PARSERS["predict"]().parse_args(words)
     from lab.runs.predict import Disturbance, predict
@@ -99,16 +99,16 @@ def predict(words: list[str]) -> int:
     return 0
 
 
-def show(words: list[str]) -> int:
+def list_verb(words: list[str]) -> int:
     """`lab list`: names, a line each."""
-    from lab.cli.catalogue import render
+    from lab.cli.catalogue import render_names
 
     args = PARSERS["list"]().parse_args(words)
-    print(render(args.kind, args.prefix), end="")
+    print(render_names(args.kind, args.prefix), end="")
     return 0
 
 
-def data(words: list[str]) -> int:
+def data_verb(words: list[str]) -> int:
     """`lab data fetch`: torchvision downloads and checks."""
     args = PARSERS["data"]().parse_args(words)
     from lab.data.sources import fetch
@@ -118,7 +118,7 @@ def data(words: list[str]) -> int:
     return 0
 
 
-def board(words: list[str]) -> int:
+def board_verb(words: list[str]) -> int:
     """`lab board`: hands over to TensorBoard."""
     from lab.records.results import TRIALS
     from lab.records.tuning import trials_folder
@@ -143,15 +143,15 @@ def board(words: list[str]) -> int:
     os.execv(sys.executable, command)
 
 
-def completion(words: list[str]) -> int:
+def completion_verb(words: list[str]) -> int:
     """`lab completion`: a script for the shell."""
-    from lab.cli.completion import script
+    from lab.cli.scripts import script
 
     print(script(PARSERS["completion"]().parse_args(words).shell), end="")
     return 0
 
 
-def complete(words: list[str]) -> int:
+def complete_verb(words: list[str]) -> int:
     """`lab _complete`: a line for each way on; exit code `FILES` where a path is meant."""
     from lab.cli.completion import FILES, candidates
 
@@ -163,12 +163,12 @@ def complete(words: list[str]) -> int:
 
 
 VERBS: dict[str, Callable[[list[str]], int]] = {
-    "train": train,
-    "lr-range": lr_range,
-    "compare": compare,
-    "predict": predict,
-    "list": show,
-    "data": data,
-    "board": board,
-    "completion": completion,
+    "train": train_verb,
+    "lr-range": lr_range_verb,
+    "compare": compare_verb,
+    "predict": predict_verb,
+    "list": list_verb,
+    "data": data_verb,
+    "board": board_verb,
+    "completion": completion_verb,
 }

@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from lab.cli.scripts import SCRIPTS
+
 
 def lr_range_parser() -> argparse.ArgumentParser:
     """Of `lab lr-range`."""
@@ -95,8 +97,6 @@ def board_parser() -> argparse.ArgumentParser:
 
 def completion_parser() -> argparse.ArgumentParser:
     """Of `lab completion`."""
-    from lab.cli.completion import SCRIPTS
-
     parser = _parser(
         "completion",
         "The script with which a shell completes verbs, keys and names at TAB.",

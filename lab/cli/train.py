@@ -19,8 +19,9 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from lab.cli.catalogue import config_dir
-from lab.cli.compose import one_message, plan, store_schema
+from lab.cli.compose import one_message, store_schema
 from lab.cli.overrides import rewritten
+from lab.cli.plan import plan
 from lab.errors import UserError
 from lab.records.places import Job
 from lab.studies.select.reference import check_keys

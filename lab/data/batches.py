@@ -102,7 +102,7 @@ class Order:
         return images if self.augment is None else self.augment(images, step), labels
 
 
-def load(config: DataConfig, seed: int, device: torch.device) -> Dataset:
+def load_dataset(config: DataConfig, seed: int, device: torch.device) -> Dataset:
     """The data set of one run on `device`: training images cut into train and val by `seed`, all scaled alike.
 
     A process reads the files once; runs that differ in seed share the tensors.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lab.errors import DamagedFileError, UserError
+from lab.system.machine import num_cores
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp"})
 
@@ -75,7 +76,7 @@ def _decode_once(folder: Path, entries: list[os.DirEntry[str]]) -> Tensor:
 
 def _decode(paths: list[str]) -> Tensor:
     # Threads, not processes: Pillow's decoders release the interpreter's lock, and nothing needs to be copied back.
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else None) as pool:
+    with ThreadPoolExecutor(num_cores()) as pool:
         images, first = np.empty((0, 1, 0, 0), np.uint8), ""
         # Each is stored as soon as it is decoded: a list of all and its copy would take three times the memory.
         for place, image in enumerate(pool.map(_decode_one, paths)):

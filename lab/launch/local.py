@@ -25,7 +25,7 @@ RECHECK = 0.5
 """Seconds between two checks of the runs that other processes have locked."""
 
 
-def train(jobs: list[Job]) -> tuple[bool, dict[Path, str]]:
+def train_runs(jobs: list[Job]) -> tuple[bool, dict[Path, str]]:
     """Trains `jobs` in processes side by side; a run that fails, or whose process dies, does not stop the others.
 
     Every slot is a pool of one process, so that a process that dies takes one run with it and is replaced. Runs that

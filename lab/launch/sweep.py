@@ -6,10 +6,10 @@ from pathlib import Path
 from lab.config import TrainConfig
 from lab.errors import UserError
 from lab.identity import flatten
-from lab.launch.local import train
+from lab.launch.local import train_runs
 from lab.launch.tune import check_tuning, tune
 from lab.records.places import Job, settled
-from lab.records.results import TRIALS, read_run
+from lab.records.results import TRIALS, failures, read_run
 from lab.records.tuning import is_trial, read_tuning
 from lab.studies.claims.study import Study, check_claims, parse_study
 
@@ -43,7 +43,7 @@ def sweep(jobs: list[Job]) -> int:
         raise UserError(f"out={config.out}: cannot write {root} ({error.strerror or error})") from error
     troubles: list[str] = []
     if tuned:
-        if (found := tune(jobs, study.metric, root, train)) is None:
+        if (found := tune(jobs, study.metric, root, train_runs)) is None:
             return interrupted()
         jobs, troubles = found
     code = train_and_compare(jobs, study, root, bool(tuned)) if jobs else 1
@@ -70,7 +70,7 @@ def train_and_compare(jobs: list[Job], study: Study, root: Path, tuned: bool) ->
         print(f"{len(jobs) - len(missing)} finished already, {len(missing)} to do", flush=True)
     for key in stopped_early(jobs):
         print(f"note: {key} ends arms at different steps, so they are compared after unequal training", file=sys.stderr)
-    stopped, errors = train(missing) if missing else (False, {})
+    stopped, errors = train_runs(missing) if missing else (False, {})
     if stopped:
         return interrupted()
     return compare_jobs([settled(job) for job in jobs], study, root, errors, tuned)
@@ -106,11 +106,7 @@ def compare_jobs(jobs: list[Job], study: Study, root: Path, errors: dict[Path, s
 
     found = {job.folder: read_run(job.folder) for job in jobs}
     runs = [run for run in found.values() if run is not None]
-    failed = {
-        folder: errors.get(folder, "it left no result") if run is None else run.result.get("error", "no message")
-        for folder, run in found.items()
-        if run is None or run.status == "failed"
-    }
+    failed = failures(found, errors)
     if len(failed) < len(found):
         print()
         last_seed = max(job.config.seed for job in jobs)

@@ -16,7 +16,7 @@ from lab.errors import UserError, check_range, nearest
 from lab.identity import NOT_IDENTITY, arm_hash, default_leaves, flatten, with_values
 from lab.metric import Metric
 from lab.records.places import Job, arm_folders, run_folder, settled
-from lab.records.results import Run, read_run
+from lab.records.results import Run, failures, read_run
 from lab.records.tuning import Tried, TunedArm, Tuning, base_id, trials_name, write_tuning
 from lab.studies.claims.study import Study
 from lab.studies.comparison.tuned import arm_name, picked_text, tuning_warnings
@@ -29,7 +29,7 @@ FIRST_SEED = 1_000_000
 otherwise than any of its runs; the test images are the same, and their scores are not used."""
 
 Train = Callable[[list[Job]], tuple[bool, dict[Path, str]]]
-"""What trains runs: `lab.launch.local.train`."""
+"""What trains runs: `lab.launch.local.train_runs`."""
 
 
 def check_tuning(jobs: Sequence[Job], parsed: Study) -> None:
@@ -119,7 +119,7 @@ def tune(jobs: Sequence[Job], compared: Metric, root: Path, train: Train) -> tup
     own = replace(tuning, arms=found)
     print("\n".join(["", *(picked_text(own, arm) for arm in found), *tuning_warnings(own), ""]), flush=True)
     picked = {arm.base_id: arm.picked for arm in found if arm.picked}
-    return tuned_jobs(jobs, picked), troubles(found, runs, errors, Path(config.out))
+    return tuned_jobs(jobs, picked), tuning_troubles(found, runs, errors, Path(config.out))
 
 
 def make_trials(jobs: Sequence[Job], metric: Metric) -> dict[str, list[Job]]:
@@ -199,14 +199,10 @@ def rank(point: Tried, metric: Metric) -> tuple[int, float]:
     return len(values) - len(finite), mean if metric.lower_is_better else -mean
 
 
-def troubles(
+def tuning_troubles(
     arms: Sequence[TunedArm], runs: Mapping[Path, Run | None], errors: Mapping[Path, str], out: Path
 ) -> list[str]:
     """A line for each tuning trial that failed and each arm without values, for the end of the command."""
-    lines = []
-    for folder, run in runs.items():
-        if run is None or run.status == "failed":
-            message = run.result.get("error", "no message") if run else errors.get(folder, "it left no result")
-            lines.append(f"{folder.relative_to(out)}: {message}")
+    lines = [f"{folder.relative_to(out)}: {message}" for folder, message in failures(runs, errors).items()]
     lines += [f"{arm_name(arm)}: left out, as none of its tuning trials ended well" for arm in arms if not arm.picked]
     return lines

@@ -87,11 +87,7 @@ def dropout(rate: float) -> Part:
 
 
 def num_maps(shape: Shape) -> int:
-    """The channels of maps (c, h, w).
-
-    Raises:
-        ValueError: features (n,), which have none.
-    """
+    """The channels of maps (c, h, w)."""
     if len(shape) != 3:
         raise ValueError("conv needs feature maps (c, h, w)")
     return shape[0]

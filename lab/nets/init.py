@@ -173,19 +173,8 @@ def initialise(
     Raises:
         UserError: an unknown name, a gain that the scheme does not use, or `lsuv` without images.
     """
-    scheme = choose("model.init", name, INITS)
+    scheme = choose_scheme(name, gain, fan)
     factor = parse_gain(gain, act)
-    count = choose("model.init_fan", fan, FANS)
-    if scheme in BY_FAN:
-        scheme = partial(scheme, fan=count)
-    elif fan != ModelConfig.init_fan:
-        warnings.warn(f"model.init_fan={fan} has no effect on model.init={name}", stacklevel=2)
-    if scheme in BY_NUMBER and gain == "auto":
-        raise UserError(
-            f"model.init_gain=auto is not supported by model.init={name}; allowed: paper, or a number above 0"
-        )
-    if scheme is lsuv and gain != ModelConfig.init_gain:
-        warnings.warn(f"model.init_gain={gain} has no effect on model.init={name}", stacklevel=2)
     if scheme is lsuv and images is None:
         raise UserError("model.init=lsuv needs a batch of training images, but none was given")
     generator = torch.Generator().manual_seed(seed)
@@ -208,6 +197,21 @@ def initialise(
     assert done == set(model.parameters())
     if scheme is lsuv and images is not None:
         scale_to_unit_variance(model, images)
+
+
+def choose_scheme(name: str, gain: str, fan: str) -> Scheme:
+    """The scheme `name`, with the fan that it counts; see `initialise`."""
+    scheme = choose("model.init", name, INITS)
+    count = choose("model.init_fan", fan, FANS)
+    if scheme not in BY_FAN and fan != ModelConfig.init_fan:
+        warnings.warn(f"model.init_fan={fan} has no effect on model.init={name}", stacklevel=3)
+    if scheme in BY_NUMBER and gain == "auto":
+        raise UserError(
+            f"model.init_gain=auto is not supported by model.init={name}; allowed: paper, or a number above 0"
+        )
+    if scheme is lsuv and gain != ModelConfig.init_gain:
+        warnings.warn(f"model.init_gain={gain} has no effect on model.init={name}", stacklevel=3)
+    return partial(scheme, fan=count) if scheme in BY_FAN else scheme
 
 
 def parse_gain(gain: str, act: str) -> float | None:

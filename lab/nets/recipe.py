@@ -14,7 +14,7 @@ from lab.config import ModelConfig
 from lab.errors import UserError, choose, unknown
 from lab.nets.auxiliary import WithAuxiliaries, side_classifier, weight_of_blocks
 from lab.nets.blunders import BLUNDERS
-from lab.nets.chain import fit_layer, layer_name
+from lab.nets.chain import fit_layer, layer_name, num_maps
 from lab.nets.parts.acts import ACTS
 from lab.nets.parts.drops import DROPS
 from lab.nets.parts.heads import HEADS
@@ -30,9 +30,7 @@ Word = Callable[[ModelConfig, int, Shape], nn.Module]
 
 def conv(config: ModelConfig, width: int, shape: Shape) -> nn.Module:
     """A convolution to the stage's width, `model.kernel` wide, that keeps height and width."""
-    if len(shape) != 3:
-        raise ValueError("conv needs feature maps (c, h, w)")
-    layer = nn.Conv2d(shape[0], width, config.kernel, padding="same", bias=config.bias)
+    layer = nn.Conv2d(num_maps(shape), width, config.kernel, padding="same", bias=config.bias)
     return standardise(layer) if config.weight_std else layer
 
 

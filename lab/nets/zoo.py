@@ -82,7 +82,7 @@ def inception(in_shape: Shape, num_outputs: int) -> nn.Module:
         "stage3": [("pool", max_pool(2)), ("block1", _inception_module(128))],
     }
     layers = [
-        ("stem", partial(chain, f"{where}: stem", [("conv", conv(16, 3, "same")), ("act", relu)])),
+        ("stem", partial(chain, f"{where}: stem", _conv_relu(16, 3))),
         *((name, partial(chain, f"{where}: {name}", blocks)) for name, blocks in stages.items()),
         ("head", global_average),
         ("drop", dropout(0.4)),
@@ -111,23 +111,14 @@ def _conv5(width: int, least: int) -> Part:
 def _inception_module(width: int) -> Part:
     """The module of GoogLeNet that gives `width` maps, a multiple of 16, in the shares of its first module (3a)."""
     words = {
-        "branch1x1": [("conv", conv(width // 4, 1)), ("act", relu)],
-        "branch3x3": [
-            ("conv", conv(3 * width // 8, 1)),
-            ("act", relu),
-            ("conv", conv(width // 2, 3, "same")),
-            ("act", relu),
-        ],
-        "branch5x5": [
-            ("conv", conv(width // 16, 1)),
-            ("act", relu),
-            ("conv", conv(width // 8, 5, "same")),
-            ("act", relu),
-        ],
-        "branch_pool": [
-            ("pool", lambda shape: nn.MaxPool2d(3, stride=1, padding=1)),
-            ("conv", conv(width // 8, 1)),
-            ("act", relu),
-        ],
+        "branch1x1": _conv_relu(width // 4, 1),
+        "branch3x3": [*_conv_relu(3 * width // 8, 1), *_conv_relu(width // 2, 3)],
+        "branch5x5": [*_conv_relu(width // 16, 1), *_conv_relu(width // 8, 5)],
+        "branch_pool": [("pool", lambda shape: nn.MaxPool2d(3, stride=1, padding=1)), *_conv_relu(width // 8, 1)],
     }
     return lambda shape: Branches(**{name: chain(name, layers, shape) for name, layers in words.items()})
+
+
+def _conv_relu(width: int, kernel: int) -> list[tuple[str, Part]]:
+    """A convolution that keeps the size of the maps, and ReLU."""
+    return [("conv", conv(width, kernel, "same" if kernel > 1 else 0)), ("act", relu)]

@@ -5,7 +5,7 @@ import math
 import os
 import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +16,9 @@ from lab.errors import UserError
 
 TRIALS = "_tune"
 """Folder of tuning trials, `<out>/_tune/<name>/`; no comparison has them. Old ones lie in `<out>/<name>/_tune/`."""
+
+NOT_SCALARS = ("step", "epoch", "seconds")
+"""What a logged step holds besides scalars: its coordinates."""
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,15 @@ def read_run(path: Path) -> Run | None:
         status=result["status"],
         result=result,
     )
+
+
+def failures(runs: Mapping[Path, Run | None], errors: Mapping[Path, str]) -> dict[Path, str]:
+    """What went wrong in those of `runs`, by folder, that failed; `errors` tells it of runs that left no result."""
+    return {
+        folder: errors.get(folder, "it left no result") if run is None else run.result.get("error", "no message")
+        for folder, run in runs.items()
+        if run is None or run.status == "failed"
+    }
 
 
 def find_runs(folders: Iterable[Path]) -> list[Run]:

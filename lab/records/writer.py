@@ -9,9 +9,7 @@ import numpy as np
 
 from lab.metric import quantity
 from lab.records.events import EventFile, histograms, remove_events
-from lab.records.results import finite, read_metrics, write_atomically
-
-NOT_SCALARS = ("step", "epoch", "seconds")
+from lab.records.results import NOT_SCALARS, finite, read_metrics, write_atomically
 
 
 class MetricsWriter:

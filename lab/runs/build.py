@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lab.config import RunConfig, TrainConfig
-from lab.data.batches import Dataset, Order, load
+from lab.data.batches import Dataset, Order, load_dataset
 from lab.identity import derive_seed
 from lab.nets.init import initialise
 from lab.nets.recipe import build, obeys_init
@@ -66,7 +66,7 @@ def assemble(config: RunConfig) -> Parts:
     validate(config)
     train = config.train
     machine = make_machine(train)
-    data = load(config.data, config.seed, machine.device)
+    data = load_dataset(config.data, config.seed, machine.device)
     order = Order(data.train, train.batch_size, config.seed, data.augment)
     steps, log_every = durations(config, order.steps_per_epoch)
 

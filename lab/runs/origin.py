@@ -9,7 +9,7 @@ import yaml
 from torch import Tensor, nn
 
 from lab.config import RunConfig
-from lab.data.batches import Dataset, load
+from lab.data.batches import Dataset, load_dataset
 from lab.errors import DamagedFileError, UserError
 from lab.nets.recipe import build
 from lab.nets.transfer import misfits, restructure
@@ -117,7 +117,7 @@ def load_net(folder: Path, device: torch.device) -> tuple[RunConfig, Dataset, nn
             f"predict: the run {folder} has model.output={config.model.output}; probabilities are the softmax of "
             "logits, which only model.output=identity puts out"
         )
-    data = load(config.data, config.seed, device)
+    data = load_dataset(config.data, config.seed, device)
     with torch.random.fork_rng(devices=[]):
         model = build(config.model, data.shape, data.num_outputs)
     restructure(model, origin.state, origin.dropped())

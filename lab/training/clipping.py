@@ -52,11 +52,7 @@ CLIPS: dict[str, Callable[[Parameters, float, float], Tensor]] = {
 
 
 def make_clip(config: TrainConfig) -> Clip | None:
-    """The clipping of `config`, in place; None if it leaves gradients as they are.
-
-    Raises:
-        UserError: an unknown name.
-    """
+    """The clipping of `config`, in place; None if it leaves gradients as they are."""
     clip = choose("train.clip", config.clip, CLIPS)
     if clip is not norm and config.clip_norm:
         warnings.warn(f"train.clip_norm={config.clip_norm} has no effect with train.clip={config.clip}", stacklevel=2)

@@ -64,9 +64,6 @@ def make_stopping(config: TrainConfig, tags: list[str]) -> Stopping | None:
     Args:
         config: `patience`, `patience_metric` and `restore_best`.
         tags: what every logged point holds.
-
-    Raises:
-        UserError: a metric that is not logged.
     """
     if config.patience == 0:
         return None

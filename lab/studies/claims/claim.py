@@ -13,7 +13,7 @@ from typing import Any
 
 from lab.errors import UserError, nearest
 from lab.metric import Metric, parse_metric
-from lab.studies.select.selectors import Flat, full_key
+from lab.studies.select.selectors import Flat, full_key, is_number
 
 KINDS = {
     "higher": ("than", "by"),
@@ -118,7 +118,3 @@ def parse_claim(raw: Any) -> Claim:
         metric=parse_metric(str(raw["metric"])) if raw.get("metric") else None,
         between=tuple(map(dict, between)),
     )
-
-
-def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

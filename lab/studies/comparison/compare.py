@@ -89,18 +89,12 @@ def compare(
     named = [*study.named_keys(configs[0]), *(full_key(key, configs[0]) for key in reference)]
     # Where nobody said what is compared, everything that differs is.
     apart = setting_keys(configs, list(dict.fromkeys([*swept, *named, *tuned]))) if swept or named else []
-    if by:
-        keys = by
-        groups = group(everything, [values_of(config, keys) for config in configs])
-        open_keys = [key for key in [*swept, *apart] if key not in keys]
-        apart = []
-    else:
-        keys = telling_keys(configs, [*swept, *differing_keys(configs), "data.root"])
-        groups = group(everything, [run.arm_id for run in everything])
-        open_keys = []
+    keys = by or telling_keys(configs, [*swept, *differing_keys(configs), "data.root"])
+    open_keys = [key for key in [*swept, *apart] if by and key not in by]
+    groups = group(everything, [values_of(run.config, by) if by else run.arm_id for run in everything])
     scores = score_runs(counted, (metric or study.metric).resolve(logged_tags(everything)))
     arms = distinct([make_arm(members, keys, scores) for members in groups])
-    references = [find_reference(arm, arms, reference, apart) for arm in arms]
+    references = [find_reference(arm, arms, reference, [] if by else apart) for arm in arms]
     analyses = counted_analyses(analyses, len({run.seed for run in counted}))
     return Comparison(
         question=study.question,

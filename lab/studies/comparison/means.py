@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.records.results import Run
+from lab.records.results import NOT_SCALARS, Run
 from lab.studies.comparison.compare import Comparison
 from lab.studies.statistics.estimate import ALPHA
-
-# Coordinates of a logged step, not series.
-COORDINATES = ("step", "epoch", "seconds")
 
 # Enough for a band, and a fifth of what the table has: there is an interval for every step.
 NUM_RESAMPLES = 1000
@@ -69,7 +66,7 @@ def arm_means(comparison: Comparison) -> list[ArmMeans]:
         arms.setdefault(run.path.parent.name, []).append(run)
     found = []
     for folder, runs in arms.items():
-        tags = dict.fromkeys(tag for run in runs for row in run.history for tag in row if tag not in COORDINATES)
+        tags = dict.fromkeys(tag for run in runs for row in run.history for tag in row if tag not in NOT_SCALARS)
         found.append(ArmMeans(folder, len(runs), mean_series(runs, tags)))
     return found
 

@@ -8,7 +8,7 @@ from typing import Any
 from lab.metric import Metric, parse_metric
 from lab.records.results import Run
 from lab.records.tuning import Tried, TunedArm, Tuning, base_id, read_tuning
-from lab.studies.select.selectors import show
+from lab.studies.select.selectors import is_number, show
 from lab.studies.statistics.numerals import count
 
 
@@ -106,7 +106,7 @@ def tuning_warnings(tuning: Tuning) -> list[str]:
     """What makes the values picked doubtful: a best one at the edge of what was tried, arms with unequal budgets."""
     found: dict[str, list[str]] = {}
     for arm in tuning.arms:
-        for edge in edges(arm, parse_metric(tuning.metric)):
+        for edge in picked_at_edge(arm, parse_metric(tuning.metric)):
             found.setdefault(edge, []).append(arm_name(arm))
     lines = []
     for edge, names in found.items():
@@ -117,7 +117,7 @@ def tuning_warnings(tuning: Tuning) -> list[str]:
     return lines
 
 
-def edges(arm: TunedArm, metric: Metric) -> list[str]:
+def picked_at_edge(arm: TunedArm, metric: Metric) -> list[str]:
     """For each number that was tuned and is best at an end of what `arm` tried, `optimizer.lr=0.1, the largest ...`.
 
     Nothing lies below 0 in any key, so 0 is no edge; and where all points score alike, none is best.
@@ -134,7 +134,3 @@ def edges(arm: TunedArm, metric: Metric) -> list[str]:
         elif best == min(values) and best:
             lines.append(f"{key}={show(best)}, the smallest tried: try smaller ones")
     return lines
-
-
-def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

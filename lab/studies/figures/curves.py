@@ -3,7 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from lab.metric import Metric
 from lab.records.results import Run
@@ -19,13 +24,10 @@ from lab.studies.figures.style import (
     axis_label,
     keep_in_bounds,
     panel_key,
+    panels,
     series_styles,
     split,
 )
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 AXES = {"step": "optimizer steps", "epoch": "epochs", "seconds": "seconds of training"}
 """What a curve can be drawn over: the coordinates of a logged row, and their names on the axis."""
@@ -104,7 +106,8 @@ def logged(run: Run, tag: str) -> list[dict[str, Any]]:
     return [row for row in run.history if is_finite(row.get(tag))]
 
 
-def draw_curves(found: Curves, along: str = "step", narrow: bool = False) -> "Figure":
+@rc_context(STYLE)
+def draw_curves(found: Curves, along: str = "step", narrow: bool = False) -> Figure:
     """Mean and 95 % interval of each arm, seeds as thin lines, a cross where one diverged, a line for a threshold.
 
     Arms that differ in several keys are spread over panels, by a key that the claims restrict.
@@ -114,50 +117,41 @@ def draw_curves(found: Curves, along: str = "step", narrow: bool = False) -> "Fi
         along: the horizontal axis, a key of `AXES`. Over seconds the mean stands at the seeds' mean time.
         narrow: whether it is for a phone, panels below each other.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
     arms = [curve.arm for curve in found.curves]
     curve_of = {id(curve.arm): curve for curve in found.curves}
-    panels, series = split(arms, found.panel_key)
+    cells, series = split(arms, found.panel_key)
     styles = series_styles(series, arms)
-    num_columns = 1 if narrow else 2 if len(panels) in (2, 4) else min(len(panels), 3)
-    num_rows = math.ceil(len(panels) / num_columns)
-    with matplotlib.rc_context(STYLE):
-        width = NARROW if narrow else WIDE
-        legend_rows = math.ceil(len(styles) / max(1, int(width / (0.6 + 0.08 * max(map(len, styles))))))
-        figure = Figure(
-            figsize=(width, (2.5 if narrow else 2.9) * num_rows + 0.3 + 0.2 * legend_rows), layout="constrained"
-        )
-        grid = figure.subplots(num_rows, num_columns, sharex=True, sharey=True, squeeze=False)
-        axes: list[Axes] = list(grid.flat)
-        for index, (axis, (title, members)) in enumerate(zip(axes, panels.items(), strict=False)):
-            shown = [(curve_of[id(arm)], styles[series[arm.label]]) for arm in members]
-            draw_others(axis, [curve for curve, style in shown if style["color"] == OTHERS], along)
-            for curve, style in shown:
-                if style["color"] != OTHERS:
-                    draw_curve(axis, curve, along, style, len(members) > 3, found.num_seeds)
-            axis.set_title(title)
-            axis.grid(True)
-            axis.xaxis.set_major_locator(MaxNLocator(5, integer=along == "step"))
-            if index + num_columns >= len(panels):
-                axis.set_xlabel(AXES[along])
-                axis.tick_params(labelbottom=True)
-            if found.threshold is not None:
-                axis.axhline(found.threshold, color="#555555", linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
-        for axis in axes[len(panels) :]:
-            axis.set_visible(False)
-        # Not before all is drawn: a limit that is set stays, whatever a longer run in another panel needs.
-        axes[0].set_xlim(left=0)
-        keep_in_bounds(axes[0], found.metric, room=0.02)
-        for row in grid:
-            row[0].set_ylabel(axis_label(found.metric))
-        add_legend(figure, styles)
+    num_columns = 1 if narrow else 2 if len(cells) in (2, 4) else min(len(cells), 3)
+    num_rows = math.ceil(len(cells) / num_columns)
+    legend_rows = math.ceil(
+        len(styles) / max(1, int((NARROW if narrow else WIDE) / (0.6 + 0.08 * max(map(len, styles)))))
+    )
+    height = (2.5 if narrow else 2.9) * num_rows + 0.3 + 0.2 * legend_rows
+    figure, axes = panels(len(cells), num_columns, height, narrow, sharex=True)
+    for index, (axis, (title, members)) in enumerate(zip(axes, cells.items(), strict=True)):
+        shown = [(curve_of[id(arm)], styles[series[arm.label]]) for arm in members]
+        draw_others(axis, [curve for curve, style in shown if style["color"] == OTHERS], along)
+        for curve, style in shown:
+            if style["color"] != OTHERS:
+                draw_curve(axis, curve, along, style, len(members) > 3, found.num_seeds)
+        axis.set_title(title)
+        axis.grid(True)
+        axis.xaxis.set_major_locator(MaxNLocator(5, integer=along == "step"))
+        if index + num_columns >= len(cells):
+            axis.set_xlabel(AXES[along])
+            axis.tick_params(labelbottom=True)
+        if found.threshold is not None:
+            axis.axhline(found.threshold, color="#555555", linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
+    # Not before all is drawn: a limit that is set stays, whatever a longer run in another panel needs.
+    axes[0].set_xlim(left=0)
+    keep_in_bounds(axes[0], found.metric, room=0.02)
+    for axis in axes[::num_columns]:
+        axis.set_ylabel(axis_label(found.metric))
+    add_legend(figure, styles)
     return figure
 
 
-def draw_others(axis: "Axes", curves: Sequence[Curve], along: str) -> None:
+def draw_others(axis: Axes, curves: Sequence[Curve], along: str) -> None:
     """The means alone of arms that no colour is left for, as one line: each costs the time of many points."""
     xs = [x for curve in curves for x in (*curve.places[along], math.nan)]
     ys = [mean for curve in curves for mean in (*curve.means, math.nan)]
@@ -166,7 +160,7 @@ def draw_others(axis: "Axes", curves: Sequence[Curve], along: str) -> None:
 
 
 def draw_curve(
-    axis: "Axes", curve: Curve, along: str, style: dict[str, Any], crowded: bool, num_seeds: int | None
+    axis: Axes, curve: Curve, along: str, style: dict[str, Any], crowded: bool, num_seeds: int | None
 ) -> None:
     """One arm: mean, band, seeds, crosses; paler in a crowded panel."""
     color, places = style["color"], curve.places[along]

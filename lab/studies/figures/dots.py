@@ -3,15 +3,15 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from lab.studies.comparison.compare import Comparison
 from lab.studies.figures.style import NARROW, STYLE, WIDE, arm_colors, axis_label, wrap
 from lab.studies.statistics.estimate import Estimate
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 MOST_ROWS = 60
 
@@ -34,7 +34,7 @@ def seed_rows(comparison: Comparison) -> list[Row]:
     return [Row(arm.label, arm.values, arm.score, colors[arm.label]) for arm in arms]
 
 
-def draw_seeds(comparison: Comparison, narrow: bool = False) -> "Figure | None":
+def draw_seeds(comparison: Comparison, narrow: bool = False) -> Figure | None:
     """A row an arm (the first 60): the scores as dots, their mean and 95 % interval beneath, infinite ones counted.
 
     Returns:
@@ -44,13 +44,14 @@ def draw_seeds(comparison: Comparison, narrow: bool = False) -> "Figure | None":
     return draw_rows(seed_rows(comparison), axis_label(comparison.metric), narrow, infinite=infinite)
 
 
+@rc_context(STYLE)
 def draw_rows(
     rows: Sequence[Row],
     axis_name: str,
     narrow: bool = False,
     zero: bool = False,
     infinite: str = "infinite",
-) -> "Figure | None":
+) -> Figure | None:
     """The first 60 of `rows` below each other, each labelled at its left, or above it where `narrow`.
 
     Args:
@@ -62,43 +63,38 @@ def draw_rows(
     Returns:
         The figure, or None without rows.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
     rows = rows[:MOST_ROWS]
     if not rows:
         return None
-    with matplotlib.rc_context(STYLE):
-        labels = [wrap(row.label, 46 if narrow else 40) for row in rows]
-        num_lines = 1 + max(label.count("\n") for label in labels)
-        height = 0.42 + 0.14 * num_lines if narrow else max(0.4, 0.16 * num_lines)
-        figure = Figure(figsize=(NARROW if narrow else WIDE, height * len(rows) + 0.85), layout="constrained")
-        axis = figure.subplots()
-        if zero:
-            axis.axvline(0, color="#555555", linewidth=1, zorder=1)
-        heights = [index + (0.12 if narrow else 0) for index in range(len(rows))]
-        draw_dots(axis, heights, rows)
-        for height, row in zip(heights, rows, strict=True):
-            num_infinite = len(row.values) - sum(map(math.isfinite, row.values))
-            if num_infinite:
-                text, place = f"{num_infinite} of {len(row.values)} {infinite}", axis.get_yaxis_transform()
-                axis.text(1.01, height, text, transform=place, va="center", fontsize=8.5)
-        for index, text in enumerate(labels if narrow else ()):
-            place, blank = axis.get_yaxis_transform(), {"facecolor": "#FFFFFF", "edgecolor": "none", "pad": 0.8}
-            axis.text(0, index - 0.3, text, transform=place, va="center", fontsize=8.5, bbox=blank, zorder=5)
-        axis.set_ylim(len(rows) - 0.4, -0.6)
-        axis.set_yticks(range(len(rows)), [""] * len(rows) if narrow else labels)
-        axis.tick_params(axis="y", length=0)
-        axis.spines["left"].set_visible(False)
-        axis.grid(True, axis="x")
-        axis.xaxis.set_major_locator(MaxNLocator(5 if narrow else 8))
-        axis.margins(x=0.04)
-        axis.set_xlabel(axis_name)
+    labels = [wrap(row.label, 46 if narrow else 40) for row in rows]
+    num_lines = 1 + max(label.count("\n") for label in labels)
+    height = 0.42 + 0.14 * num_lines if narrow else max(0.4, 0.16 * num_lines)
+    figure = Figure(figsize=(NARROW if narrow else WIDE, height * len(rows) + 0.85), layout="constrained")
+    axis = figure.subplots()
+    if zero:
+        axis.axvline(0, color="#555555", linewidth=1, zorder=1)
+    heights = [index + (0.12 if narrow else 0) for index in range(len(rows))]
+    draw_dots(axis, heights, rows)
+    for height, row in zip(heights, rows, strict=True):
+        num_infinite = len(row.values) - sum(map(math.isfinite, row.values))
+        if num_infinite:
+            text, place = f"{num_infinite} of {len(row.values)} {infinite}", axis.get_yaxis_transform()
+            axis.text(1.01, height, text, transform=place, va="center", fontsize=8.5)
+    for index, text in enumerate(labels if narrow else ()):
+        place, blank = axis.get_yaxis_transform(), {"facecolor": "#FFFFFF", "edgecolor": "none", "pad": 0.8}
+        axis.text(0, index - 0.3, text, transform=place, va="center", fontsize=8.5, bbox=blank, zorder=5)
+    axis.set_ylim(len(rows) - 0.4, -0.6)
+    axis.set_yticks(range(len(rows)), [""] * len(rows) if narrow else labels)
+    axis.tick_params(axis="y", length=0)
+    axis.spines["left"].set_visible(False)
+    axis.grid(True, axis="x")
+    axis.xaxis.set_major_locator(MaxNLocator(5 if narrow else 8))
+    axis.margins(x=0.04)
+    axis.set_xlabel(axis_name)
     return figure
 
 
-def draw_dots(axis: "Axes", heights: Sequence[float], rows: Sequence[Row]) -> None:
+def draw_dots(axis: Axes, heights: Sequence[float], rows: Sequence[Row]) -> None:
     """Dots, means and intervals of all rows: the rows of a colour are one line, as each costs the time of many dots."""
     # A point that is none parts what stands in two rows.
     below = [(x, height + 0.5) for height in heights for x in (0, 1, math.nan)]

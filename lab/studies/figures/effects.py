@@ -2,23 +2,22 @@
 
 import itertools
 import math
-from typing import TYPE_CHECKING
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from lab.metric import Metric
 from lab.studies.comparison.factorial import Grid
 from lab.studies.figures.dots import Row, draw_rows
-from lab.studies.figures.style import COLORS, DASHES, MOST_PANELS, NARROW, OTHERS, STYLE, WIDE, axis_label, wrap
-from lab.studies.select.selectors import canonical, short_keys, show
+from lab.studies.figures.style import COLORS, DASHES, MOST_PANELS, OTHERS, STYLE, axis_label, panels, wrap
+from lab.studies.select.selectors import canonical, is_number, short_keys, show
 from lab.studies.statistics.estimate import estimate
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 MARKERS = "osD^vPX"
 
 
-def draw_effects(grid: Grid, metric: Metric, narrow: bool = False) -> "Figure | None":
+def draw_effects(grid: Grid, metric: Metric, narrow: bool = False) -> Figure | None:
     """A row for each main effect and each interaction (the first 60), a dot a seed, with a line at zero."""
     rows = [
         Row(effect.label, effect.values, effect.center, COLORS[index])
@@ -28,36 +27,29 @@ def draw_effects(grid: Grid, metric: Metric, narrow: bool = False) -> "Figure | 
     return draw_rows(rows, f"effect on {axis_label(metric)}", narrow, zero=True)
 
 
-def draw_interactions(grid: Grid, metric: Metric, narrow: bool = False) -> "Figure | None":
+@rc_context(STYLE)
+def draw_interactions(grid: Grid, metric: Metric, narrow: bool = False) -> Figure | None:
     """A panel for each pair of factors (the first 6): a line a level, parallel where the factors do not interact.
 
     Each point is the mean over the seeds and the other factors with its 95 % interval; dots are the seeds. The factor
     with more levels lies on the horizontal axis; a single pair is drawn both ways round.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
     pairs = [
         tuple(sorted(pair, key=lambda key: -len(grid.factors[key]))) for pair in itertools.combinations(grid.factors, 2)
     ][:MOST_PANELS]
     pairs = pairs if len(pairs) > 1 else [pairs[0], pairs[0][::-1]]
     columns = 1 if narrow else 2
-    rows = math.ceil(len(pairs) / columns)
-    with matplotlib.rc_context(STYLE):
-        most = max(len(grid.factors[across]) for _, across in pairs)
-        height = (2.6 if narrow else 2.8) + 0.17 * (1 + most)  # beneath the legends
-        figure = Figure(figsize=(NARROW if narrow else WIDE, height * rows), layout="constrained")
-        axes = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
-        for index, (axis, (along, across)) in enumerate(zip(axes, pairs, strict=False)):
-            draw_pair(axis, grid, along, across)
-            if index % columns == 0:
-                axis.set_ylabel(axis_label(metric))
-        for axis in axes[len(pairs) :]:
-            axis.set_visible(False)
+    most = max(len(grid.factors[across]) for _, across in pairs)
+    height = (2.6 if narrow else 2.8) + 0.17 * (1 + most)  # beneath the legends
+    figure, axes = panels(len(pairs), columns, height * math.ceil(len(pairs) / columns), narrow)
+    for index, (axis, (along, across)) in enumerate(zip(axes, pairs, strict=True)):
+        draw_pair(axis, grid, along, across)
+        if index % columns == 0:
+            axis.set_ylabel(axis_label(metric))
     return figure
 
 
-def draw_pair(axis: "Axes", grid: Grid, along: str, across: str) -> None:
+def draw_pair(axis: Axes, grid: Grid, along: str, across: str) -> None:
     """The levels of `along` side by side, a line for each level of `across`, a little apart."""
     short, means = short_keys(grid.factors), grid.means([along, across])
     levels, lines = sort_levels(grid.factors[along]), sort_levels(grid.factors[across])
@@ -88,5 +80,4 @@ def draw_pair(axis: "Axes", grid: Grid, along: str, across: str) -> None:
 
 def sort_levels(levels: list) -> list:
     """Numbers by value, anything else as it comes."""
-    numbers = all(isinstance(level, int | float) and not isinstance(level, bool) for level in levels)
-    return sorted(levels) if numbers else levels
+    return sorted(levels) if all(map(is_number, levels)) else levels

@@ -2,12 +2,13 @@
 
 import io
 import re
-from typing import TYPE_CHECKING
+
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
 
 from lab.studies.figures.style import COLORS, OTHERS, STYLE
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 # The page's own colours (`report/page.html.j2`) for those of the figures, so that they follow it into the dark.
 THEME = {
@@ -22,15 +23,11 @@ THEME = {
 }
 
 
-def render(figure: "Figure", kind: str) -> bytes:
+def figure_bytes(figure: Figure, kind: str) -> bytes:
     """The figure as `svg` or `png` (200 dots an inch), without a date, so that the same runs give the same bytes."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
     data = io.BytesIO()
     # By the canvas itself: `savefig` draws everything twice, once to find the layout.
-    with matplotlib.rc_context(STYLE):
+    with rc_context(STYLE):
         if kind == "svg":
             metadata = {"Date": None, "Creator": None, "Format": None, "Type": None}
             FigureCanvasSVG(figure).print_svg(data, metadata=metadata)

@@ -1,13 +1,10 @@
 """The forest plot: every arm's difference to its reference, pair by pair, with mean and interval."""
 
-from typing import TYPE_CHECKING
+from matplotlib.figure import Figure
 
 from lab.studies.comparison.compare import Comparison
 from lab.studies.figures.dots import Row, draw_rows
 from lab.studies.figures.style import arm_colors, axis_label
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 def difference_rows(comparison: Comparison) -> list[Row]:
@@ -17,7 +14,7 @@ def difference_rows(comparison: Comparison) -> list[Row]:
     return [Row(arm.label, arm.differences, arm.difference, colors[arm.label]) for arm in arms if arm.difference]
 
 
-def draw_forest(comparison: Comparison, narrow: bool = False) -> "Figure | None":
+def draw_forest(comparison: Comparison, narrow: bool = False) -> Figure | None:
     """The differences to the reference, a row an arm (the first 60), with a line at zero.
 
     Returns:

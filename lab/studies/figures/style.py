@@ -3,16 +3,16 @@
 import math
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from lab.metric import Metric
 from lab.studies.comparison.arm import Arm
 from lab.studies.comparison.compare import Comparison
 from lab.studies.select.selectors import canonical, label, short_keys, show
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 # Okabe and Ito 2008, told apart with all kinds of colour vision; their yellow is left out, as it fades on white, and
 # their black is a dark grey, as matplotlib writes no colour for black, so that a dark page could not change it.
@@ -102,12 +102,12 @@ def wrap(text: str, most: int) -> str:
     lines = [text]
     for piece in (r"[^,]+,*\s*", r"\S+\s*", r"[^-_]+[-_]*|[-_]+"):
         lines = [
-            part for line in lines for part in (pack(re.findall(piece, line), most) if len(line) > most else [line])
+            part for line in lines for part in (packed(re.findall(piece, line), most) if len(line) > most else [line])
         ]
     return "\n".join(lines)
 
 
-def pack(parts: Sequence[str], most: int) -> list[str]:
+def packed(parts: Sequence[str], most: int) -> list[str]:
     """`parts` joined into lines of at most `most` characters each, but for parts that are longer."""
     lines = [""]
     for part in parts:
@@ -117,10 +117,18 @@ def pack(parts: Sequence[str], most: int) -> list[str]:
     return [line.rstrip() for line in lines]
 
 
-def add_legend(figure: "Figure", styles: dict[str, dict[str, Any]]) -> None:
-    """A legend above the panels, where it hides nothing."""
-    from matplotlib.lines import Line2D
+def panels(number: int, columns: int, height: float, narrow: bool, sharex: bool = False) -> tuple[Figure, list[Axes]]:
+    """A figure `height` inches high with `number` panels in rows of `columns`, which share their vertical axis."""
+    figure = Figure(figsize=(NARROW if narrow else WIDE, height), layout="constrained")
+    rows = math.ceil(number / columns)
+    axes = list(figure.subplots(rows, columns, sharex=sharex, sharey=True, squeeze=False).flat)
+    for axis in axes[number:]:
+        axis.set_visible(False)
+    return figure, axes[:number]
 
+
+def add_legend(figure: Figure, styles: dict[str, dict[str, Any]]) -> None:
+    """A legend above the panels, where it hides nothing."""
     shown = {name: style for name, style in styles.items() if style["color"] != OTHERS}
     if len(styles) == 1:
         return
@@ -144,7 +152,7 @@ def axis_label(metric: Metric) -> str:
     return f"{WORDS.get(part, part)} {name.replace('_', ' ')}" if name else metric.text.replace("_", " ")
 
 
-def keep_in_bounds(axis: "Axes", metric: Metric, room: float) -> None:
+def keep_in_bounds(axis: Axes, metric: Metric, room: float) -> None:
     """Lets a vertical axis end by `room` beyond the bounds of a metric that is a share."""
     low, high = axis.get_ylim()
     if all(map(math.isfinite, metric.bounds)) and metric.kind != "gap":

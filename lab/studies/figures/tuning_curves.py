@@ -3,28 +3,27 @@
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from lab.metric import Metric, parse_metric
 from lab.records.tuning import Tried, TunedArm, Tuning
 from lab.studies.comparison.compare import Comparison
-from lab.studies.comparison.tuned import is_number, mean_score
+from lab.studies.comparison.tuned import mean_score
 from lab.studies.figures.style import (
-    NARROW,
     STYLE,
-    WIDE,
     add_legend,
     axis_label,
     keep_in_bounds,
     panel_key,
+    panels,
     series_styles,
     split,
 )
-from lab.studies.select.selectors import canonical, show
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+from lab.studies.select.selectors import canonical, is_number, show
 
 MOST_TICKS = 9
 """Values that an axis names; of more it names every second, or third."""
@@ -33,7 +32,8 @@ RING: dict[str, Any] = {"marker": "o", "markersize": 10, "markerfacecolor": "non
 """The symbol of the value picked."""
 
 
-def draw_tuning(comparison: Comparison, narrow: bool = False) -> "Figure | None":
+@rc_context(STYLE)
+def draw_tuning(comparison: Comparison, narrow: bool = False) -> Figure | None:
     """The metric over each tuned key, a line an arm: means over the seeds, these as dots, the picked value ringed.
 
     Of several keys, each value shows its best point of the grid. Tuning trials that diverged or failed are crosses at
@@ -42,50 +42,41 @@ def draw_tuning(comparison: Comparison, narrow: bool = False) -> "Figure | None"
     Returns:
         The figure, or None where nothing was tuned.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
     tuning = comparison.tuning
     arms = [arm for arm in comparison.arms if tuning and any(one.arm_id in arm.arm_ids for one in tuning.arms)]
     if tuning is None or not arms:
         return None
     metric = parse_metric(tuning.metric)
-    panels, series = split(arms, panel_key(comparison, arms))
+    groups, series = split(arms, panel_key(comparison, arms))
     styles = series_styles(series, arms)
-    cells = [(title, members, key) for title, members in panels.items() for key in tuning.keys]
-    num_columns = 1 if narrow else len(tuning.keys) if len(tuning.keys) > 1 else min(len(panels), 3)
-    num_rows = math.ceil(len(cells) / num_columns)
-    with matplotlib.rc_context(STYLE):
-        width = NARROW if narrow else WIDE
-        height = (2.5 if narrow else 2.9) * num_rows + 0.5
-        figure = Figure(figsize=(width, height), layout="constrained")
-        axes: list[Axes] = list(figure.subplots(num_rows, num_columns, sharey=True, squeeze=False).flat)
-        for axis, (title, members, key) in zip(axes, cells, strict=False):
-            values = tried_values(tuning, key)
-            places, log = value_places(values)
-            for arm in members:
-                for one in (one for one in tuning.arms if one.arm_id in arm.arm_ids):
-                    draw_arm(axis, one, key, places, metric, styles[series[arm.label]])
-            if log:
-                axis.set_xscale("log")
-            step = math.ceil(len(values) / (MOST_TICKS - 3 if narrow else MOST_TICKS))
-            axis.set_xticks([places[canonical(value)] for value in values[::step]], [*map(show, values[::step])])
-            axis.minorticks_off()
-            axis.set_title(title)
-            axis.grid(True)
-            axis.set_xlabel(key)
-            axis.margins(x=0.08)
-        for axis in axes[len(cells) :]:
-            axis.set_visible(False)
-        for axis in axes[::num_columns]:
-            axis.set_ylabel(axis_label(metric))
-        keep_in_bounds(axes[0], metric, room=0.04)
-        add_legend(figure, {**styles, "picked": {"color": "#555555", "linestyle": "", **RING}})
+    cells = [(title, members, key) for title, members in groups.items() for key in tuning.keys]
+    num_columns = 1 if narrow else len(tuning.keys) if len(tuning.keys) > 1 else min(len(groups), 3)
+    height = (2.5 if narrow else 2.9) * math.ceil(len(cells) / num_columns) + 0.5
+    figure, axes = panels(len(cells), num_columns, height, narrow)
+    for axis, (title, members, key) in zip(axes, cells, strict=True):
+        values = tried_values(tuning, key)
+        places, log = value_places(values)
+        for arm in members:
+            for one in (one for one in tuning.arms if one.arm_id in arm.arm_ids):
+                draw_arm(axis, one, key, places, metric, styles[series[arm.label]])
+        if log:
+            axis.set_xscale("log")
+        step = math.ceil(len(values) / (MOST_TICKS - 3 if narrow else MOST_TICKS))
+        axis.set_xticks([places[canonical(value)] for value in values[::step]], [*map(show, values[::step])])
+        axis.minorticks_off()
+        axis.set_title(title)
+        axis.grid(True)
+        axis.set_xlabel(key)
+        axis.margins(x=0.08)
+    for axis in axes[::num_columns]:
+        axis.set_ylabel(axis_label(metric))
+    keep_in_bounds(axes[0], metric, room=0.04)
+    add_legend(figure, {**styles, "picked": {"color": "#555555", "linestyle": "", **RING}})
     return figure
 
 
 def draw_arm(
-    axis: "Axes", arm: TunedArm, key: str, places: dict[str, float], metric: Metric, style: dict[str, Any]
+    axis: Axes, arm: TunedArm, key: str, places: dict[str, float], metric: Metric, style: dict[str, Any]
 ) -> None:
     """One arm's line, dots, ring and crosses."""
     color = style["color"]

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from lab.records.results import NOT_SCALARS
 from lab.studies.comparison.compare import Comparison
-from lab.studies.comparison.means import COORDINATES, ArmMeans
+from lab.studies.comparison.means import ArmMeans
 from lab.studies.report.formats import markdown_table, verdict_bullets
 from lab.studies.statistics.numerals import center_text, decimals, interval_text
 
@@ -52,15 +53,15 @@ def band_tags(tag: str) -> tuple[str, str, str]:
     return f"with_interval/{tag}/mean", f"with_interval/{tag}/low", f"with_interval/{tag}/high"
 
 
-def logged_tags(comparison: Comparison) -> list[str]:
+def scalar_tags(comparison: Comparison) -> list[str]:
     """The scalars at the end of the runs."""
     found = dict.fromkeys(tag for run in comparison.runs for row in run.history[-1:] for tag in row)
-    return [tag for tag in found if tag not in COORDINATES]
+    return [tag for tag in found if tag not in NOT_SCALARS]
 
 
 def paired_tags(comparison: Comparison) -> list[str]:
     """Those that there are in training and in validation: `train/loss`, `val/loss`, ..."""
-    tags = logged_tags(comparison)
+    tags = scalar_tags(comparison)
     names = [tag.removeprefix("val/") for tag in tags if tag.startswith("val/") and f"train/{tag[4:]}" in tags]
     return [f"{part}/{name}" for name in names for part in ("train", "val")]
 
@@ -73,7 +74,7 @@ def hparam_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 def hparam_metrics(comparison: Comparison) -> list[str]:
     """The scalars for the HParams tab, which ticks five: the metric, validation beside training, the rest."""
-    tags, metric = logged_tags(comparison), comparison.metric.curve_tag
+    tags, metric = scalar_tags(comparison), comparison.metric.curve_tag
     wanted = [metric, *reversed(paired_tags(comparison)), *(tag for tag in tags if tag.startswith("val/")), *tags]
     return [tag for tag in dict.fromkeys(wanted) if tag in tags]
 
@@ -83,7 +84,7 @@ def charts(comparison: Comparison, several: bool) -> dict[str, dict[str, list[st
 
     The means of arms with several seeds have other tags, as a chart cannot choose among runs.
     """
-    tags, metric, paired = logged_tags(comparison), comparison.metric.curve_tag, paired_tags(comparison)
+    tags, metric, paired = scalar_tags(comparison), comparison.metric.curve_tag, paired_tags(comparison)
     found: dict[str, dict[str, list[str] | tuple[str, str, str]]] = {}
     if metric in tags and several:
         found[metric] = {"mean of each arm, 95 % interval": band_tags(metric)}

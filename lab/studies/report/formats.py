@@ -8,7 +8,7 @@ from lab.records.results import finite
 from lab.studies.comparison.arm import Arm
 from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.tuned import budget_text, tuning_warnings
-from lab.studies.report.table import NUMBERS, ascii_only, columns, csv_text, render, verdict_data, verdict_texts
+from lab.studies.report.table import NUMBERS, ascii_only, columns, csv_text, table_text, verdict_data, verdict_texts
 from lab.studies.statistics.numerals import count
 
 
@@ -68,7 +68,7 @@ def arm_data(arm: Arm) -> dict[str, Any]:
 
 
 FORMATS = {
-    "text": render,
+    "text": table_text,
     "md": markdown,
     "csv": lambda comparison: csv_text(comparison).rstrip("\n"),
     "json": json_text,

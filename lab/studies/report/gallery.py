@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
 
 from lab.records.results import write_atomically
 from lab.studies.comparison.compare import Comparison
@@ -14,14 +15,11 @@ from lab.studies.figures.cost import draw_cost
 from lab.studies.figures.curves import Curves, draw_curves, read_curves
 from lab.studies.figures.dots import draw_seeds
 from lab.studies.figures.effects import draw_effects, draw_interactions
-from lab.studies.figures.files import inline_svg, render
+from lab.studies.figures.files import figure_bytes, inline_svg
 from lab.studies.figures.forest import draw_forest
 from lab.studies.figures.tuning_curves import draw_tuning
 from lab.studies.statistics.estimate import Estimate
 from lab.studies.statistics.numerals import center_text, count, decimals, interval_text
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 MOST_DESCRIBED = 24
 """Rows of a figure that its description reads out."""
@@ -52,7 +50,7 @@ class Exhibit:
     """Of its files: `<name>.svg`, `<name>.png`, and `<name>_column.svg` for a phone and a column of a paper."""
     section: str
     """Of the page."""
-    draw: "Callable[[Subject, bool], Figure | None]"
+    draw: Callable[[Subject, bool], Figure | None]
     """Draws it, narrow or not; None where there is nothing to draw."""
     words: Callable[[Subject], tuple[str, str]]
     """What it shows, with its numbers, for those who cannot see it; and its caption."""
@@ -113,7 +111,7 @@ def curves_words(subject: Subject) -> tuple[str, str]:
 def curves_along(name: str, along: str, title: str) -> Exhibit:
     """The curves over one of the coordinates of a logged row."""
 
-    def draw(subject: Subject, narrow: bool) -> "Figure | None":
+    def draw(subject: Subject, narrow: bool) -> Figure | None:
         there = subject.curves is not None and along in subject.curves.axes
         return draw_curves(subject.curves, along, narrow) if subject.curves and there else None
 
@@ -207,7 +205,7 @@ def hang(subject: Subject, folder: Path) -> dict[str, Hung]:
             for path in files:
                 path.unlink(missing_ok=True)
             continue
-        datas = render(figure, "svg"), render(figure, "png"), render(column, "svg")
+        datas = figure_bytes(figure, "svg"), figure_bytes(figure, "png"), figure_bytes(column, "svg")
         for path, data in zip(files, datas, strict=True):
             write_atomically(path, data)
         wide, narrow = inline_svg(datas[0].decode(), one.name), inline_svg(datas[2].decode(), f"{one.name}-narrow")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lab.records.results import write_atomically
+from lab.records.results import write_atomically, write_json
 from lab.studies.claims.verdict import Verdict
 from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.cost import target
@@ -12,7 +12,7 @@ from lab.studies.report.facts import commands, configuration, environment_facts,
 from lab.studies.report.gallery import Hung, Subject, hang
 from lab.studies.report.rows import cost_rows, effect_rows
 from lab.studies.report.strip import strip
-from lab.studies.report.table import NUMBERS, columns, p_text, write_csv, write_verdicts
+from lab.studies.report.table import NUMBERS, columns, csv_text, p_text, verdict_data
 from lab.studies.select.selectors import label
 from lab.studies.statistics.numerals import center_text, count, decimals, interval_text
 
@@ -34,8 +34,8 @@ def write_report(comparison: Comparison, folder: Path, html: Path | None = None)
         path.mkdir(parents=True, exist_ok=True)
     subject = Subject(comparison)
     figures = hang(subject, folder)
-    write_csv(comparison, folder / "table.csv")
-    write_verdicts(comparison, folder / "verdict.json")
+    write_atomically(folder / "table.csv", csv_text(comparison).encode())
+    write_json(folder / "verdict.json", verdict_data(comparison))
     write_atomically(html, render_page(subject, figures, folder).encode())
     return html
 

@@ -17,7 +17,6 @@ from lab.studies.comparison.means import arm_means, write_mean_runs
 from lab.studies.comparison.tuned import compared, find_tuning
 from lab.studies.report.board import write_board
 from lab.studies.report.formats import FORMATS
-from lab.studies.report.page import write_report
 from lab.studies.select.arms import complete
 from lab.studies.select.selectors import label, matches
 from lab.system.machine import collector_off
@@ -55,6 +54,8 @@ def publish(
     Raises:
         UserError: an unknown key, metric or form.
     """
+    from lab.studies.report.page import write_report  # late: it imports matplotlib
+
     show = choose("--format", form, FORMATS)
     tuning = tuning and compared(tuning, runs)
     comparison = compare(runs, study, by, metric, read_interim(folder).num_seeds, tuning, reference)
@@ -113,6 +114,8 @@ def compare_folders(
     comparison = replace(comparison, verdicts=[verdict for verdict in comparison.verdicts if verdict.n])
     print(show(comparison))
     if html:
+        from lab.studies.report.page import write_report
+
         write_report(comparison, html.parent, html)
 
 

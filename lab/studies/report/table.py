@@ -5,10 +5,8 @@ import io
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from lab.records.results import write_atomically, write_json
 from lab.studies.claims.verdict import Verdict
 from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.tuned import budget_text, tuning_warnings
@@ -72,9 +70,9 @@ def tuned_columns(comparison: Comparison, full: bool = False) -> dict[str, list[
     }
 
 
-def render(comparison: Comparison) -> str:
+def table_text(comparison: Comparison) -> str:
     """The table of arms, then a paragraph a verdict: ASCII, at most 120 columns wide, no newline at the end."""
-    table = fit(columns(comparison))
+    table = narrowed(columns(comparison))
     title = f"{comparison.metric}, differences to {comparison.reference} paired by seed"
     lines = [shorten(title, WIDTH) if len(comparison.arms) > 1 else str(comparison.metric), ""]
     rows = [list(table), *zip(*table.values(), strict=True)]
@@ -89,7 +87,7 @@ def render(comparison: Comparison) -> str:
     return ascii_only("\n".join([*lines, *verdict_lines(comparison), *tuning_lines(comparison)]))
 
 
-def fit(table: dict[str, list[str]]) -> dict[str, list[str]]:
+def narrowed(table: dict[str, list[str]]) -> dict[str, list[str]]:
     """The table made narrow enough, at the cost of what is missed least."""
     labels = [name for name in table if name not in NUMBERS and not name.startswith("95 %")]
     # Each column that goes, and then how short labels may be cut.
@@ -148,11 +146,6 @@ def p_text(p: float) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
-def write_csv(comparison: Comparison, path: Path) -> None:
-    """Writes `csv_text`, atomically."""
-    write_atomically(path, csv_text(comparison).encode())
-
-
 def csv_text(comparison: Comparison) -> str:
     """A row an arm, with full keys, unrounded numbers and the score of every seed."""
     text = io.StringIO()
@@ -164,23 +157,24 @@ def csv_text(comparison: Comparison) -> str:
     for index, arm in enumerate(comparison.arms):
         row: list[Any] = [comparison.metric, *(show(arm.keys[key]) for key in comparison.keys)]
         row += [cells[index] for cells in tuned.values()]
-        row += [len(arm.runs), arm.num_diverged, arm.num_failed, *edges(arm.score), arm.score and arm.score.iqm]
-        row += edges(arm.difference)
+        row += [
+            len(arm.runs),
+            arm.num_diverged,
+            arm.num_failed,
+            *three_numbers(arm.score),
+            arm.score and arm.score.iqm,
+        ]
+        row += three_numbers(arm.difference)
         row += [arm.is_reference, arm.images_per_second, arm.num_params]
         writer.writerow([*row, " ".join(str(run.seed) for run in arm.runs), " ".join(f"{v:.10g}" for v in arm.values)])
     return text.getvalue()
 
 
-def edges(estimate: Estimate | None) -> Sequence[float | None]:
+def three_numbers(estimate: Estimate | None) -> Sequence[float | None]:
     """(value, low, high), None for what there is not."""
     if estimate is None:
         return None, None, None
     return estimate.value, *(estimate.interval or (None, None))
-
-
-def write_verdicts(comparison: Comparison, path: Path) -> None:
-    """Writes `verdict.json`, atomically; an infinite effect becomes null."""
-    write_json(path, verdict_data(comparison))
 
 
 def verdict_data(comparison: Comparison) -> dict[str, Any]:

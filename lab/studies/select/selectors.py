@@ -31,11 +31,7 @@ def canonical_text(value: str) -> str:
 
 
 def full_key(key: str, keys: Iterable[str]) -> str:
-    """`key` as the flat configuration has it; a group, `optimizer`, stands for its name, `optimizer.name`.
-
-    Raises:
-        UserError: `keys` has no such key.
-    """
+    """`key` as the flat configuration has it; a group, `optimizer`, stands for its name, `optimizer.name`."""
     keys = list(keys)
     for candidate in (key, f"{key}.name"):
         if candidate in keys:
@@ -62,6 +58,11 @@ def show(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return json.dumps(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def is_number(value: Any) -> bool:
+    """Whether `value` is a number, which true and false are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def label(selector: Flat) -> str:

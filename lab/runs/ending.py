@@ -1,0 +1,58 @@
+"""What follows the last step of a run: its test images, `predictions.npz`, and where it diverged."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lab.config import RunConfig
+from lab.data.batches import Split
+from lab.identity import derive_seed
+from lab.records.results import write_atomically
+from lab.runs.build import Parts, assemble
+from lab.training.checkpoint import previous, read_checkpoint
+from lab.training.divergence import is_well, locate
+from lab.training.evaluation import eval_batch
+
+
+def test_scores(parts: Parts, limit: int | None, folder: Path | None) -> dict[str, dict[str, float]]:
+    """The metrics of the test images; for a classifier also writes `predictions.npz` into `folder`, if there is one."""
+    data, training = parts.data, parts.training
+    seen: list[torch.Tensor] = []
+    scores = parts.score(data.test.batches(eval_batch(data.shape, training.clock.device), limit), seen=seen)
+    if data.classes and seen and folder:
+        write_atomically(folder / "predictions.npz", pack_predictions(data.test, torch.cat(seen)))
+    return {f"test/{key}": {"last": v, "best": v, "best_step": training.step} for key, v in scores.items()}
+
+
+def pack_predictions(test: Split, predicted: torch.Tensor) -> bytes:
+    """`predictions.npz`: `index`, `label` and `predicted` of the test images that were read, in small integers.
+
+    `index` is an image's place in the data set's test part; some kilobytes, so that two runs can be compared image by
+    image.
+    """
+    index = test.index[: len(predicted)]
+    columns = {"index": index, "label": test.labels[index], "predicted": predicted}
+    arrays: dict[str, Any] = {key: column.cpu().numpy() for key, column in columns.items()}
+    small: dict[str, Any] = {key: array.astype(np.min_scalar_type(array.max())) for key, array in arrays.items()}
+    file = io.BytesIO()
+    np.savez_compressed(file, **small)
+    return file.getvalue()
+
+
+def find_divergence(config: RunConfig, checkpoint: Path, until: int, should_stop: Callable[[], bool]) -> dict[str, Any]:
+    """Step and layer at which a run diverged: trained again from the last checkpoint in which all was well."""
+    try:
+        training = assemble(replace(config, train=replace(config.train, compile=False, graph="off"))).training
+        torch.manual_seed(derive_seed(config.seed, "dropout"))
+        for file in (checkpoint, previous(checkpoint)):
+            if file.exists() and is_well(state := read_checkpoint(file, training.clock.device)):
+                training.load_state(state)
+                break
+        return locate(training, until, should_stop)
+    except Exception as error:  # out of memory, say: the run has diverged all the same
+        return {"step": until, "layer": None, "what": "loss", "note": f"{type(error).__name__}: {error}"}
