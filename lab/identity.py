@@ -37,11 +37,7 @@ def flatten(config: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
-    """A copy of `config` with `values`, as `{"model.depth": 30}`.
-
-    Raises:
-        UserError: a key does not exist.
-    """
+    """A copy of `config` with `values`, as `{"model.depth": 30}`."""
     changed = copy.deepcopy(config)
     for key, value in values.items():
         section, _, name = key.rpartition(".")

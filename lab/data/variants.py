@@ -16,11 +16,7 @@ PIECE = 1024
 
 
 def keep_classes(source: Source, classes: tuple[str, ...]) -> Source:
-    """`source` with only the images of `classes`, labelled by position in that list; unchanged if the list is empty.
-
-    Raises:
-        UserError: an unknown class, or a regression.
-    """
+    """`source` with only the images of `classes`, labelled by position in that list; unchanged if the list is empty."""
     if not classes:
         return source
     given = f"data.classes=[{','.join(classes)}]"
@@ -38,11 +34,7 @@ def keep_classes(source: Source, classes: tuple[str, ...]) -> Source:
 
 
 def resized(source: Source, side: int | None) -> Source:
-    """`source` with images of `side` x `side`, by antialiased bilinear interpolation; bytes stay bytes.
-
-    Raises:
-        UserError: data without images.
-    """
+    """`source` with images of `side` x `side`, by antialiased bilinear interpolation; bytes stay bytes."""
     if side is None:
         return source
     if source.images.ndim != 4:
@@ -58,11 +50,7 @@ def _resize(images: Tensor, side: int) -> Tensor:
 
 
 def check_labels(config: DataConfig, num_classes: int) -> None:
-    """Checks the options that change which labels are learnt; 0 classes stand for a regression.
-
-    Raises:
-        UserError: a value without effect.
-    """
+    """Checks the options that change which labels are learnt; 0 classes stand for a regression."""
     for key, value, neutral in (("label_noise", config.label_noise, 0), ("imbalance", config.imbalance, 1)):
         if num_classes < 2 and value != neutral:
             raise UserError(f"data.{key}={value} has no effect on data.name={config.name}, which has no classes")
@@ -79,9 +67,6 @@ def imbalanced(train: Tensor, labels: Tensor, classes: tuple[str, ...], imbalanc
         classes: names of the classes.
         imbalance: last class's share of the first one's count, in (0, 1]; 1 changes nothing.
         seed: the run's seed, for the order of the result, which must be random since `data.limit` takes the first ones.
-
-    Raises:
-        UserError: a class would be left without an image.
     """
     if imbalance == 1:
         return train

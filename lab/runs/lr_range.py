@@ -10,11 +10,7 @@ from lab.training.range_test import RangeTest, range_test
 
 
 def find_rates(job: Job, low: float, high: float, steps: int) -> RangeTest:
-    """Trains the net of `job` for at most `steps` steps while the rate rises from `low` to `high`; writes no file.
-
-    Raises:
-        UserError: the configuration or a value is wrong.
-    """
+    """Trains the net of `job` for at most `steps` steps while the rate rises from `low` to `high`; writes no file."""
     set_threads(job.config.train.threads)
     training = assemble(job.config).training
     torch.manual_seed(derive_seed(job.config.seed, "dropout"))

@@ -128,11 +128,7 @@ def load_net(folder: Path, device: torch.device) -> tuple[RunConfig, Dataset, nn
 
 
 def fill(config: Any, values: dict[str, Any]) -> None:
-    """Sets the fields of a (nested) dataclass; those that `values` lacks keep their defaults.
-
-    Raises:
-        UserError: an unknown key.
-    """
+    """Sets the fields of a (nested) dataclass; those that `values` lacks keep their defaults."""
     names = [one.name for one in fields(config)]
     for key, value in values.items():
         if key not in names:

@@ -157,9 +157,6 @@ def make_graph(choice: str, device: torch.device, there: list[str], own_parts: b
         there: result of `obstacles`.
         own_parts: whether the user's code takes part in the step, which may do what no graph records: `auto` then
             does not record.
-
-    Raises:
-        UserError: `on` where it is not possible.
     """
     if choice == "on" and there:
         raise UserError(f"train.graph=on is not possible: {'; '.join(there)}; allowed here: auto, off")

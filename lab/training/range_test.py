@@ -86,9 +86,6 @@ def range_test(run: Training, low: float, high: float, steps: int) -> RangeTest:
         low: first rate, above 0.
         high: last rate, above `low`.
         steps: most optimizer steps, at least 10; after an epoch the next one begins.
-
-    Raises:
-        UserError: a value out of range.
     """
     check_range("--low", low, 0 < low < math.inf, "above 0")
     check_range("--high", high, low < high < math.inf, f"above --low={low:g}")

@@ -117,6 +117,11 @@ def tuning_warnings(tuning: Tuning) -> list[str]:
     return lines
 
 
+def tuning_texts(tuning: Tuning | None) -> list[str]:
+    """What was tuned with which budget, and a warning where that does not settle it; nothing without a tuning."""
+    return [budget_text(tuning), *tuning_warnings(tuning)] if tuning else []
+
+
 def picked_at_edge(arm: TunedArm, metric: Metric) -> list[str]:
     """For each number that was tuned and is best at an end of what `arm` tried, `optimizer.lr=0.1, the largest ...`.
 

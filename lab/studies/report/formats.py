@@ -7,7 +7,7 @@ from typing import Any
 from lab.records.results import finite
 from lab.studies.comparison.arm import Arm
 from lab.studies.comparison.compare import Comparison
-from lab.studies.comparison.tuned import budget_text, tuning_warnings
+from lab.studies.comparison.tuned import tuning_texts
 from lab.studies.report.table import NUMBERS, ascii_only, columns, csv_text, table_text, verdict_data, verdict_texts
 from lab.studies.statistics.numerals import count
 
@@ -19,9 +19,7 @@ def markdown(comparison: Comparison) -> str:
     lines = markdown_table(list(table), rows, [name in NUMBERS for name in table])
     title = f"{comparison.metric}, {count(len(comparison.runs), 'run')}"
     title += f", differences to {comparison.reference} paired by seed" if len(comparison.arms) > 1 else ""
-    bullets = verdict_bullets(comparison)
-    if comparison.tuning:
-        bullets += [f"- {text}" for text in (budget_text(comparison.tuning), *tuning_warnings(comparison.tuning))]
+    bullets = [*verdict_bullets(comparison), *(f"- {text}" for text in tuning_texts(comparison.tuning))]
     return ascii_only("\n".join([f"{title}.", "", *lines, *([""] if bullets else []), *bullets]))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from lab.studies.claims.verdict import Verdict
 from lab.studies.comparison.compare import Comparison
-from lab.studies.comparison.tuned import budget_text, tuning_warnings
+from lab.studies.comparison.tuned import tuning_texts
 from lab.studies.select.selectors import label, short_keys, show
 from lab.studies.statistics.estimate import Estimate
 from lab.studies.statistics.numerals import center_text, decimals, fixed, interval_text
@@ -84,7 +84,9 @@ def table_text(comparison: Comparison) -> str:
         ]
         lines.append("  ".join(cells).rstrip())
     lines.insert(3, "-" * (sum(widths) + 2 * (len(widths) - 1)))
-    return ascii_only("\n".join([*lines, *verdict_lines(comparison), *tuning_lines(comparison)]))
+    texts = tuning_texts(comparison.tuning)
+    tuning = [line for text in texts for line in textwrap.wrap(text, WIDTH, subsequent_indent="  ")]
+    return ascii_only("\n".join([*lines, *verdict_lines(comparison), *([""] if tuning else []), *tuning]))
 
 
 def narrowed(table: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -131,14 +133,6 @@ def verdict_texts(verdict: Verdict) -> tuple[str, str]:
     """The claim with its setting, and the numbers behind the verdict."""
     setting = f" ({label(verdict.setting)})" if verdict.setting else ""
     return f"{verdict.say}{setting}", f"{verdict.explain} {p_text(verdict.p)}, by {verdict.metric}."
-
-
-def tuning_lines(comparison: Comparison) -> list[str]:
-    """What was tuned with which budget, and a warning where that does not settle it."""
-    if comparison.tuning is None:
-        return []
-    texts = [budget_text(comparison.tuning), *tuning_warnings(comparison.tuning)]
-    return ["", *(line for text in texts for line in textwrap.wrap(text, WIDTH, subsequent_indent="  "))]
 
 
 def p_text(p: float) -> str:
