@@ -91,7 +91,7 @@ def cell_of(values: Mapping[str, Any], keys: Sequence[str]) -> Cell:
 
 def seed_scores(comparison: Comparison, keys: Sequence[str]) -> dict[int, dict[Cell, float]]:
     """For each seed that has a finite score in every arm its scores by cell, several runs of a cell averaged."""
-    found = pair(comparison.scores, [arm.runs for arm in comparison.arms])
+    found = pair(comparison.scores, [arm.runs for arm in comparison.arms], comparison.open_keys)
     cells = [cell_of(arm.keys, keys) for arm in comparison.arms]
     rows = sorted(zip(found.seeds, zip(*found.sides, strict=True), strict=True))
     return {seed: dict(zip(cells, row, strict=True)) for seed, row in rows if all(map(math.isfinite, row))}

@@ -54,7 +54,7 @@ def arm_data(arm: Arm) -> dict[str, Any]:
     return {
         "label": arm.label,
         "keys": arm.keys,
-        "n": len(arm.runs),
+        "n": arm.num_seeds,
         "num_diverged": arm.num_diverged,
         "num_failed": arm.num_failed,
         "is_reference": arm.is_reference,

@@ -31,7 +31,7 @@ def columns(comparison: Comparison) -> dict[str, list[str]]:
     if not table:
         table["arm"] = [arm.label for arm in arms]
     table |= tuned_columns(comparison)
-    table["n"] = [str(len(arm.runs)) for arm in arms]
+    table["n"] = [str(arm.num_seeds) for arm in arms]
     if any(arm.num_diverged for arm in arms):
         table["diverged"] = [str(arm.num_diverged) for arm in arms]
     if any(arm.num_failed for arm in arms):
@@ -45,7 +45,7 @@ def columns(comparison: Comparison) -> dict[str, list[str]]:
         table["95 % of difference"] = [
             "" if arm.is_reference else interval_text(arm.difference, places_apart, sign=True) for arm in arms
         ]
-    if any(len(arm.runs) > 3 for arm in arms):  # of up to three scores it is the mean
+    if any(arm.num_seeds > 3 for arm in arms):  # of up to three scores it is the mean
         table["IQM"] = [fixed(arm.score.iqm if arm.score else None, places) for arm in arms]
     table["images/s"] = [fixed(arm.images_per_second, 0) for arm in arms]
     table["parameters"] = [f"{arm.num_params:,}" if arm.num_params is not None else "-" for arm in arms]
@@ -164,7 +164,7 @@ def csv_text(comparison: Comparison) -> str:
     for index, arm in enumerate(comparison.arms):
         row: list[Any] = [comparison.metric, *(show(arm.keys[key]) for key in comparison.keys)]
         row += [cells[index] for cells in tuned.values()]
-        row += [len(arm.runs), arm.num_diverged, arm.num_failed, *edges(arm.score), arm.score and arm.score.iqm]
+        row += [arm.num_seeds, arm.num_diverged, arm.num_failed, *edges(arm.score), arm.score and arm.score.iqm]
         row += edges(arm.difference)
         row += [arm.is_reference, arm.images_per_second, arm.num_params]
         writer.writerow([*row, " ".join(str(run.seed) for run in arm.runs), " ".join(f"{v:.10g}" for v in arm.values)])
