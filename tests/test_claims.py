@@ -269,6 +269,9 @@ def test_runs_that_never_arrive_count_as_infinite(tmp_path):
     assert (verdict.verdict, verdict.p, verdict.interval) == ("supported", pytest.approx(1 / 64), None)
     assert "he_normal gets there sooner than xavier_normal in 6 of 6 seeds; in 5 only one gets there" in verdict.explain
     assert scores(runs[:2], "seconds_to(val/accuracy>0.8)") == [2.0, 3.0]
+    diverged = replace(runs[0], status="diverged")  # after it got there
+    for metric in ("steps_to(val/accuracy >= 0.8)", "seconds_to(val/accuracy >= 0.8)"):
+        assert scores([diverged, runs[1]], metric)[0] == math.inf
     (verdict,) = judge(runs, {**sooner, "lower": XAVIER, "than": HE})
     assert verdict.verdict == "refuted"
 

@@ -85,12 +85,12 @@ def test_a_reference_may_be_one_arm_for_each_value_of_the_other_keys(runs):
     assert (first.value, third.value) == (pytest.approx(0.01), pytest.approx(0.67))
 
 
-def test_by_groups_runs_and_pairs_them_by_the_other_keys(runs):
+def test_by_groups_runs_and_averages_the_other_keys_within_a_seed(runs):
     comparison = compare(runs, STUDY, by=["model.init"])
     assert [(arm.label, len(arm.runs)) for arm in comparison.arms] == [("init=he_normal", 6), ("init=xavier_normal", 7)]
     paired = comparison.arms[1].difference
     assert paired is not None
-    assert paired.n == 6
+    assert paired.n == comparison.arms[1].num_seeds == 3
     with pytest.raises(UserError, match=r"'model.innit' is unknown \(did you mean 'model.init'\?\)"):
         compare(runs, STUDY, by=["model.innit"])
 
@@ -207,7 +207,7 @@ def test_forest_rows_are_the_pairs_behind_each_difference(runs):
             assert len(row.values) == row.center.n == 3
             assert sum(row.values) / 3 == pytest.approx(row.center.value)
     (row,) = difference_rows(compare(runs, STUDY, by=["model.init"]))
-    assert len(row.values) == 6
+    assert len(row.values) == 3
 
 
 def test_the_target_is_what_every_run_of_the_reference_reached(runs):

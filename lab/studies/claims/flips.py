@@ -85,8 +85,8 @@ def find_flips(left: Iterable[Run], right: Iterable[Run]) -> Flips | None:
 def predict_alike(left: Iterable[Run], right: Iterable[Run], open_keys: Sequence[str]) -> bool:
     """Whether the runs of two sides predict the same label for every test image, in every seed and at every level.
 
-    Where hardly an image is misclassified, equal labels say no more than equal scores: nets that have nothing to do with
-    each other agree on what both get right. So at least 10 misclassified images must be among them, over all seeds.
+    Where hardly an image is misclassified, equal labels say no more than equal scores: any two nets agree on what both
+    get right. So at least 10 misclassified images must be among them, over all seeds.
     """
     import numpy as np
 

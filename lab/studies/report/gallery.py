@@ -191,8 +191,8 @@ EXHIBITS = (
 """All figures, in the order in which the page lists their files."""
 
 
-def hang(subject: Subject, folder: Path) -> dict[str, Hung]:
-    """Writes the files of all figures that there is something to draw for into `folder`, each atomically.
+def hang(subject: Subject, folder: Path | None) -> dict[str, Hung]:
+    """Draws all figures that there is something to draw for, and writes their files into `folder`, each atomically.
 
     Files of the others are removed: left from other runs, they would be taken for figures of these.
 
@@ -202,14 +202,15 @@ def hang(subject: Subject, folder: Path) -> dict[str, Hung]:
     found = {}
     for one in EXHIBITS:
         figure, column = one.draw(subject, False), one.draw(subject, True)
-        files = [folder / f"{one.name}{end}" for end in (".svg", ".png", "_column.svg")]
+        files = [folder / f"{one.name}{end}" for end in (".svg", ".png", "_column.svg")] if folder else []
         if figure is None or column is None:
             for path in files:
                 path.unlink(missing_ok=True)
             continue
-        datas = render(figure, "svg"), render(figure, "png"), render(column, "svg")
-        for path, data in zip(files, datas, strict=True):
-            write_atomically(path, data)
-        wide, narrow = inline_svg(datas[0].decode(), one.name), inline_svg(datas[2].decode(), f"{one.name}-narrow")
+        svg, column_svg = render(figure, "svg"), render(column, "svg")
+        if files:
+            for path, data in zip(files, (svg, render(figure, "png"), column_svg), strict=True):
+                write_atomically(path, data)
+        wide, narrow = inline_svg(svg.decode(), one.name), inline_svg(column_svg.decode(), f"{one.name}-narrow")
         found[one.name] = Hung(one, wide, narrow, *one.words(subject))
     return found

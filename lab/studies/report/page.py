@@ -40,6 +40,13 @@ def write_report(comparison: Comparison, folder: Path, html: Path | None = None)
     return html
 
 
+def write_page(comparison: Comparison, html: Path) -> None:
+    """Writes the page alone, atomically."""
+    html.parent.mkdir(parents=True, exist_ok=True)
+    subject = Subject(comparison)
+    write_atomically(html, render_page(subject, hang(subject, None), html.parent).encode())
+
+
 def render_page(subject: Subject, figures: Mapping[str, Hung], folder: Path) -> str:
     """The page as HTML.
 

@@ -47,9 +47,9 @@ def shows_side(values: Sequence[float], margin: float) -> bool:
 def ties_test(values: Sequence[float], margin: float) -> float:
     """p of the hypothesis of `p_above`, from how few of the values differ from the one that most of them tie at.
 
-    The t-test takes a few rare differences for none. At a margin below the tie, the mean could lie there only if a share
-    of values as large as (tie - margin) / (largest deviation seen) lay below the tie: this is the chance that so few do
-    (Clopper and Pearson 1934).
+    The t-test takes a few rare differences for none. At a margin below the tie, the mean lies there only if a share of
+    at least (tie - margin) / (largest deviation seen) of all values lie below the tie: this is the chance that so few
+    do (Clopper and Pearson 1934).
 
     Returns:
         p in [0, 1]; 0, no objection to the t-test, where `deviations` finds none that matter.
