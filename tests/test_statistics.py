@@ -10,7 +10,7 @@ from scipy import stats
 
 from lab.studies.select.pairs import subtract
 from lab.studies.statistics import power
-from lab.studies.statistics.estimate import estimate, improvement, interquartile_mean, mean_interval
+from lab.studies.statistics.estimate import estimate, improvement, interquartile_mean, mean_interval, mean_intervals
 from lab.studies.statistics.p_values import holm, p_above, p_above_exact, p_below
 from lab.studies.statistics.power import seeds_needed
 
@@ -39,6 +39,25 @@ def test_interval_of_ten_values_is_as_wide_as_either():
     assert bca.high > t[1]
     assert mean_interval(values.tolist()) == pytest.approx((t[0], bca.high))
     assert mean_interval(values.tolist()) == mean_interval(values.tolist())
+
+
+@pytest.mark.parametrize("n", [2, 5, 10, 25])
+def test_intervals_of_columns_are_those_of_each(n):
+    values = np.random.default_rng(n).exponential(size=(n, 6))
+    values[:, 3], values[:, 4] = 0.1, np.round(values[:, 4])
+    edges = np.array(mean_intervals(values)).T
+    for column, found in zip(values.T, edges, strict=True):
+        assert found.tolist() == pytest.approx(mean_interval(column.tolist()))
+
+
+def test_no_interval_goes_beyond_what_there_can_be():
+    values = [1.0, 0.9, 1.0]
+    assert (mean_interval(values) or (0, 0))[1] > 1
+    found = estimate(values, (0.0, 1.0))
+    assert found is not None
+    assert found.interval is not None
+    assert found.interval[0] == (mean_interval(values) or (0, 0))[0]
+    assert found.interval[1] == 1.0
 
 
 def test_degenerate_samples_have_an_interval_of_no_width_or_none():

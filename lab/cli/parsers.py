@@ -24,7 +24,7 @@ def compare_parser() -> argparse.ArgumentParser:
     """Of `lab compare`."""
     parser = _parser(
         "compare",
-        "The table, the tests and the verdicts of the runs under DIR; writes report.html, table.csv and verdict.json there. "
+        "The table, the tests and the verdicts of the runs under DIR; writes report.html, table.csv, verdict.json. "
         "With several DIR, --by, --metric, --where or --reference it only prints (and writes the page to --html FILE).",
         "lab compare outputs/xavier_vs_he --by model.init model.depth",
     )

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lab.metric import Metric
+from lab.metric import Metric, apart
 from lab.records.results import Run
 from lab.studies.claims.claim import Claim
 from lab.studies.claims.flips import predict_alike
@@ -99,8 +99,11 @@ def put_to_test(claim: Claim, scores: Scores, runs: Sequence[Run], swept: Sequen
 
 def proved_same(claim: Claim, contrast: Contrast, open_keys: Sequence[str]) -> bool:
     """Whether the two sides of a claim score alike in all seeds and predict the same for every test image."""
+    if len(claim.sides) != 2 or len(contrast.cells) != 2:
+        return False
+    left, right = contrast.cells
     tied = len(contrast.differences) > 1 and not any(contrast.differences)
-    return tied and len(claim.sides) == 2 == len(contrast.cells) and predict_alike(*contrast.cells, open_keys)
+    return tied and predict_alike(left, right, open_keys)
 
 
 def one_network(values: Sequence[float], margin: float) -> float:
@@ -111,8 +114,9 @@ def one_network(values: Sequence[float], margin: float) -> float:
 def measure(sides: Sequence[Flat], scores: Scores, runs: Sequence[Run], open_keys: Sequence[str]) -> Contrast:
     """The contrast of two or four `sides`, selectors, among `runs`."""
     cells = [[run for run in runs if matches(run.config, side)] for side in sides]
-    found = pair(scores, cells, open_keys)
-    return Contrast(list(sides), cells, found, estimate(found.differences))
+    found, bounds = pair(scores, cells, open_keys), scores.metric.difference_bounds
+    bounds = apart(bounds) if len(sides) == 4 else bounds
+    return Contrast(list(sides), cells, found, estimate(found.differences, bounds))
 
 
 def effect_size(contrast: Contrast) -> float:

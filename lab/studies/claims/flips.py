@@ -110,14 +110,18 @@ def mcnemar(gained: int, lost: int) -> float:
     return min(1.0, 2 * float(special.bdtr(min(gained, lost), gained + lost, 0.5))) if gained + lost else 1.0
 
 
+def stable_text(flips: Flips) -> str:
+    """How many images are gained, and how many lost, in every seed: `3 and 1`, or `none`."""
+    stable = len(flips.always_gained), len(flips.always_lost)
+    return f"{stable[0]} and {stable[1]}" if any(stable) else "none"
+
+
 def flips_text(flips: Flips, left: str, right: str) -> str:
     """`Of 360 test images he_normal is right on 12.4 that xavier_normal misclassifies, and wrong on 3.2 that ...`."""
     means = [sum(kind) / len(kind) for kind in (flips.gained, flips.lost)]
     every = ""
     if len(flips.seeds) > 1:
-        stable = len(flips.always_gained), len(flips.always_lost)
-        all_seeds = f"{stable[0]} and {stable[1]}" if any(stable) else "none"
-        every = f" (means over {len(flips.seeds)} seeds; {all_seeds} in all of them)"
+        every = f" (means over {len(flips.seeds)} seeds; {stable_text(flips)} in all of them)"
     return (
         f"Of {flips.num_pictures:,} test images {left} is right on {means[0]:.3g} that {right} misclassifies, "
         f"and wrong on {means[1]:.3g} that it gets right{every}."

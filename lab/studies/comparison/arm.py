@@ -74,7 +74,7 @@ def make_arm(members: Sequence[Run], keys: Sequence[str], scores: Scores, open_k
         arm_ids=list(dict.fromkeys(run.arm_id for run in members)),
         runs=runs,
         values=scores.of(runs),
-        score=estimate(by_seed),
+        score=estimate(by_seed, scores.metric.bounds),
         num_diverged=sum(run.status == "diverged" for run in runs),
         num_failed=len(members) - len(runs),
         images_per_second=sum(speeds) / len(speeds) if speeds else None,
@@ -112,4 +112,6 @@ def set_against(arm: Arm, reference: Arm, scores: Scores, open_keys: Sequence[st
     if arm is reference:
         return replace(arm, reference=arm.label)
     found = pair(scores, [arm.runs, reference.runs], open_keys).differences
-    return replace(arm, reference=reference.label, differences=found, difference=estimate(found))
+    return replace(
+        arm, reference=reference.label, differences=found, difference=estimate(found, scores.metric.difference_bounds)
+    )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lab.studies.comparison.arm import Arm
 from lab.studies.comparison.compare import Comparison
-from lab.studies.figures.style import NARROW, STYLE, WIDE, add_legend, axis_label, series_styles
+from lab.studies.figures.style import NARROW, STYLE, WIDE, add_legend, axis_label, keep_in_bounds, series_styles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,6 +56,7 @@ def draw_cost(comparison: Comparison, narrow: bool = False) -> "Figure | None":
             axis.set_xlabel(name)
         for axis in axes if narrow else axes[:1]:
             axis.set_ylabel(axis_label(comparison.metric))
+        keep_in_bounds(axes[0], comparison.metric.bounds)  # which the others share
         lines = {
             name: {"color": style["color"], "linestyle": "", "marker": shapes[name]} for name, style in styles.items()
         }

@@ -150,7 +150,7 @@ def draw_curves(found: Curves, along: str = "step", narrow: bool = False) -> "Fi
             axis.set_visible(False)
         # Not before all is drawn: a limit that is set stays, whatever a longer run in another panel needs.
         axes[0].set_xlim(left=0)
-        keep_in_bounds(axes[0], found.metric, room=0.02)
+        keep_in_bounds(axes[0], found.metric.bounds)
         for row in grid:
             row[0].set_ylabel(axis_label(found.metric))
         add_legend(figure, styles)

@@ -4,10 +4,21 @@ import itertools
 import math
 from typing import TYPE_CHECKING
 
-from lab.metric import Metric
+from lab.metric import Metric, apart
 from lab.studies.comparison.factorial import Grid
 from lab.studies.figures.dots import Row, draw_rows
-from lab.studies.figures.style import COLORS, DASHES, MOST_PANELS, NARROW, OTHERS, STYLE, WIDE, axis_label, wrap
+from lab.studies.figures.style import (
+    COLORS,
+    DASHES,
+    MOST_PANELS,
+    NARROW,
+    OTHERS,
+    STYLE,
+    WIDE,
+    axis_label,
+    keep_in_bounds,
+    wrap,
+)
 from lab.studies.select.selectors import canonical, short_keys, show
 from lab.studies.statistics.estimate import estimate
 
@@ -25,7 +36,8 @@ def draw_effects(grid: Grid, metric: Metric, narrow: bool = False) -> "Figure | 
         for index, effects in enumerate((grid.main, grid.interactions))
         for effect in effects
     ]
-    return draw_rows(rows, f"effect on {axis_label(metric)}", narrow, zero=True)
+    bounds = apart(metric.difference_bounds)  # of interactions, which are differences of differences
+    return draw_rows(rows, f"effect on {axis_label(metric)}", bounds, narrow, zero=True)
 
 
 def draw_interactions(grid: Grid, metric: Metric, narrow: bool = False) -> "Figure | None":
@@ -49,15 +61,16 @@ def draw_interactions(grid: Grid, metric: Metric, narrow: bool = False) -> "Figu
         figure = Figure(figsize=(NARROW if narrow else WIDE, height * rows), layout="constrained")
         axes = list(figure.subplots(rows, columns, sharey=True, squeeze=False).flat)
         for index, (axis, (along, across)) in enumerate(zip(axes, pairs, strict=False)):
-            draw_pair(axis, grid, along, across)
+            draw_pair(axis, grid, along, across, metric.bounds)
             if index % columns == 0:
                 axis.set_ylabel(axis_label(metric))
         for axis in axes[len(pairs) :]:
             axis.set_visible(False)
+        keep_in_bounds(axes[0], metric.bounds)
     return figure
 
 
-def draw_pair(axis: "Axes", grid: Grid, along: str, across: str) -> None:
+def draw_pair(axis: "Axes", grid: Grid, along: str, across: str, bounds: tuple[float, float]) -> None:
     """The levels of `along` side by side, a line for each level of `across`, a little apart."""
     short, means = short_keys(grid.factors), grid.means([along, across])
     levels, lines = sort_levels(grid.factors[along]), sort_levels(grid.factors[across])
@@ -66,7 +79,7 @@ def draw_pair(axis: "Axes", grid: Grid, along: str, across: str) -> None:
         shift = 0.12 * (index - (len(lines) - 1) / 2) / max(1, len(lines) / 3)
         places = [place + shift for place in range(len(levels))]
         columns = [means[(canonical(level), canonical(line))] for level in levels]
-        centers = [estimate(column) for column in columns]
+        centers = [estimate(column, bounds) for column in columns]
         style = {"color": color, "linestyle": DASHES[index % len(DASHES)], "marker": MARKERS[index % len(MARKERS)]}
         axis.plot(
             places, [c.value for c in centers if c], linewidth=1.6, markersize=5.5, label=show(line), zorder=4, **style

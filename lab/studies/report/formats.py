@@ -8,7 +8,16 @@ from lab.records.results import finite
 from lab.studies.comparison.arm import Arm
 from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.tuned import budget_text, tuning_warnings
-from lab.studies.report.table import NUMBERS, ascii_only, columns, csv_text, render, verdict_data, verdict_texts
+from lab.studies.report.table import (
+    NUMBERS,
+    ascii_only,
+    cautions,
+    columns,
+    csv_text,
+    render,
+    verdict_data,
+    verdict_texts,
+)
 from lab.studies.statistics.numerals import count
 
 
@@ -22,7 +31,8 @@ def markdown(comparison: Comparison) -> str:
     bullets = verdict_bullets(comparison)
     if comparison.tuning:
         bullets += [f"- {text}" for text in (budget_text(comparison.tuning), *tuning_warnings(comparison.tuning))]
-    return ascii_only("\n".join([f"{title}.", "", *lines, *([""] if bullets else []), *bullets]))
+    notes = [line for text in cautions(comparison) for line in ("", text)]
+    return ascii_only("\n".join([f"{title}.", "", *lines, *notes, *([""] if bullets else []), *bullets]))
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[bool] = ()) -> list[str]:

@@ -94,8 +94,7 @@ def forest_words(subject: Subject) -> tuple[str, str]:
     apart = listed((arm.label, arm.difference, True) for arm in subject.comparison.arms if arm.difference)
     return (
         f"Differences in {metric} to {reference}, with 95 % intervals: {apart}",
-        f"{metric}, each arm minus {reference}. Dots: pairs of runs with the same seed. "
-        "Diamond and bar: mean and 95 % interval.",
+        f"{metric}, each arm minus {reference}. Dots: seeds. Diamond and bar: mean and 95 % interval.",
     )
 
 
@@ -104,7 +103,7 @@ def curves_words(subject: Subject) -> tuple[str, str]:
     diverged = any(run.status == "diverged" for run in subject.comparison.runs)
     return (
         f"Curves of {subject.comparison.metric}; at the end: {listed_scores(subject.comparison)}",
-        f"Thick: mean over seeds{along}. Band: 95 % bootstrap interval of the mean at each step. "
+        f"Thick: mean over seeds{along}. Band: 95 % interval of the mean at each step. "
         "Thin: single seeds (the first of each arm, where they are many)."
         f"{' Cross: the run diverged.' * diverged}",
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lab.records.results import write_atomically
+from lab.studies.claims.flips import stable_text
 from lab.studies.claims.verdict import Verdict
 from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.cost import target
@@ -12,7 +13,7 @@ from lab.studies.report.facts import commands, configuration, environment_facts,
 from lab.studies.report.gallery import Hung, Subject, hang
 from lab.studies.report.rows import cost_rows, effect_rows
 from lab.studies.report.strip import strip
-from lab.studies.report.table import NUMBERS, columns, p_text, write_csv, write_verdicts
+from lab.studies.report.table import NUMBERS, cautions, columns, p_text, wins_text, write_csv, write_verdicts
 from lab.studies.select.selectors import label
 from lab.studies.statistics.numerals import center_text, count, decimals, interval_text
 
@@ -62,7 +63,8 @@ def render_page(subject: Subject, figures: Mapping[str, Hung], folder: Path) -> 
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(p_text=p_text, label=label, count=count, strip=strip)
+    environment.filters.update(p_text=p_text, label=label, count=count, strip=strip, wins_text=wins_text)
+    environment.filters.update(stable_text=stable_text)
     runs = [*comparison.runs, *comparison.failed]
     table, timed = columns(comparison), target(comparison)
     return environment.get_template("page.html.j2").render(
@@ -82,6 +84,7 @@ def render_page(subject: Subject, figures: Mapping[str, Hung], folder: Path) -> 
         configuration=configuration(comparison),
         commands=commands(runs),
         environment=environment_facts(runs),
+        cautions=cautions(comparison),
         troubles=troubles(comparison, folder),
     )
 

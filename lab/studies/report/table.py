@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -13,7 +14,7 @@ from lab.studies.claims.verdict import Verdict
 from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.tuned import budget_text, tuning_warnings
 from lab.studies.select.selectors import label, short_keys, show
-from lab.studies.statistics.estimate import Estimate
+from lab.studies.statistics.estimate import BOOTSTRAP_FROM, Estimate
 from lab.studies.statistics.numerals import center_text, decimals, fixed, interval_text
 
 WIDTH = 120
@@ -86,6 +87,8 @@ def render(comparison: Comparison) -> str:
         ]
         lines.append("  ".join(cells).rstrip())
     lines.insert(3, "-" * (sum(widths) + 2 * (len(widths) - 1)))
+    notes = [line for text in cautions(comparison) for line in textwrap.wrap(text, WIDTH)]
+    lines += ["", *notes] if notes else []
     return ascii_only("\n".join([*lines, *verdict_lines(comparison), *tuning_lines(comparison)]))
 
 
@@ -127,6 +130,33 @@ def verdict_lines(comparison: Comparison) -> list[str]:
         lines += ["", *textwrap.wrap(f"{verdict.verdict:<11}{head}", WIDTH, subsequent_indent=" " * 11)]
         lines += textwrap.wrap(text, WIDTH, initial_indent=" " * 11, subsequent_indent=" " * 11)
     return lines
+
+
+def cautions(comparison: Comparison) -> list[str]:
+    """What makes numbers of the table doubtful: a single seed, few seeds near what a metric cannot pass."""
+    found = []
+    if any(arm.difference and arm.difference.n == 1 for arm in comparison.arms):
+        found.append("A difference from a single seed may be chance: another seed can turn it round.")
+    low, high = comparison.metric.bounds
+    near = 0.01 * (high - low) if math.isfinite(high - low) else 0.0
+    for arm in comparison.arms:
+        interval = arm.score and arm.num_seeds < BOOTSTRAP_FROM and arm.score.interval
+        if interval and interval[0] < interval[1] and (interval[0] <= low + near or interval[1] >= high - near):
+            ends = " or ".join(f"{edge:g}" for edge in (low, high) if math.isfinite(edge))
+            found.append(f"Intervals near {ends} are unreliable with fewer than {BOOTSTRAP_FROM} seeds.")
+            break
+    return found
+
+
+def wins_text(verdict: Verdict) -> str:
+    """`higher in 80 % of seeds [38, 96]`, or lower, sooner, later: as the claim says it; empty without seeds."""
+    if verdict.improvement is None:
+        return ""
+    share, low, high = (100 * part for part in verdict.improvement)
+    if verdict.kind == "lower":
+        share, low, high = 100 - share, 100 - high, 100 - low
+    words = ("later", "sooner") if verdict.metric.is_time_to else ("higher", "lower")
+    return f"{words[verdict.kind == 'lower']} in {share:.0f} % of seeds [{low:.0f}, {high:.0f}]"
 
 
 def verdict_texts(verdict: Verdict) -> tuple[str, str]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 ALPHA = 0.05
+UNBOUNDED = (-math.inf, math.inf)
 NUM_RESAMPLES = 4999
 
 BOOTSTRAP_FROM = 10
@@ -40,13 +41,21 @@ class Estimate:
     """Interquartile mean; None where it is not finite."""
 
 
-def estimate(values: Sequence[float]) -> Estimate | None:
-    """Mean and interval of `values`, or None if there are none."""
+def estimate(values: Sequence[float], bounds: tuple[float, float] = UNBOUNDED) -> Estimate | None:
+    """Mean and interval of `values`, or None if there are none.
+
+    Args:
+        values: one a seed.
+        bounds: the least and the greatest value there can be, which the interval does not leave.
+    """
     if not values:
         return None
     num_infinite = sum(map(math.isinf, values))
     center = median(values) if num_infinite else math.fsum(values) / len(values)
-    return Estimate(center, mean_interval(values), len(values), num_infinite, interquartile_mean(values))
+    interval = mean_interval(values)
+    if interval:
+        interval = max(interval[0], bounds[0]), min(interval[1], bounds[1])
+    return Estimate(center, interval, len(values), num_infinite, interquartile_mean(values))
 
 
 def median(values: Sequence[float]) -> float:
@@ -109,6 +118,58 @@ def bca_interval(values: Sequence[float], level: float = 1 - ALPHA) -> tuple[flo
     z = bias + np.array([-1.0, 1.0]) * math.sqrt(n / (n - 1)) * special.stdtrit(n - 1, (1 + level) / 2)
     low, high = np.quantile(means, special.ndtr(bias + z / (1 - acceleration * z)))
     return float(low), float(high)
+
+
+def mean_intervals(values: "np.ndarray") -> tuple["np.ndarray", "np.ndarray"]:
+    """`mean_interval` of each column of finite `values` (n, columns), two or more a column, computed together.
+
+    Returns:
+        The lower and the upper edges, each (columns,).
+    """
+    import numpy as np
+    from scipy import special
+
+    n, center, deviation = len(values), values.mean(axis=0), values.std(axis=0, ddof=1)
+    half = special.stdtrit(n - 1, 1 - ALPHA / 2) * deviation / math.sqrt(n)
+    lows, highs = center - half, center + half
+    varied = np.ptp(values, axis=0) > 1e-12 * np.maximum(1.0, abs(values).max(axis=0))
+    lows[~varied] = highs[~varied] = center[~varied]
+    if n >= BOOTSTRAP_FROM and varied.any():
+        edges = np.array(bca_edges(values[:, varied]))
+        lows[varied], highs[varied] = np.minimum(lows[varied], edges[0]), np.maximum(highs[varied], edges[1])
+    return lows, highs
+
+
+def bca_edges(values: "np.ndarray", level: float = 1 - ALPHA) -> tuple["np.ndarray", "np.ndarray"]:
+    """`bca_interval` of each column of `values` (n, columns)."""
+    import numpy as np
+    from scipy import special
+
+    n, mean = len(values), values.mean(axis=0)
+    means = np.sort(values.T @ draws(n) / n, axis=1)  # (columns, resamples)
+    room = 1e-12 * np.maximum(1.0, abs(mean))  # what the order of a sum may change
+    below = (means < (mean - room)[:, None]).sum(axis=1)
+    not_above = (means <= (mean + room)[:, None]).sum(axis=1)
+    bias = special.ndtri((below + not_above) / (2 * NUM_RESAMPLES))
+    apart = values - mean
+    acceleration = (apart**3).sum(axis=0) / (6 * (apart**2).sum(axis=0) ** 1.5)
+    edges = []
+    for sign in (-1, 1):
+        z = bias + sign * math.sqrt(n / (n - 1)) * special.stdtrit(n - 1, (1 + level) / 2)
+        place = special.ndtr(bias + z / (1 - acceleration * z)) * (NUM_RESAMPLES - 1)
+        floor = np.minimum(place.astype(int), NUM_RESAMPLES - 2)
+        left, right = (np.take_along_axis(means, (floor + k)[:, None], axis=1)[:, 0] for k in (0, 1))
+        edges.append(left + (place - floor) * (right - left))
+    return edges[0], edges[1]
+
+
+@lru_cache(8)
+def draws(n: int) -> "np.ndarray":
+    """How often each of n values is drawn in each of `resamples`, (n, resamples)."""
+    import numpy as np
+
+    flat = resamples(n) + n * np.arange(NUM_RESAMPLES)[:, None]
+    return np.bincount(flat.ravel(), minlength=n * NUM_RESAMPLES).reshape(NUM_RESAMPLES, n).T.astype(float)
 
 
 @lru_cache(8)  # one is of all arms with as many seeds, and holds 40 kB a seed
