@@ -95,29 +95,10 @@ def mean_interval(values: Sequence[float], level: float = 1 - ALPHA) -> tuple[fl
     half = float(special.stdtrit(n - 1, (1 + level) / 2)) * spread(values) / math.sqrt(n)
     if n < BOOTSTRAP_FROM:
         return center - half, center + half
-    low, high = bca_interval(values, level)
-    return min(low, center - half), max(high, center + half)
-
-
-def bca_interval(values: Sequence[float], level: float = 1 - ALPHA) -> tuple[float, float]:
-    """BCa bootstrap interval of the mean of finite `values` that are not all alike.
-
-    The bootstrap's variance lacks a factor n / (n - 1) and the normal's quantiles are not those of t; both are made
-    good by asking it for the level 1 - 2 Phi(-sqrt(n / (n - 1)) t_(n-1)) (Hesterberg 2015, section 4.4). What
-    `scipy.stats.bootstrap` computes for any statistic is written out for the mean: a hundred arms ask three hundred
-    times, and importing `scipy.stats` alone takes half a second.
-    """
     import numpy as np
-    from scipy import special
 
-    n, data = len(values), np.asarray(values, dtype=float)
-    means, mean = data[resamples(n)].mean(axis=1), data.mean()
-    bias = special.ndtri(((means < mean).mean() + (means <= mean).mean()) / 2)
-    apart = data - mean
-    acceleration = (apart**3).sum() / (6 * (apart**2).sum() ** 1.5)
-    z = bias + np.array([-1.0, 1.0]) * math.sqrt(n / (n - 1)) * special.stdtrit(n - 1, (1 + level) / 2)
-    low, high = np.quantile(means, special.ndtr(bias + z / (1 - acceleration * z)))
-    return float(low), float(high)
+    (low,), (high,) = bca_edges(np.array(values, dtype=float)[:, None], level)
+    return min(float(low), center - half), max(float(high), center + half)
 
 
 def mean_intervals(values: "np.ndarray") -> tuple["np.ndarray", "np.ndarray"]:
@@ -141,7 +122,13 @@ def mean_intervals(values: "np.ndarray") -> tuple["np.ndarray", "np.ndarray"]:
 
 
 def bca_edges(values: "np.ndarray", level: float = 1 - ALPHA) -> tuple["np.ndarray", "np.ndarray"]:
-    """`bca_interval` of each column of `values` (n, columns)."""
+    """BCa bootstrap intervals of the means of the columns of `values` (n, columns), finite and not all alike in any.
+
+    The bootstrap's variance lacks a factor n / (n - 1) and the normal's quantiles are not those of t; both are made
+    good by asking it for the level 1 - 2 Phi(-sqrt(n / (n - 1)) t_(n-1)) (Hesterberg 2015, section 4.4). What
+    `scipy.stats.bootstrap` computes for any statistic is written out for the mean: a hundred arms ask three hundred
+    times, and importing `scipy.stats` alone takes half a second.
+    """
     import numpy as np
     from scipy import special
 
@@ -163,21 +150,13 @@ def bca_edges(values: "np.ndarray", level: float = 1 - ALPHA) -> tuple["np.ndarr
     return edges[0], edges[1]
 
 
-@lru_cache(8)
-def draws(n: int) -> "np.ndarray":
-    """How often each of n values is drawn in each of `resamples`, (n, resamples)."""
-    import numpy as np
-
-    flat = resamples(n) + n * np.arange(NUM_RESAMPLES)[:, None]
-    return np.bincount(flat.ravel(), minlength=n * NUM_RESAMPLES).reshape(NUM_RESAMPLES, n).T.astype(float)
-
-
 @lru_cache(8)  # one is of all arms with as many seeds, and holds 40 kB a seed
-def resamples(n: int) -> "np.ndarray":
-    """Indices (resamples, n) of values drawn with replacement."""
+def draws(n: int) -> "np.ndarray":
+    """How often each of n values is drawn, with replacement, in each resample: (n, resamples)."""
     import numpy as np
 
-    return np.random.default_rng(0).integers(0, n, (NUM_RESAMPLES, n))
+    drawn = np.random.default_rng(0).integers(0, n, (NUM_RESAMPLES, n)) + n * np.arange(NUM_RESAMPLES)[:, None]
+    return np.bincount(drawn.ravel(), minlength=n * NUM_RESAMPLES).reshape(NUM_RESAMPLES, n).T.astype(float)
 
 
 def improvement(values: Sequence[float], level: float = 1 - ALPHA) -> tuple[float, float, float] | None:
