@@ -1,24 +1,29 @@
 """Do the verdicts keep what they say? The lab's own statistics on synthetic results whose truth is known.
 
 python benchmarks/calibration.py [--repeats 400]
+python benchmarks/calibration.py --cells
 """
 
 import argparse
 import math
 import time
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from lab.config import RunConfig
 from lab.identity import flatten
+from lab.metric import parse_metric
 from lab.records.results import Run
+from lab.studies.claims.contrast import p_values, put_to_test
 from lab.studies.claims.study import parse_study
 from lab.studies.claims.verdict import judge
+from lab.studies.select.scores import Scores
 from lab.studies.statistics.estimate import ALPHA, mean_interval
 from lab.studies.statistics.p_values import p_above
 from lab.studies.statistics.power import seeds_needed
@@ -157,6 +162,142 @@ def false_by_shape(n: int, repeats: int, rng: np.random.Generator) -> float:
     return sum(found) / repeats
 
 
+Draw = Callable[[np.random.Generator, int, int], np.ndarray]
+"""Generator, seeds and levels of a key left open to scores (2, seeds, levels): of arm a0, then of a1."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A claim about two arms, a way in which scores come about, and what it would be wrong to say."""
+
+    name: str
+    claim: dict[str, Any]
+    draw: Draw
+    wrong: tuple[str, ...]
+    levels: int = 1
+
+
+A, B = {"model.act": "a0"}, {"model.act": "a1"}
+BOTH = ("supported", "refuted")
+CELL_SIZES = (2, 3, 5, 10, 20)
+
+
+def shared_luck(rho: float) -> Draw:
+    """Equal arms; of each arm's variance within a seed all levels share `rho`."""
+
+    def draw(rng: np.random.Generator, n: int, levels: int) -> np.ndarray:
+        common = rng.normal(size=(2, n, 1))
+        return math.sqrt(rho) * common + math.sqrt(1 - rho) * rng.normal(size=(2, n, levels))
+
+    return draw
+
+
+def rarely(share: float, usual: float, rare: float) -> Draw:
+    """a0 always scores 1.0; a1 lies `usual` below it, or `rare` with probability `share`."""
+
+    def draw(rng: np.random.Generator, n: int, levels: int) -> np.ndarray:
+        below = np.where(rng.random((n, levels)) < share, rare, usual)
+        return np.stack([np.ones((n, levels)), 1 - below])
+
+    return draw
+
+
+def binomial(first: float, second: float, images: int = 360) -> Draw:
+    """Accuracies on so many test images, drawn separately."""
+    return lambda rng, n, levels: np.stack([rng.binomial(images, p, (n, levels)) / images for p in (first, second)])
+
+
+def normal(apart: float) -> Draw:
+    """Scores of standard deviation 1, so that a difference has 1.41; a0 lies `apart` above a1."""
+    return lambda rng, n, levels: np.stack([rng.normal(apart, size=(n, levels)), rng.normal(size=(n, levels))])
+
+
+def same(within: float) -> dict[str, Any]:
+    return {"say": "same", "same": [A, B], "within": within}
+
+
+def higher(by: float) -> dict[str, Any]:
+    return {"say": "higher", "higher": A, "than": B, "by": by}
+
+
+CELLS = [
+    *(
+        Cell(
+            f"equal arms, {levels} levels left open, share of luck {rho:g}",
+            higher(0),
+            shared_luck(rho),
+            BOTH,
+            levels,
+        )
+        for levels in (2, 5)
+        for rho in (0.0, 0.5, 1.0)
+    ),
+    Cell("half of the seeds differ by .02; same within .005", same(0.005), rarely(0.5, 0, 0.02), ("supported",)),
+    Cell("half of the seeds differ by .02; higher by .009", higher(0.009), rarely(0.5, 0, 0.02), ("refuted",)),
+    Cell("half of the seeds differ by .02; higher by .011", higher(0.011), rarely(0.5, 0, 0.02), ("supported",)),
+    Cell("ceiling, 3 of 10 are .02 below; same within .002", same(0.002), rarely(0.3, 0, 0.02), ("supported",)),
+    Cell("ceiling, 3 of 10 are .02 below; higher by .0059", higher(0.0059), rarely(0.3, 0, 0.02), ("refuted",)),
+    Cell("1 of 7 seeds differs by .02; same within .0028", same(0.0028), rarely(1 / 7, 0, 0.02), ("supported",)),
+    Cell(
+        "1 of 7 seeds does not differ by .02; higher by .0172", higher(0.0172), rarely(1 / 7, 0.02, 0), ("supported",)
+    ),
+    Cell("360 images, .98 and .97; same within .0099", same(0.0099), binomial(0.98, 0.97), ("supported",)),
+    Cell("360 images, .98 twice; higher by 0", higher(0), binomial(0.98, 0.98), BOTH),
+]
+"""What it would be wrong to say, however few or many the seeds."""
+
+POWER_CELLS = [
+    Cell("normal, alike; same within 1.5", same(1.5), normal(0), ("supported",)),
+    Cell("normal, 1.5 apart; higher by 0", higher(0), normal(1.5), ("supported",)),
+    Cell("360 images, .97 twice; same within .02", same(0.02), binomial(0.97, 0.97), ("supported",)),
+    Cell("360 images, .997 twice; same within .005", same(0.005), binomial(0.997, 0.997), ("supported",)),
+    Cell("360 images, .997 and .98; higher by .005", higher(0.005), binomial(0.997, 0.98), ("supported",)),
+]
+"""Where it is right to say so: what exactness costs."""
+
+
+def said(cell: Cell, n: int, repeats: int, rng: np.random.Generator) -> dict[str, float]:
+    """Share of experiments in which the claim of a cell is `supported` and `refuted`, from runs to the test; `by t`,
+    supported by the t-test alone, as it was before the lab looked at ties."""
+    claim = parse_study({"metric": "score", "claims": [cell.claim]}).claims[0]
+    places = [(arm, seed, depth) for arm in range(2) for seed in range(n) for depth in range(cell.levels)]
+    runs = []
+    for arm, seed, depth in places:
+        keys = {"model.act": f"a{arm}", "model.depth": depth}
+        runs.append(Run(Path("nowhere"), {**DEFAULTS, **keys, "seed": seed}, f"{arm}", keys, seed, "finished", {}))
+    metric, open_keys, found = parse_metric("score"), ["model.act", "model.depth"], np.zeros(3)
+    for values in cell.draw(rng, n * repeats, cell.levels).reshape(2, repeats, n, cell.levels).transpose(1, 0, 2, 3):
+        scores = Scores(metric, tuple(runs), tuple(values.ravel().tolist()))
+        test = put_to_test(claim, scores, runs, open_keys)
+        plain, _ = p_values(claim, [test.differences], t_alone)
+        found += np.array([test.p_support, test.p_refute, plain]) < level([n])
+    return dict(zip(("supported", "refuted", "by t"), (found / repeats).tolist(), strict=True))
+
+
+def t_alone(values: Sequence[float], margin: float) -> float:
+    """p by the t-test; values without spread by their signs, and certain where all are 0."""
+    apart = np.array(values) - margin
+    if apart.std() < 1e-12:
+        return (0.0 if max(map(abs, values)) < 1e-12 else 0.5 ** len(values)) if apart.mean() > 1e-12 else 1.0
+    return float(special.stdtr(len(values) - 1, -apart.mean() / apart.std(ddof=1) * math.sqrt(len(values))))
+
+
+def cell_tables(repeats: int) -> Iterator[str]:
+    """The tables of what is wrong in all cells, and of the power where it is right."""
+    sizes, percent = [f"{n} seeds" for n in CELL_SIZES], "{:.1%}".format
+    rows = []
+    for index, cell in enumerate(CELLS):
+        found = [said(cell, n, repeats, np.random.default_rng([index, n])) for n in CELL_SIZES]
+        rows += [[cell.name, word, *(percent(shares[word]) for shares in found)] for word in cell.wrong]
+    yield table(f"What it is wrong to say, {repeats} experiments each:", ["scores and claim", "said", *sizes], rows)
+    rows = []
+    for index, cell in enumerate(POWER_CELLS):
+        found = [said(cell, n, repeats, np.random.default_rng([99, index, n])) for n in CELL_SIZES]
+        shares = [f"{percent(shares['supported'])} of {percent(shares['by t'])}" for shares in found]
+        rows.append([cell.name, *shares])
+    yield table(f"Supported where it is right, of what t alone supports, {repeats} each:", ["claim", *sizes], rows)
+
+
 def table(title: str, header: list[str], rows: list[list[str]]) -> str:
     """A Markdown table under its title."""
     lines = [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
@@ -167,8 +308,13 @@ def main() -> None:
     """Runs all simulations and prints their tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=400)
-    repeats = parser.parse_args().repeats
+    parser.add_argument("--cells", action="store_true", help="only the tables of cells, 2,000 experiments each")
+    args = parser.parse_args()
+    repeats = args.repeats
     begun, rng = time.perf_counter(), np.random.default_rng(0)
+    if args.cells:
+        print(*cell_tables(2000), f"\n{time.perf_counter() - begun:.0f} s", sep="\n")
+        return
     sizes = [f"{n} seeds" for n in SIZES]
     percent = "{:.1%}".format
     rows = [[name, *(percent(false_verdicts(draw, n, repeats, rng)) for n in SIZES)] for name, draw in SCORES.items()]

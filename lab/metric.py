@@ -80,6 +80,12 @@ SUMMARY = re.compile(r"(best|mean|auc|gap)\(\s*([^\s,()]+)\s*(?:,\s*(\S+?)\s*)?\
 FORMS = "best(val/accuracy), mean(val/accuracy, 5), auc(val/accuracy), gap(accuracy), steps_to(val/accuracy >= 0.8)"
 
 
+def apart(bounds: tuple[float, float]) -> tuple[float, float]:
+    """The least and the greatest difference between two numbers within `bounds`."""
+    low, high = bounds
+    return low - high, high - low
+
+
 def base_name(tag: str) -> str:
     """The name in `QUANTITIES` of what is logged under `tag`: its last part, else a word of it; empty if unknown."""
     last = tag.rpartition("/")[2]
@@ -126,8 +132,7 @@ class Metric:
         found = quantity(self.tags[0])
         if self.kind != "gap":
             return found
-        low, high = found.bounds
-        return Quantity(True, math.inf, (low - high, high - low))
+        return Quantity(True, math.inf, apart(found.bounds))
 
     @property
     def lower_is_better(self) -> bool:
@@ -145,14 +150,19 @@ class Metric:
         return self.quantity.bounds
 
     @property
+    def difference_bounds(self) -> tuple[float, float]:
+        """The least and the greatest difference between two values of it."""
+        return apart(self.bounds)
+
+    @property
     def unit(self) -> str:
         """`steps`, `seconds`, `images/s` or `parameters`; empty for a number without unit."""
         return self.quantity.unit
 
     @property
     def is_about_images(self) -> bool:
-        """Whether the images that are classified right explain it."""
-        return base_name(self.tags[0]) == "accuracy"
+        """Whether the images that are classified right in the end explain it; not how soon it came to that."""
+        return self.kind in ("last", "best", "mean") and base_name(self.tags[0]) == "accuracy"
 
     @property
     def curve_tag(self) -> str:

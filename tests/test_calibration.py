@@ -54,3 +54,26 @@ def test_further_seeds_are_right_in_the_median_of_normal_scores(calibration: Mod
 def test_further_seeds_are_nearly_right_where_tails_are_long(calibration: ModuleType, name: str, n: int) -> None:
     found = calibration.predict(calibration.SCORES[name], n, 30, 20_000, np.random.default_rng(0))
     assert found.said == pytest.approx(found.needed, rel=1 / 3)
+
+
+@pytest.mark.parametrize("n", [3, 5])
+@pytest.mark.parametrize("levels", [2, 5])
+def test_levels_of_a_seed_are_no_replication(calibration: ModuleType, levels: int, n: int) -> None:
+    """All luck is shared by the levels: taken for independent, a fifth of equal arms would differ."""
+    cell = next(cell for cell in calibration.CELLS if cell.levels == levels and cell.name.endswith("luck 1"))
+    found = calibration.said(cell, n, 300, np.random.default_rng(0))
+    assert max(found["supported"], found["refuted"]) <= 0.05 + 2 * (0.05 * 0.95 / 300) ** 0.5
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 10])
+def test_ties_support_nothing_that_is_wrong(calibration: ModuleType, n: int) -> None:
+    for cell in calibration.CELLS:
+        if cell.levels == 1 and "360" not in cell.name:
+            found = calibration.said(cell, n, 200, np.random.default_rng(0))
+            assert max(found[word] for word in cell.wrong) <= 0.05 + 2 * (0.05 * 0.95 / 200) ** 0.5, cell.name
+
+
+def test_what_is_exact_about_ties_costs_normal_scores_nothing(calibration: ModuleType) -> None:
+    for cell in calibration.POWER_CELLS[:2]:
+        found = calibration.said(cell, 5, 200, np.random.default_rng(0))
+        assert found["supported"] == found["by t"] > 0.3

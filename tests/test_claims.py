@@ -2,7 +2,9 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
+import numpy as np
 import pytest
 from fake_runs import check_claims, compare, scores, write_arms, write_run
 
@@ -117,10 +119,42 @@ def test_same_is_two_one_sided_tests(tmp_path):
     assert (verdict.verdict, verdict.margin, verdict.as_json()["within"]) == ("undecided", 0.05, 0.05)
 
 
-def test_networks_that_are_one_network_are_the_same(tmp_path):
-    (verdict,) = judge(write_inits(tmp_path, [0.9, 0.8, 0.7], [0.9, 0.8, 0.7]), SAME)
+def keep_predictions(run, wrong):
+    """Keeps predictions for 50 images of which those in `wrong` are misclassified."""
+    label = np.arange(50) % 10
+    predicted = np.where(np.isin(np.arange(50), wrong), (label + 1) % 10, label)
+    np.savez_compressed(run.path / "predictions.npz", index=np.arange(50), label=label, predicted=predicted)
+
+
+def test_networks_that_predict_alike_are_the_same(tmp_path):
+    runs = write_inits(tmp_path, [0.9, 0.8, 0.7], [0.9, 0.8, 0.7])
+    for run in runs:
+        keep_predictions(run, range(5 + run.seed))
+    (verdict,) = judge(runs, SAME)
     assert (verdict.verdict, verdict.effect, verdict.interval) == ("supported", 0.0, (0.0, 0.0))
     assert "score exactly alike in 3 seeds" in verdict.explain
+    assert judge(runs, HIGHER)[0].verdict == "refuted"
+    assert judge(runs, {**HIGHER, "by": 0})[0].verdict == "undecided"
+
+
+@pytest.mark.parametrize("wrong", [None, (), range(3), (5, 6, 7, 8, 9)])
+def test_ties_alone_prove_nothing(tmp_path, wrong: Any):
+    """Without predictions, at the ceiling, with too few mistakes, and where one image is told differently."""
+    runs = write_inits(tmp_path, [0.9, 0.8, 0.7], [0.9, 0.8, 0.7])
+    for run in runs if wrong is not None else ():
+        other = len(wrong) == 5 and run.config["model.init"] == "he_normal" and run.seed == 2
+        keep_predictions(run, [4, *wrong[1:]] if other else wrong)
+    (same,) = judge(runs, SAME)
+    assert (same.verdict, same.p, same.seeds_needed) == ("undecided", 1.0, None)
+    assert "Tied in all 3 seeds; ties do not show that rarer differences are absent." in same.explain
+    assert judge(runs, HIGHER)[0].verdict == "undecided"
+
+
+def test_a_few_seeds_that_differ_are_no_proof_of_equality(tmp_path):
+    (verdict,) = judge(write_inits(tmp_path, [0.9] * 10, [0.9] * 9 + [0.88]), {**SAME, "within": 0.005})
+    assert verdict.verdict == "undecided"
+    assert "9 of 10 seeds tie; how rare other differences are is not known well enough." in verdict.explain
+    assert verdict.seeds_needed is not None
 
 
 @pytest.mark.parametrize(
@@ -171,7 +205,7 @@ def test_only_shared_seeds_are_paired(tmp_path):
     assert verdict.n == 2
 
 
-def test_open_keys_are_paired_too(tmp_path):
+def test_the_seed_is_the_unit_where_keys_are_left_open(tmp_path):
     runs = []
     for depth, level in ((22, 0.9), (30, 0.5)):
         for init, gain in (("he_normal", 0.05), ("xavier_normal", 0.0)):
@@ -179,8 +213,11 @@ def test_open_keys_are_paired_too(tmp_path):
                 score = {"val/accuracy": level + gain + 0.001 * seed * (1 + gain)}
                 runs.append(write_run(tmp_path, {"model.depth": depth, "model.init": init}, seed, score))
     (verdict,) = judge(runs, {**HIGHER, "by": 0.02})
-    assert (verdict.verdict, verdict.n) == ("supported", 6)
-    assert "over 6 pairs" in verdict.explain
+    assert (verdict.verdict, verdict.n) == ("supported", 3)
+    assert "over 3 seeds" in verdict.explain
+    (table,) = [arm for arm in compare(runs, {}, by=["model.init"]).arms if arm.difference]
+    assert table.difference is not None
+    assert (table.num_seeds, table.difference.n) == (3, 3)
     (verdict,) = judge(runs, {**HIGHER, "by": 0.02, "where": {"model.depth": "30"}})
     assert verdict.n == 3
 
@@ -234,6 +271,9 @@ def test_runs_that_never_arrive_count_as_infinite(tmp_path):
     assert (verdict.verdict, verdict.p, verdict.interval) == ("supported", pytest.approx(1 / 64), None)
     assert "he_normal gets there sooner than xavier_normal in 6 of 6 seeds; in 5 only one gets there" in verdict.explain
     assert scores(runs[:2], "seconds_to(val/accuracy>0.8)") == [2.0, 3.0]
+    diverged = replace(runs[0], status="diverged")  # after it got there
+    for metric in ("steps_to(val/accuracy >= 0.8)", "seconds_to(val/accuracy >= 0.8)"):
+        assert scores([diverged, runs[1]], metric)[0] == math.inf
     (verdict,) = judge(runs, {**sooner, "lower": XAVIER, "than": HE})
     assert verdict.verdict == "refuted"
 

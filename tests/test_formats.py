@@ -2,7 +2,9 @@
 
 import csv
 import json
+import shutil
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from fake_runs import write_run
 import lab.studies
 from lab.cli.main import main
 from lab.errors import UserError
+from lab.records.results import without_copies
 from lab.studies.report.publish import select
 
 
@@ -61,6 +64,61 @@ def test_where_leaves_the_files_alone(runs, tmp_path, capsys):
     page = tmp_path / "some" / "page.html"
     assert main(["compare", folder, "--where", "model.depth=30", "--html", str(page)]) == 0
     assert page.is_file()
+
+
+CLAIM = {"say": "s", "higher": {"model.init": "he_normal"}, "than": {"model.init": "xavier_normal"}}
+
+
+def files(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--by", "model.init"],
+        ["--metric", "best(val/accuracy)"],
+        ["--reference", "model.init=xavier_normal"],
+        ["--where", "model.depth=30"],
+        ["two"],
+    ],
+)
+def test_another_view_leaves_the_files_alone(runs, tmp_path, capsys, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    for run in runs[:-1]:
+        (run.path / "config.yaml").write_text(json.dumps({"study": {"claims": [CLAIM]}}))
+    assert main(["compare", "one"]) == 0
+    before = files(tmp_path / "one")
+    assert {"report.html", "table.csv", "verdict.json", "looks.json"} <= set(before)
+    assert main(["compare", "one", *words]) == 0
+    assert "nothing was written" in capsys.readouterr().out
+    assert main(["compare", "one", *words, "--html", "one/page.html"]) == 0
+    page = (tmp_path / "one" / "page.html").read_bytes()
+    assert files(tmp_path / "one") == {**before, "page.html": page}
+
+
+def test_who_sees_the_verdicts_has_looked(runs, tmp_path):
+    for run in runs[:-1]:
+        (run.path / "config.yaml").write_text(json.dumps({"study": {"claims": [CLAIM]}}))
+    looks = tmp_path / "one" / "looks.json"
+    assert main(["compare", str(tmp_path / "one"), "--where", "model.depth=30"]) == 0
+    assert not looks.exists()
+    assert main(["compare", str(tmp_path / "one"), "--where", "data.name=digits"]) == 0
+    assert json.loads(looks.read_text())["looks"] == [4]
+
+
+def test_a_run_counts_once_wherever_it_lies(runs, tmp_path, capsys):
+    folder = str(tmp_path / "one")
+    shutil.copytree(folder, tmp_path / "copy")
+    for folders in ([folder, folder], [folder, str(tmp_path / "copy")]):
+        assert main(["compare", *folders, "--format", "json"]) == 0
+        printed = capsys.readouterr()
+        assert [arm["n"] for arm in json.loads(printed.out)["arms"]] == [4, 4, 4, 4]
+        assert "left out: 16 copies of runs that are here already (same configuration and seed)" in printed.err
+    assert (tmp_path / "one" / "table.csv").exists()  # a folder named twice is one folder
+    # Of a run that failed and one that did not, the latter counts, in whichever order.
+    broken, *_ = [replace(run, status="failed") for run in runs[:1]]
+    assert without_copies([broken, runs[0]]) == without_copies([runs[0], broken]) == ([runs[0]], 1)
 
 
 @pytest.mark.parametrize(

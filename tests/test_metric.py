@@ -83,7 +83,12 @@ def test_parts_of_a_metric() -> None:
     assert (time.tags, time.sign, time.threshold, time.curve_tag) == (("test/accuracy",), ">=", 0.8, "val/accuracy")
     assert [time.reached(value) for value in (0.8, 0.79, None, math.nan)] == [True, False, False, False]
     assert parse_metric("gap(accuracy)").curve_tag == "val/accuracy"
-    assert parse_metric("steps_to(val/accuracy > 0)").is_about_images
+    assert parse_metric("best(val/accuracy)").is_about_images
+    for text in ("steps_to(val/accuracy > 0)", "gap(accuracy)", "auc(val/accuracy)"):
+        assert not parse_metric(text).is_about_images  # what the net gets right in the end does not explain these
+    assert parse_metric("val/accuracy").difference_bounds == (-1, 1)
+    assert parse_metric("gap(accuracy)").difference_bounds == (-2, 2)
+    assert parse_metric("train_seconds").difference_bounds == (-math.inf, math.inf)
     assert not parse_metric("val/top5").is_about_images
 
 

@@ -10,17 +10,20 @@ from html.parser import HTMLParser
 
 import pytest
 from fake_runs import compare, write_arms, write_run
+from scipy import stats
 
 from lab.errors import UserError
 from lab.studies.comparison.cost import target
 from lab.studies.comparison.means import arm_means, mean_series, write_mean_runs
 from lab.studies.figures.curves import read_curves
+from lab.studies.figures.dots import draw_seeds
 from lab.studies.figures.forest import difference_rows
 from lab.studies.figures.style import COLORS, wrap
+from lab.studies.report.formats import markdown
 from lab.studies.report.page import headline, write_report
 from lab.studies.report.rows import cost_rows
 from lab.studies.report.strip import strip
-from lab.studies.report.table import table_text
+from lab.studies.report.table import table_text, wins_text
 
 STUDY = {
     "question": "Is <He> better & sooner?",
@@ -85,12 +88,12 @@ def test_a_reference_may_be_one_arm_for_each_value_of_the_other_keys(runs):
     assert (first.value, third.value) == (pytest.approx(0.01), pytest.approx(0.67))
 
 
-def test_by_groups_runs_and_pairs_them_by_the_other_keys(runs):
+def test_by_groups_runs_and_averages_the_other_keys_within_a_seed(runs):
     comparison = compare(runs, STUDY, by=["model.init"])
     assert [(arm.label, len(arm.runs)) for arm in comparison.arms] == [("init=he_normal", 6), ("init=xavier_normal", 7)]
     paired = comparison.arms[1].difference
     assert paired is not None
-    assert paired.n == 6
+    assert paired.n == comparison.arms[1].num_seeds == 3
     with pytest.raises(UserError, match=r"'model.innit' is unknown \(did you mean 'model.init'\?\)"):
         compare(runs, STUDY, by=["model.innit"])
 
@@ -171,7 +174,7 @@ def test_the_report_can_be_read_aloud(runs, tmp_path):
     assert {attrs["for"] for attrs in outline.all("label")} == {attrs["id"] for attrs in outline.all("input")}
     pictures = [str(attrs["aria-label"]) for _, attrs in outline.found if attrs.get("role") == "img"]
     assert len(pictures) == 7
-    assert "depth=30 init=xavier_normal 0.232 [-0.014, 0.479]" in pictures[2]
+    assert "depth=30 init=xavier_normal 0.232 [0.000, 0.479]" in pictures[2]
 
 
 def test_curves_are_drawn_over_what_was_logged(runs, tmp_path):
@@ -207,7 +210,7 @@ def test_forest_rows_are_the_pairs_behind_each_difference(runs):
             assert len(row.values) == row.center.n == 3
             assert sum(row.values) / 3 == pytest.approx(row.center.value)
     (row,) = difference_rows(compare(runs, STUDY, by=["model.init"]))
-    assert len(row.values) == 6
+    assert len(row.values) == 3
 
 
 def test_the_target_is_what_every_run_of_the_reference_reached(runs):
@@ -310,11 +313,77 @@ def test_mean_series_averages_the_steps_that_all_seeds_share(tmp_path):
     rows = [[{"step": step, "a": step + seed, "b": None} for step in (1, 2, 3)[: 3 - seed]] for seed in (0, 1)]
     runs = [write_run(tmp_path, {}, seed, {"a": 1.0}, rows[seed]) for seed in (0, 1)]
     series = mean_series(runs, ["a", "b", "c"])
-    assert series == {"a": [(1, 1.5, 1.0, 2.0), (2, 2.5, 2.0, 3.0)]}
+    half = 0.5 * stats.t.isf(0.025, 1)
+    assert series["a"] == [pytest.approx((step, mean, mean - half, mean + half)) for step, mean in ((1, 1.5), (2, 2.5))]
+    assert list(series) == ["a"]
     ((_, mean, low, high), *_) = mean_series(runs[:1], ["a"])["a"]
     assert mean == 1.0
     assert low != low
     assert high != high
+
+
+def test_bands_are_the_tables_intervals_within_the_metrics_bounds(tmp_path):
+    for number in (3, 12):
+        scores = [1.0, 0.9, 1.0, 0.97, 0.99, 1.0, 0.98, 1.0, 1.0, 0.96, 1.0, 1.0][:number]
+        runs = [
+            write_run(
+                tmp_path / str(number),
+                {},
+                seed,
+                {"val/accuracy": score},
+                [{"step": s, "val/accuracy": score} for s in (1, 2)],
+            )
+            for seed, score in enumerate(scores)
+        ]
+        comparison = compare(runs, {})
+        (arm,) = comparison.arms
+        assert arm.score is not None
+        assert arm.score.interval is not None
+        assert arm.score.interval[1] <= 1.0
+        _, mean, low, high = mean_series(runs, ["val/accuracy"])["val/accuracy"][-1]
+        assert (mean, low, high) == pytest.approx((arm.score.value, *arm.score.interval))
+        figure = draw_seeds(comparison)
+        assert figure is not None
+        left, right = figure.axes[0].get_xlim()
+        assert right <= 1 + 0.02 * (right - left) * 1.1
+        assert ("Intervals near 0 or 1 are unreliable with fewer than 10 seeds." in table_text(comparison)) == (
+            number == 3
+        )
+
+
+def test_seeds_are_the_unit_of_a_band(tmp_path):
+    runs = [
+        write_run(tmp_path, {"model.depth": depth}, seed, {"a": 1.0}, [{"step": 1, "a": seed + depth}])
+        for depth in (3, 5)
+        for seed in range(3)
+    ]
+    ((_, mean, low, high),) = mean_series(runs, ["a"])["a"]
+    assert (low, mean, high) == pytest.approx(
+        (5 - stats.t.isf(0.025, 2) / 3**0.5, 5, 5 + stats.t.isf(0.025, 2) / 3**0.5)
+    )
+
+
+def test_a_single_seed_carries_a_caution(tmp_path):
+    runs = [
+        write_run(tmp_path, {"model.act": act}, 0, {"val/accuracy": x}) for act, x in (("relu", 0.5), ("tanh", 0.6))
+    ]
+    caution = "A difference from a single seed may be chance: another seed can turn it round."
+    comparison = compare(runs, {})
+    assert caution in table_text(comparison)
+    assert caution in markdown(comparison)
+    assert caution in write_report(comparison, tmp_path).read_text()
+
+
+def test_shares_are_said_the_claims_way(tmp_path):
+    for kind, said in (("lower", "lower in 100 % of seeds [44, 100]"), ("higher", "higher in 0 % of seeds [0, 56]")):
+        scores = {"relu": [0.5, 0.52, 0.51], "tanh": [0.6, 0.63, 0.61]}
+        runs = write_arms(tmp_path / kind, "model.act", scores)
+        claim = {"say": "s", kind: {"model.act": "relu"}, "than": {"model.act": "tanh"}}
+        comparison = compare(runs, {"claims": [claim]})
+        assert wins_text(comparison.verdicts[0]) == said
+        page = write_report(comparison, tmp_path / kind).read_text()
+        assert said.replace(" %", "\u00a0%") in page
+        assert "0 and 0" not in page
 
 
 def test_mean_runs_replace_those_of_before(runs, tmp_path):

@@ -10,7 +10,7 @@ from scipy import stats
 
 from lab.studies.select.pairs import subtract
 from lab.studies.statistics import power
-from lab.studies.statistics.estimate import estimate, improvement, interquartile_mean, mean_interval
+from lab.studies.statistics.estimate import estimate, improvement, interquartile_mean, mean_interval, mean_intervals
 from lab.studies.statistics.p_values import holm, p_above, p_above_exact, p_below
 from lab.studies.statistics.power import seeds_needed
 
@@ -39,6 +39,25 @@ def test_interval_of_ten_values_is_as_wide_as_either():
     assert bca.high > t[1]
     assert mean_interval(values.tolist()) == pytest.approx((t[0], bca.high))
     assert mean_interval(values.tolist()) == mean_interval(values.tolist())
+
+
+@pytest.mark.parametrize("n", [2, 5, 10, 25])
+def test_intervals_of_columns_are_those_of_each(n):
+    values = np.random.default_rng(n).exponential(size=(n, 6))
+    values[:, 3], values[:, 4] = 0.1, np.round(values[:, 4])
+    edges = np.array(mean_intervals(values)).T
+    for column, found in zip(values.T, edges, strict=True):
+        assert found.tolist() == pytest.approx(mean_interval(column.tolist()))
+
+
+def test_no_interval_goes_beyond_what_there_can_be():
+    values = [1.0, 0.9, 1.0]
+    assert (mean_interval(values) or (0, 0))[1] > 1
+    found = estimate(values, (0.0, 1.0))
+    assert found is not None
+    assert found.interval is not None
+    assert found.interval[0] == (mean_interval(values) or (0, 0))[0]
+    assert found.interval[1] == 1.0
 
 
 def test_degenerate_samples_have_an_interval_of_no_width_or_none():
@@ -83,15 +102,26 @@ def test_p_values_are_those_of_the_paired_t_test(margin):
 
 def test_values_without_spread_are_tested_by_their_signs():
     # Three seeds in which one arm is an epoch ahead are no certainty: by chance alone one in eight.
-    assert p_above([0.3, 0.3, 0.3], 0.2) == 1 / 8
-    assert p_above([0.1, 0.1], 0.2) == 1.0
-    assert p_below([0.1, 0.1], 0.2) == 1 / 4
+    assert p_above([0.3, 0.3, 0.3], 0.0) == p_above([0.3, 0.3, 0.3], -0.1) == 1 / 8
+    assert p_below([-0.1, -0.1], 0.0) == 1 / 4
+    assert p_above([0.1, 0.1], 0.2) == p_below([0.1, 0.1], 0.0) == 1.0
     assert p_above([0.0, 0.0], 0.0) == p_below([0.0, 0.0], 0.0) == 1.0
-    # The same network twice is the same.
-    assert p_above([0.0, 0.0], -0.01) == p_below([0.0, 0.0], 0.01) == 0.0
+    # How far from 0 the mean is they do not tell: rarer values may lie anywhere.
+    assert p_above([0.3] * 9, 0.2) == p_below([0.1] * 9, 0.2) == 1.0
+    assert p_above([0.0] * 9, -0.01) == p_below([0.0] * 9, 0.01) == 1.0
     # 0.3 - 0.1 is a little below 0.2 in floating point; that is no evidence.
     assert p_below([0.3 - 0.1] * 3, 0.2) == 1.0
     assert p_above([5.0], 0.0) == 1.0
+
+
+def test_a_few_rare_differences_are_not_taken_for_none():
+    values = [0.0] * 9 + [0.02]
+    # The mean reaches 0.005 if a quarter of the values are like the one: then one or none of ten have a chance of 24 %.
+    assert p_below(values, 0.005) == pytest.approx(stats.binom.cdf(1, 10, 0.25))
+    # Beyond the largest difference, on the other side of 0, and with less than half tied, t has no objection.
+    for fine, margin in ((values, 0.03), ([-v for v in values], 0.0), ([0.0, 0.0, 0.01, 0.02, 0.03], 0.05)):
+        assert p_below(fine, margin) == pytest.approx(t_test(fine, margin, "less"))
+    assert p_above([-v for v in values], -0.005) == p_below(values, 0.005)
 
 
 @pytest.mark.parametrize("n", [2, 5, 9])
@@ -159,6 +189,8 @@ def test_seeds_needed_where_there_is_no_ground_for_a_number():
     assert seeds_needed([0.0, 0.0, 0.0], [0.0]) is None
     # Five of five alike give p = 1/32, the first below 0.05.
     assert seeds_needed([1.0, 1.0], [0.0]) == 3
+    assert seeds_needed([1.0, 1.0], [0.5]) is None
+    assert seeds_needed([0.0] * 5, [-0.1, 0.1]) is None
 
 
 def test_an_effect_that_chance_exceeds_half_of_the_time_gives_no_number():
@@ -199,6 +231,19 @@ def test_few_values_ask_for_more_seeds_than_normal_ones_would_need(monkeypatch: 
         factor = {3: 1.25, 5: 1.116, 10: 1.0}[len(values)]
         assert raised == round(plain * factor)
         assert plain > 4 or len(values) == 10  # so that the factor is seen
+
+
+def test_seeds_needed_where_most_tie_are_those_of_the_rarer_test():
+    values = [0.0] * 9 + [0.02]
+    further = seeds_needed(values, [0.005])
+    assert further is not None
+
+    def power(n: int) -> float:
+        most = next(k for k in range(n) if stats.binom.cdf(k, n, 0.25) >= 0.05) - 1
+        return float(stats.binom.cdf(most, n, 0.1))
+
+    assert power(10 + further) >= 0.8
+    assert p_below(values, 0.005) > 0.05
 
 
 def test_seeds_needed_by_signs():

@@ -26,7 +26,8 @@ def compare_parser() -> argparse.ArgumentParser:
     """Of `lab compare`."""
     parser = _parser(
         "compare",
-        "The table, the tests and the verdicts of the runs under DIR; writes report.html, table.csv and verdict.json.",
+        "The table, the tests and the verdicts of the runs under DIR; writes report.html, table.csv, verdict.json. "
+        "With several DIR, --by, --metric, --where or --reference it only prints (and writes the page to --html FILE).",
         "lab compare outputs/xavier_vs_he --by model.init model.depth",
     )
     parser.add_argument("folders", metavar="DIR", nargs="+", type=Path, help="a folder with runs, as outputs/NAME")
@@ -34,9 +35,7 @@ def compare_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--metric", metavar="NAME", help="what is compared (the study's own, else val/accuracy or val/rmse)"
     )
-    parser.add_argument(
-        "--where", metavar="KEY=VALUE", nargs="+", default=[], help="only these runs; the files of DIR stay as they are"
-    )
+    parser.add_argument("--where", metavar="KEY=VALUE", nargs="+", default=[], help="only these runs")
     parser.add_argument(
         "--reference", metavar="KEY=VALUE", nargs="+", default=[], help="the arm to compare with (the study's own)"
     )

@@ -5,7 +5,7 @@ import math
 import os
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -186,6 +186,20 @@ def find_runs(folders: Iterable[Path]) -> list[Run]:
     if not runs:
         raise UserError(f"no finished run under {', '.join(map(str, folders))}; start some with 'lab train'")
     return runs
+
+
+def without_copies(runs: Sequence[Run]) -> tuple[list[Run], int]:
+    """`runs`, each configuration and seed once wherever it lies, and how many others were left out.
+
+    A run is its configuration (the hash of its arm) and its seed: a copied folder is no second sample. Of several the
+    first counts that came to an end, else the first.
+    """
+    found: dict[tuple[str, int], Run] = {}
+    for run in runs:
+        kept = found.setdefault((run.arm_id, run.seed), run)
+        if kept.status in ("failed", "interrupted") and run.status not in ("failed", "interrupted"):
+            found[run.arm_id, run.seed] = run
+    return list(found.values()), len(runs) - len(found)
 
 
 def natural(path: Path) -> list[str | int]:

@@ -4,10 +4,11 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from lab.metric import Metric
+from lab.metric import Metric, apart
 from lab.records.results import Run
 from lab.studies.claims.claim import Claim
-from lab.studies.select.pairs import pair
+from lab.studies.claims.flips import predict_alike
+from lab.studies.select.pairs import Pairs, pair
 from lab.studies.select.scores import Scores
 from lab.studies.select.selectors import Flat, label, matches
 from lab.studies.statistics.estimate import Estimate, estimate
@@ -28,16 +29,20 @@ class Contrast:
     cells: list[list[Run]]
     """The runs of each side."""
 
-    differences: list[float]
-    """One a pair."""
+    pairs: Pairs
 
     effect: Estimate | None
-    """None without pairs."""
+    """None without seeds."""
 
-    num_never: int
-    """Pairs in which all sides scored the same infinity: none of them ever reached the threshold."""
+    @property
+    def differences(self) -> list[float]:
+        """One a seed."""
+        return list(self.pairs.differences)
 
-    num_seeds: int
+    @property
+    def num_never(self) -> int:
+        """Seeds in which all sides scored the same infinity: none of them ever reached the threshold."""
+        return self.pairs.num_never
 
     @property
     def name(self) -> str:
@@ -56,7 +61,7 @@ class ClaimTest:
     """Each step of a chain; one for every other claim."""
 
     weakest: Contrast
-    """The one with the smallest effect; one without pairs first."""
+    """The one with the smallest effect; one without seeds first."""
 
     num_runs: int
     num_diverged: int
@@ -76,7 +81,8 @@ def put_to_test(claim: Claim, scores: Scores, runs: Sequence[Run], swept: Sequen
     open_keys = [key for key in swept if key not in own]
     contrasts = [measure(sides, scores, inside, open_keys) for sides in claim.contrasts()]
     used = {id(run): run for contrast in contrasts for cell in contrast.cells for run in cell}
-    p_support, p_refute = p_values(claim, [contrast.differences for contrast in contrasts])
+    above = one_network if proved_same(claim, contrasts[0], open_keys) else p_above
+    p_support, p_refute = p_values(claim, [contrast.differences for contrast in contrasts], above)
     if any(contrast.num_never == len(contrast.differences) for contrast in contrasts):
         p_support = 1.0  # that none of them gets there does not make them the same
     return ClaimTest(
@@ -91,13 +97,26 @@ def put_to_test(claim: Claim, scores: Scores, runs: Sequence[Run], swept: Sequen
     )
 
 
+def proved_same(claim: Claim, contrast: Contrast, open_keys: Sequence[str]) -> bool:
+    """Whether the two sides of a claim score alike in all seeds and predict the same for every test image."""
+    if len(claim.sides) != 2 or len(contrast.cells) != 2:
+        return False
+    left, right = contrast.cells
+    tied = len(contrast.differences) > 1 and not any(contrast.differences)
+    return tied and predict_alike(left, right, open_keys)
+
+
+def one_network(values: Sequence[float], margin: float) -> float:
+    """p of `p_above` where the sides are the same, so that the difference is 0 for certain."""
+    return float(margin >= 0)
+
+
 def measure(sides: Sequence[Flat], scores: Scores, runs: Sequence[Run], open_keys: Sequence[str]) -> Contrast:
     """The contrast of two or four `sides`, selectors, among `runs`."""
     cells = [[run for run in runs if matches(run.config, side)] for side in sides]
-    found = pair(scores, cells, open_keys)
-    num_never = sum(len(set(values)) == 1 and math.isinf(values[0]) for values in zip(*found.sides, strict=True))
-    differences = found.differences
-    return Contrast(list(sides), cells, differences, estimate(differences), num_never, len(set(found.seeds)))
+    found, bounds = pair(scores, cells, open_keys), scores.metric.difference_bounds
+    bounds = apart(bounds) if len(sides) == 4 else bounds
+    return Contrast(list(sides), cells, found, estimate(found.differences, bounds))
 
 
 def effect_size(contrast: Contrast) -> float:
@@ -142,21 +161,16 @@ def seeds_to_decide(test: ClaimTest, alpha: float, later: Callable[[int], float]
         return None
     effect = test.weakest.effect.value
 
-    def seeds_of(pairs: int) -> int:
-        return math.ceil(pairs * test.weakest.num_seeds / len(found))
-
     def needed(values: Sequence[float], margins: Sequence[float], share: float = 1.0) -> int | None:
-        return seeds_needed(values, margins, alpha * share, lambda pairs: later(seeds_of(pairs)) * share)
+        return seeds_needed(values, margins, alpha * share, lambda further: later(further) * share)
 
     if claim.kind == "ordered":
         broken = effect < claim.margin
         decisive, share = ([test.weakest], 1 / len(test.contrasts)) if broken else (test.contrasts, 1.0)
         each = [needed(contrast.differences, [claim.margin], share) for contrast in decisive]
-        pairs_needed = None if None in each else max(number for number in each if number is not None)
-    elif claim.kind != "same":
-        pairs_needed = needed(found, [-claim.margin if claim.kind == "lower" else claim.margin])
-    elif abs(effect) < claim.margin:
-        pairs_needed = needed(found, [-claim.margin, claim.margin])
-    else:
-        pairs_needed = needed(found, [claim.margin if effect > 0 else -claim.margin], 0.5)
-    return pairs_needed and seeds_of(pairs_needed)
+        return None if None in each else max(number for number in each if number is not None)
+    if claim.kind != "same":
+        return needed(found, [-claim.margin if claim.kind == "lower" else claim.margin])
+    if abs(effect) < claim.margin:
+        return needed(found, [-claim.margin, claim.margin])
+    return needed(found, [claim.margin if effect > 0 else -claim.margin], 0.5)

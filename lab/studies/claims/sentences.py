@@ -1,5 +1,7 @@
 """What the numbers mean, in sentences for people."""
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 
 from lab.metric import Metric
@@ -9,6 +11,7 @@ from lab.studies.claims.flips import Flips, flips_text
 from lab.studies.select.selectors import Flat, label, show
 from lab.studies.statistics.estimate import ALPHA, Estimate
 from lab.studies.statistics.numerals import count, decimals, fixed, interval_text
+from lab.studies.statistics.p_values import deviations
 from lab.studies.statistics.power import MOST_SEEDS
 
 ORDINALS = ("First", "Second", "Third", "Fourth", "Fifth", "Sixth", "Seventh", "Eighth")
@@ -37,11 +40,15 @@ def explain(
     claim, effect = test.claim, test.weakest.effect
     if effect is None:
         where = f" where {label(claim.where)}" if claim.where else ""
+        if test.weakest.pairs.num_incomplete:
+            return f"No seed has been run at all values of the keys that the claim leaves open{where}."
         first, *others = map(label, test.weakest.sides)
         return (
             f"No seed has been run with {first if others[1:] else f'both {first}'} and {' and '.join(others)}{where}."
         )
     parts = [f"{observed(test, effect)}; the claim asks for {asked(claim, test.metric)}."]
+    if left_out := test.weakest.pairs.num_incomplete:
+        parts.append(f"{count(left_out, 'seed')} without some values of the keys left open left out.")
     if test.num_diverged:
         parts.append(f"{test.num_diverged} of {count(test.num_runs, 'run')} diverged, scored at the worst value.")
     if flips and any(flips.gained + flips.lost):
@@ -51,7 +58,7 @@ def explain(
     elif word == "undecided" and p < ALPHA:
         parts.append(f"First interim analysis, as seeds may be added: threshold {level:.2g}.")
     if word == "undecided":
-        parts.append(missing(effect.n, seeds_needed))
+        parts += [*tied(test), *missing(test, seeds_needed)]
     return " ".join(parts)
 
 
@@ -65,7 +72,7 @@ def analyses_text(analyses: Sequence[int]) -> str:
 def observed(test: ClaimTest, effect: Estimate) -> str:
     """`he_normal is higher than xavier_normal by 0.871 [0.860, 0.880] over 5 seeds`; of a time to a threshold,
     `he_normal gets there 122 [68, 177] steps sooner than xavier_normal over 5 seeds`."""
-    metric, pairs = test.metric, count(effect.n, "seed" if effect.n == test.weakest.num_seeds else "pair")
+    metric, pairs = test.metric, count(effect.n, "seed")
     if test.claim.kind == "interaction":
         return effect_apart(test, effect, pairs)
     left, right = side_names(test.weakest.sides)
@@ -127,13 +134,30 @@ def asked(claim: Claim, metric: Metric) -> str:
     return f"{word_of(1 if claim.kind == 'higher' else -1, metric)} by more than {margin}"
 
 
-def missing(num_pairs: int, seeds_needed: int | None) -> str:
-    """What would decide an undecided claim."""
-    if num_pairs < 2:
-        return "A verdict needs at least 2 seeds."
-    if seeds_needed is None:
-        return f"As far as can be told from these runs, {MOST_SEEDS:,} further seeds would not decide it."
-    return f"About {count(seeds_needed, 'further seed')} would decide it."
+def tied(test: ClaimTest) -> list[str]:
+    """Why ties leave a claim undecided."""
+    found, number = test.differences, len(test.differences)
+    if number < 2 or test.weakest.num_never == number or not all(map(math.isfinite, found)):
+        return []
+    ((_, num_tied),) = Counter(round(difference, 12) for difference in found).most_common(1)
+    if num_tied == number:
+        what = "Tied" if not any(found) else "The same difference"
+        return [f"{what} in all {number} seeds; ties do not show that rarer differences are absent."]
+    edges = [(sign, sign * margin) for sign in (1, -1) for margin in (test.claim.margin, -test.claim.margin)]
+    if any(deviations([sign * difference for difference in found], edge) for sign, edge in edges):
+        return [f"{num_tied} of {number} seeds tie; how rare other differences are is not known well enough."]
+    return []
+
+
+def missing(test: ClaimTest, seeds_needed: int | None) -> list[str]:
+    """What would decide an undecided claim; nothing where all seeds tie, which says all there is to say."""
+    if len(test.differences) < 2:
+        return ["A verdict needs at least 2 seeds."]
+    if seeds_needed is not None:
+        return [f"About {count(seeds_needed, 'further seed')} would decide it."]
+    if not any(test.differences) and test.weakest.num_never < len(test.differences):
+        return []
+    return [f"As far as can be told from these runs, {MOST_SEEDS:,} further seeds would not decide it."]
 
 
 def side_names(sides: Sequence[Flat]) -> tuple[str, str]:

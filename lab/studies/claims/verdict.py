@@ -1,6 +1,7 @@
 """Verdicts: what the runs say about the claims.
 
-The rule, stated before any run: scores are paired by seed and by every swept key that the claim leaves open. `higher
+The rule, stated before any run: scores are paired by seed, and averaged within each seed over the values of swept keys
+that the claim leaves open, so that n is a number of seeds; a seed that lacks one of the values is left out. `higher
 ... by` is *supported* when "the mean difference is at most `by`" is rejected, and *refuted* when "it is at least `by`"
 is; `lower` mirrors it, and `interaction` puts it to the difference of two differences. `same ... within` is supported
 when both "at most -within" and "at least within" are rejected (two one-sided tests, Schuirmann 1987), and refuted when
@@ -8,7 +9,7 @@ the difference lies beyond an edge (p doubled: there are two). `ordered` is supp
 (the largest p: intersection-union, Berger 1982), and refuted when a step is (the smallest p, times their number).
 A p-value counts below 0.04 after Holm's adjustment over all claims of the experiment, for support and for refutation
 each; the rest of 5 % is for interim analyses after seeds were added (`lab.studies.statistics.spending`). Anything else,
-and fewer than two pairs, is *undecided*. Runs that a setting nobody swept sets apart (the data set, say) are judged
+and fewer than two seeds, is *undecided*. Runs that a setting nobody swept sets apart (the data set, say) are judged
 apart, as separate experiments.
 """
 
@@ -51,7 +52,7 @@ class Verdict:
     """Holm-adjusted p-value of the test that decided: against the claim if refuted, for it otherwise."""
 
     n: int
-    """Number of pairs."""
+    """Number of seeds."""
 
     seeds_needed: int | None
     """Further seeds that would decide it with power 0.8 at the next interim analysis, whose threshold is lower; 0 where
@@ -70,13 +71,13 @@ class Verdict:
     """Interquartile mean of the effect."""
 
     improvement: tuple[float, float, float] | None
-    """Probability that a pair's difference is above 0, ties counted half, with its 95 % interval."""
+    """Probability that a seed's difference is above 0, ties counted half, with its 95 % interval."""
 
     steps: list[dict[str, Any]]
     """Of a chain, each step: `say`, `effect`, `interval`, `n`; empty for other claims."""
 
     flips: Flips | None
-    """Which test images the two sides tell differently; None where no pair kept its predictions."""
+    """Which test images the two sides tell differently; None where no seed kept its predictions."""
 
     setting: dict[str, Any]
     """What sets these runs apart from others in the folder; empty where nothing does."""

@@ -32,7 +32,7 @@ class Arm:
     """Their scores, in the same order."""
 
     score: Estimate | None
-    """Mean of the scores; None without runs."""
+    """Mean over the seeds, each the mean of its runs; None without runs."""
 
     num_diverged: int
     num_failed: int
@@ -47,20 +47,25 @@ class Arm:
     """The label of the arm that it is compared with; its own for a reference."""
 
     differences: tuple[float, ...] = ()
-    """This arm minus its reference, a number a pair; empty for a reference."""
+    """This arm minus its reference, a number a seed; empty for a reference."""
 
     difference: Estimate | None = None
-    """Their mean; None without pairs."""
+    """Their mean; None without shared seeds."""
+
+    @property
+    def num_seeds(self) -> int:
+        """Seeds that the mean is over."""
+        return self.score.n if self.score else 0
 
     @property
     def is_reference(self) -> bool:
         return self.reference == self.label
 
 
-def make_arm(members: Sequence[Run], keys: Sequence[str], scores: Scores) -> Arm:
-    """The arm of `members`, of which those that count have `scores`, without its reference."""
+def make_arm(members: Sequence[Run], keys: Sequence[str], scores: Scores, open_keys: Sequence[str]) -> Arm:
+    """The arm of `members`, of which those that count have `scores`, without its reference; see `pair`."""
     runs = [run for run in members if counts(run)]
-    values = scores.of(runs)
+    (by_seed,) = pair(scores, [runs], open_keys).sides
     config = members[0].config
     speeds = [run.result["images_per_second"] for run in runs if run.result.get("images_per_second")]
     return Arm(
@@ -68,8 +73,8 @@ def make_arm(members: Sequence[Run], keys: Sequence[str], scores: Scores) -> Arm
         keys={key: config[key] for key in keys},
         arm_ids=list(dict.fromkeys(run.arm_id for run in members)),
         runs=runs,
-        values=values,
-        score=estimate(values),
+        values=scores.of(runs),
+        score=estimate(by_seed, scores.metric.bounds),
         num_diverged=sum(run.status == "diverged" for run in runs),
         num_failed=len(members) - len(runs),
         images_per_second=sum(speeds) / len(speeds) if speeds else None,
@@ -103,8 +108,10 @@ def find_reference(arm: Arm, arms: Sequence[Arm], reference: Mapping[str, Any], 
 
 
 def set_against(arm: Arm, reference: Arm, scores: Scores, open_keys: Sequence[str]) -> Arm:
-    """`arm` with its differences to `reference`, paired by seed and `open_keys`."""
+    """`arm` with its differences to `reference`, paired by seed and averaged over `open_keys`."""
     if arm is reference:
         return replace(arm, reference=arm.label)
     found = pair(scores, [arm.runs, reference.runs], open_keys).differences
-    return replace(arm, reference=reference.label, differences=tuple(found), difference=estimate(found))
+    return replace(
+        arm, reference=reference.label, differences=found, difference=estimate(found, scores.metric.difference_bounds)
+    )

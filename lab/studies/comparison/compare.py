@@ -45,6 +45,9 @@ class Comparison:
     where_keys: list[str]
     """The full keys by which claims restrict their runs: what a figure is best cut into panels by."""
 
+    open_keys: list[str]
+    """The full keys whose values an arm's runs differ in, and are averaged over within a seed."""
+
     tuning: Tuning | None = None
     """What was tuned before, of the arms that are here."""
 
@@ -93,7 +96,7 @@ def compare(
     open_keys = [key for key in [*swept, *apart] if by and key not in by]
     groups = group(everything, [values_of(run.config, by) if by else run.arm_id for run in everything])
     scores = score_runs(counted, (metric or study.metric).resolve(logged_tags(everything)))
-    arms = distinct([make_arm(members, keys, scores) for members in groups])
+    arms = distinct([make_arm(members, keys, scores, open_keys) for members in groups])
     references = [find_reference(arm, arms, reference, [] if by else apart) for arm in arms]
     analyses = counted_analyses(analyses, len({run.seed for run in counted}))
     return Comparison(
@@ -108,6 +111,7 @@ def compare(
         failed=[run for run in everything if not counts(run)],
         analyses=analyses,
         where_keys=list(dict.fromkeys(full_key(key, configs[0]) for claim in study.claims for key in claim.where)),
+        open_keys=open_keys,
         tuning=tuning,
     )
 

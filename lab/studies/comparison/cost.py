@@ -64,7 +64,7 @@ def costs(comparison: Comparison, metric: Metric | None) -> list[Cost]:
     found = []
     for arm in arms:
         seconds = [run.result["train_seconds"] for run in arm.runs if run.result.get("train_seconds")]
-        reached = estimate(scores.of(arm.runs)) if scores and arm.label in timed else None
+        reached = estimate(scores.of(arm.runs), scores.metric.bounds) if scores and arm.label in timed else None
         found.append(Cost(arm, arm.num_params, arm.images_per_second, fmean(seconds) if seconds else None, reached))
     return found
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from lab.metric import apart
 from lab.studies.comparison.compare import Comparison
 from lab.studies.select.pairs import pair, subtract
 from lab.studies.select.selectors import canonical, short_keys, show
@@ -79,9 +80,10 @@ def find_grid(comparison: Comparison) -> Grid | None:
     for key, there in levels.items():
         own = canonical(first.keys[key])
         factors[key] = [there[own], *(value for name, value in there.items() if name != own)]
-    main = [effect for index in range(len(keys)) for effect in main_effects(scores, factors, index)]
+    bounds = comparison.metric.difference_bounds
+    main = [effect for index in range(len(keys)) for effect in main_effects(scores, factors, index, bounds)]
     pairs = itertools.combinations(range(len(keys)), 2)
-    crossed = [effect for left, right in pairs for effect in interactions(scores, factors, left, right)]
+    crossed = [effect for left, right in pairs for effect in interactions(scores, factors, left, right, apart(bounds))]
     return Grid(factors, list(scores), scores, main, crossed)
 
 
@@ -91,13 +93,15 @@ def cell_of(values: Mapping[str, Any], keys: Sequence[str]) -> Cell:
 
 def seed_scores(comparison: Comparison, keys: Sequence[str]) -> dict[int, dict[Cell, float]]:
     """For each seed that has a finite score in every arm its scores by cell, several runs of a cell averaged."""
-    found = pair(comparison.scores, [arm.runs for arm in comparison.arms])
+    found = pair(comparison.scores, [arm.runs for arm in comparison.arms], comparison.open_keys)
     cells = [cell_of(arm.keys, keys) for arm in comparison.arms]
     rows = sorted(zip(found.seeds, zip(*found.sides, strict=True), strict=True))
     return {seed: dict(zip(cells, row, strict=True)) for seed, row in rows if all(map(math.isfinite, row))}
 
 
-def main_effects(scores: dict[int, dict[Cell, float]], factors: dict[str, list[Any]], index: int) -> list[Effect]:
+def main_effects(
+    scores: dict[int, dict[Cell, float]], factors: dict[str, list[Any]], index: int, bounds: tuple[float, float]
+) -> list[Effect]:
     """The effect of each level of a factor: its mean over the other factors minus the reference's, seed by seed."""
     key, means = list(factors)[index], marginal(scores, [index])
     name = short_keys(factors)[key]
@@ -105,12 +109,16 @@ def main_effects(scores: dict[int, dict[Cell, float]], factors: dict[str, list[A
     effects = []
     for level in others:
         values = subtract(means[(canonical(level),)], means[(canonical(base),)])
-        effects.append(make_effect((key,), f"{name}: {show(level)} - {show(base)}", values))
+        effects.append(make_effect((key,), f"{name}: {show(level)} - {show(base)}", values, bounds))
     return effects
 
 
 def interactions(
-    scores: dict[int, dict[Cell, float]], factors: dict[str, list[Any]], left: int, right: int
+    scores: dict[int, dict[Cell, float]],
+    factors: dict[str, list[Any]],
+    left: int,
+    right: int,
+    bounds: tuple[float, float],
 ) -> list[Effect]:
     """Differences of differences (y_ab - y_0b) - (y_a0 - y_00) of two factors, means over the others, a seed each."""
     keys, short = list(factors), short_keys(factors)
@@ -123,7 +131,7 @@ def interactions(
             for level in (b, other_base)
         )
         words = f"{short[keys[left]]}: {show(a)} - {show(base)}, {short[keys[right]]}: {show(b)} - {show(other_base)}"
-        effects.append(make_effect((keys[left], keys[right]), words, subtract(at_b, at_base)))
+        effects.append(make_effect((keys[left], keys[right]), words, subtract(at_b, at_base), bounds))
     return effects
 
 
@@ -139,7 +147,7 @@ def marginal(scores: dict[int, dict[Cell, float]], indices: Sequence[int]) -> di
     return found
 
 
-def make_effect(keys: tuple[str, ...], words: str, values: list[float]) -> Effect:
-    center = estimate(values)
+def make_effect(keys: tuple[str, ...], words: str, values: list[float], bounds: tuple[float, float]) -> Effect:
+    center = estimate(values, bounds)
     assert center is not None
     return Effect(keys, words, values, center)

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab.metric import quantity
 from lab.records.results import NOT_SCALARS, Run
 from lab.studies.comparison.compare import Comparison
-from lab.studies.statistics.estimate import ALPHA
-
-# Enough for a band, and a fifth of what the table has: there is an interval for every step.
-NUM_RESAMPLES = 1000
+from lab.studies.statistics.estimate import mean_intervals
 
 Series = dict[str, list[tuple[int, float, float, float]]]
 """By tag (step, mean, low, high)."""
@@ -28,32 +26,33 @@ class ArmMeans:
 
 
 def mean_series(runs: Sequence[Run], tags: Iterable[str]) -> Series:
-    """Means of logged scalars over `runs`, with pointwise 95 % percentile bootstrap intervals of the mean.
+    """Means of logged scalars over the seeds of `runs`, with pointwise 95 % intervals of the mean as in the table.
 
-    Unlike a t-interval these never leave the range of the seeds, so that no band shows accuracies above 1 or losses
-    below 0 where seeds set off at different times.
+    These are `mean_intervals` within the bounds of what is logged. Several runs of a seed count by their mean.
 
     Returns:
         For each tag (step, mean, low, high) at the steps where all runs logged a finite value; low and high are NaN for
-        a single run. A tag that no such step has is left out.
+        a single seed. A tag that no such step has is left out.
     """
     import numpy as np
 
     if not runs:
         return {}
     series = {}
-    # How often each seed is drawn in each resample: one product then gives the means at all steps.
-    draws = np.random.default_rng(0).multinomial(len(runs), [1 / len(runs)] * len(runs), NUM_RESAMPLES)
+    seeds = [run.seed for run in runs]
+    members = [[i for i, one in enumerate(seeds) if one == seed] for seed in dict.fromkeys(seeds)]
     for tag in tags:
         logged = [{row["step"]: row[tag] for row in run.history if is_finite(row.get(tag))} for run in runs]
         steps = sorted(set(logged[0]).intersection(*logged[1:]))
         if not steps:
             continue
-        values = np.array([[run[step] for step in steps] for run in logged], dtype=float)  # (seeds, steps)
+        values = np.array([[run[step] for step in steps] for run in logged], dtype=float)  # (runs, steps)
+        if len(members) < len(runs):
+            values = np.array([values[rows].mean(axis=0) for rows in members])  # (seeds, steps)
         lows = highs = np.full(len(steps), math.nan)
-        if len(runs) > 1:
-            means = draws @ values / len(runs)  # (resamples, steps)
-            lows, highs = np.quantile(means, [ALPHA / 2, 1 - ALPHA / 2], axis=0)
+        if len(values) > 1:
+            low, high = quantity(tag).bounds
+            lows, highs = (edges.clip(low, high) for edges in mean_intervals(values))
         columns = (values.mean(axis=0), lows, highs)
         series[tag] = list(zip(steps, *(column.tolist() for column in columns), strict=True))
     return series

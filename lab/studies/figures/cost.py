@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from lab.studies.comparison.arm import Arm
 from lab.studies.comparison.compare import Comparison
-from lab.studies.figures.style import STYLE, add_legend, axis_label, panels, series_styles
+from lab.studies.figures.style import STYLE, add_legend, axis_label, keep_in_bounds, panels, series_styles
 
 MARKERS = "osD^vP"
 """Shapes of the arms' means, beside their seven colours: 42 arms are all unlike."""
@@ -51,6 +51,7 @@ def draw_cost(comparison: Comparison, narrow: bool = False) -> Figure | None:
         axis.set_xlabel(name)
     for axis in axes if narrow else axes[:1]:
         axis.set_ylabel(axis_label(comparison.metric))
+    keep_in_bounds(axes[0], comparison.metric.bounds)  # which the others share
     lines = {name: {"color": style["color"], "linestyle": "", "marker": shapes[name]} for name, style in styles.items()}
     add_legend(figure, lines)
     return figure

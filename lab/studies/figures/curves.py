@@ -144,7 +144,7 @@ def draw_curves(found: Curves, along: str = "step", narrow: bool = False) -> Fig
             axis.axhline(found.threshold, color="#555555", linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
     # Not before all is drawn: a limit that is set stays, whatever a longer run in another panel needs.
     axes[0].set_xlim(left=0)
-    keep_in_bounds(axes[0], found.metric, room=0.02)
+    keep_in_bounds(axes[0], found.metric.bounds)
     for axis in axes[::num_columns]:
         axis.set_ylabel(axis_label(found.metric))
     add_legend(figure, styles)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from lab.studies.comparison.compare import Comparison
-from lab.studies.figures.style import NARROW, STYLE, WIDE, arm_colors, axis_label, wrap
+from lab.studies.figures.style import NARROW, STYLE, WIDE, arm_colors, axis_label, keep_in_bounds, wrap
 from lab.studies.statistics.estimate import Estimate
 
 MOST_ROWS = 60
@@ -41,13 +41,15 @@ def draw_seeds(comparison: Comparison, narrow: bool = False) -> Figure | None:
         The figure, or None without a run that counts.
     """
     infinite = "never" if comparison.metric.is_time_to else "infinite"
-    return draw_rows(seed_rows(comparison), axis_label(comparison.metric), narrow, infinite=infinite)
+    metric = comparison.metric
+    return draw_rows(seed_rows(comparison), axis_label(metric), metric.bounds, narrow, infinite=infinite)
 
 
 @rc_context(STYLE)
 def draw_rows(
     rows: Sequence[Row],
     axis_name: str,
+    bounds: tuple[float, float],
     narrow: bool = False,
     zero: bool = False,
     infinite: str = "infinite",
@@ -56,6 +58,7 @@ def draw_rows(
 
     Args:
         axis_name: what the horizontal axis shows.
+        bounds: the least and the greatest value there can be.
         narrow: whether it is for a phone.
         zero: whether the values are differences, so that 0 deserves a line.
         infinite: what an infinite value is called.
@@ -90,6 +93,7 @@ def draw_rows(
     axis.grid(True, axis="x")
     axis.xaxis.set_major_locator(MaxNLocator(5 if narrow else 8))
     axis.margins(x=0.04)
+    keep_in_bounds(axis, bounds, across=True)
     axis.set_xlabel(axis_name)
     return figure
 

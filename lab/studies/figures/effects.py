@@ -7,10 +7,20 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from lab.metric import Metric
+from lab.metric import Metric, apart
 from lab.studies.comparison.factorial import Grid
 from lab.studies.figures.dots import Row, draw_rows
-from lab.studies.figures.style import COLORS, DASHES, MOST_PANELS, OTHERS, STYLE, axis_label, panels, wrap
+from lab.studies.figures.style import (
+    COLORS,
+    DASHES,
+    MOST_PANELS,
+    OTHERS,
+    STYLE,
+    axis_label,
+    keep_in_bounds,
+    panels,
+    wrap,
+)
 from lab.studies.select.selectors import canonical, is_number, short_keys, show
 from lab.studies.statistics.estimate import estimate
 
@@ -24,7 +34,8 @@ def draw_effects(grid: Grid, metric: Metric, narrow: bool = False) -> Figure | N
         for index, effects in enumerate((grid.main, grid.interactions))
         for effect in effects
     ]
-    return draw_rows(rows, f"effect on {axis_label(metric)}", narrow, zero=True)
+    bounds = apart(metric.difference_bounds)  # of interactions, which are differences of differences
+    return draw_rows(rows, f"effect on {axis_label(metric)}", bounds, narrow, zero=True)
 
 
 @rc_context(STYLE)
@@ -43,13 +54,14 @@ def draw_interactions(grid: Grid, metric: Metric, narrow: bool = False) -> Figur
     height = (2.6 if narrow else 2.8) + 0.17 * (1 + most)  # beneath the legends
     figure, axes = panels(len(pairs), columns, height * math.ceil(len(pairs) / columns), narrow)
     for index, (axis, (along, across)) in enumerate(zip(axes, pairs, strict=True)):
-        draw_pair(axis, grid, along, across)
+        draw_pair(axis, grid, along, across, metric.bounds)
         if index % columns == 0:
             axis.set_ylabel(axis_label(metric))
+    keep_in_bounds(axes[0], metric.bounds)
     return figure
 
 
-def draw_pair(axis: Axes, grid: Grid, along: str, across: str) -> None:
+def draw_pair(axis: Axes, grid: Grid, along: str, across: str, bounds: tuple[float, float]) -> None:
     """The levels of `along` side by side, a line for each level of `across`, a little apart."""
     short, means = short_keys(grid.factors), grid.means([along, across])
     levels, lines = sort_levels(grid.factors[along]), sort_levels(grid.factors[across])
@@ -58,7 +70,7 @@ def draw_pair(axis: Axes, grid: Grid, along: str, across: str) -> None:
         shift = 0.12 * (index - (len(lines) - 1) / 2) / max(1, len(lines) / 3)
         places = [place + shift for place in range(len(levels))]
         columns = [means[(canonical(level), canonical(line))] for level in levels]
-        centers = [estimate(column) for column in columns]
+        centers = [estimate(column, bounds) for column in columns]
         style = {"color": color, "linestyle": DASHES[index % len(DASHES)], "marker": MARKERS[index % len(MARKERS)]}
         axis.plot(
             places, [c.value for c in centers if c], linewidth=1.6, markersize=5.5, label=show(line), zorder=4, **style

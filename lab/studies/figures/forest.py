@@ -21,4 +21,4 @@ def draw_forest(comparison: Comparison, narrow: bool = False) -> Figure | None:
         The figure, or None where no arm has a difference.
     """
     name = f"difference in {axis_label(comparison.metric)}"
-    return draw_rows(difference_rows(comparison), name, narrow, zero=True)
+    return draw_rows(difference_rows(comparison), name, comparison.metric.difference_bounds, narrow, zero=True)

@@ -152,8 +152,9 @@ def axis_label(metric: Metric) -> str:
     return f"{WORDS.get(part, part)} {name.replace('_', ' ')}" if name else metric.text.replace("_", " ")
 
 
-def keep_in_bounds(axis: Axes, metric: Metric, room: float) -> None:
-    """Lets a vertical axis end by `room` beyond the bounds of a metric that is a share."""
-    low, high = axis.get_ylim()
-    if all(map(math.isfinite, metric.bounds)) and metric.kind != "gap":
-        axis.set_ylim(max(low, metric.bounds[0] - room), min(high, metric.bounds[1] + room))
+def keep_in_bounds(axis: Axes, bounds: tuple[float, float], across: bool = False) -> None:
+    """Lets an axis, the vertical one or that `across`, end where values can be, and room for half a dot beyond."""
+    low, high = axis.get_xlim() if across else axis.get_ylim()
+    room = 0.02 * (high - low)
+    limits = max(low, bounds[0] - room), min(high, bounds[1] + room)
+    (axis.set_xlim if across else axis.set_ylim)(*limits)

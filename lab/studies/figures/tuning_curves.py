@@ -70,7 +70,7 @@ def draw_tuning(comparison: Comparison, narrow: bool = False) -> Figure | None:
         axis.margins(x=0.08)
     for axis in axes[::num_columns]:
         axis.set_ylabel(axis_label(metric))
-    keep_in_bounds(axes[0], metric, room=0.04)
+    keep_in_bounds(axes[0], metric.bounds)
     add_legend(figure, {**styles, "picked": {"color": "#555555", "linestyle": "", **RING}})
     return figure
 

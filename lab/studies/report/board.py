@@ -119,5 +119,5 @@ def arms_text(comparison: Comparison) -> str:
     for arm in arms:
         apart = [text(arm.difference, places_apart, sign=True) for text in (center_text, interval_text)]
         score = [text(arm.score, places) for text in (center_text, interval_text)]
-        rows.append([arm.label, str(len(arm.runs)), *score, *(["reference", ""] if arm.is_reference else apart)])
+        rows.append([arm.label, str(arm.num_seeds), *score, *(["reference", ""] if arm.is_reference else apart)])
     return "\n".join([*markdown_table(header, rows), "", f"Differences to {comparison.reference}, paired by seed."])

@@ -8,7 +8,16 @@ from lab.records.results import finite
 from lab.studies.comparison.arm import Arm
 from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.tuned import tuning_texts
-from lab.studies.report.table import NUMBERS, ascii_only, columns, csv_text, table_text, verdict_data, verdict_texts
+from lab.studies.report.table import (
+    NUMBERS,
+    ascii_only,
+    cautions,
+    columns,
+    csv_text,
+    table_text,
+    verdict_data,
+    verdict_texts,
+)
 from lab.studies.statistics.numerals import count
 
 
@@ -20,7 +29,8 @@ def markdown(comparison: Comparison) -> str:
     title = f"{comparison.metric}, {count(len(comparison.runs), 'run')}"
     title += f", differences to {comparison.reference} paired by seed" if len(comparison.arms) > 1 else ""
     bullets = [*verdict_bullets(comparison), *(f"- {text}" for text in tuning_texts(comparison.tuning))]
-    return ascii_only("\n".join([f"{title}.", "", *lines, *([""] if bullets else []), *bullets]))
+    notes = [line for text in cautions(comparison) for line in ("", text)]
+    return ascii_only("\n".join([f"{title}.", "", *lines, *notes, *([""] if bullets else []), *bullets]))
 
 
 def markdown_table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: Iterable[bool] = ()) -> list[str]:
@@ -52,7 +62,7 @@ def arm_data(arm: Arm) -> dict[str, Any]:
     return {
         "label": arm.label,
         "keys": arm.keys,
-        "n": len(arm.runs),
+        "n": arm.num_seeds,
         "num_diverged": arm.num_diverged,
         "num_failed": arm.num_failed,
         "is_reference": arm.is_reference,

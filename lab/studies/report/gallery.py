@@ -92,8 +92,7 @@ def forest_words(subject: Subject) -> tuple[str, str]:
     apart = listed((arm.label, arm.difference, True) for arm in subject.comparison.arms if arm.difference)
     return (
         f"Differences in {metric} to {reference}, with 95 % intervals: {apart}",
-        f"{metric}, each arm minus {reference}. Dots: pairs of runs with the same seed. "
-        "Diamond and bar: mean and 95 % interval.",
+        f"{metric}, each arm minus {reference}. Dots: seeds. Diamond and bar: mean and 95 % interval.",
     )
 
 
@@ -102,7 +101,7 @@ def curves_words(subject: Subject) -> tuple[str, str]:
     diverged = any(run.status == "diverged" for run in subject.comparison.runs)
     return (
         f"Curves of {subject.comparison.metric}; at the end: {listed_scores(subject.comparison)}",
-        f"Thick: mean over seeds{along}. Band: 95 % bootstrap interval of the mean at each step. "
+        f"Thick: mean over seeds{along}. Band: 95 % interval of the mean at each step. "
         "Thin: single seeds (the first of each arm, where they are many)."
         f"{' Cross: the run diverged.' * diverged}",
     )
@@ -189,8 +188,8 @@ EXHIBITS = (
 """All figures, in the order in which the page lists their files."""
 
 
-def hang(subject: Subject, folder: Path) -> dict[str, Hung]:
-    """Writes the files of all figures that there is something to draw for into `folder`, each atomically.
+def hang(subject: Subject, folder: Path | None) -> dict[str, Hung]:
+    """Draws all figures that there is something to draw for, and writes their files into `folder`, each atomically.
 
     Files of the others are removed: left from other runs, they would be taken for figures of these.
 
@@ -200,14 +199,15 @@ def hang(subject: Subject, folder: Path) -> dict[str, Hung]:
     found = {}
     for one in EXHIBITS:
         figure, column = one.draw(subject, False), one.draw(subject, True)
-        files = [folder / f"{one.name}{end}" for end in (".svg", ".png", "_column.svg")]
+        files = [folder / f"{one.name}{end}" for end in (".svg", ".png", "_column.svg")] if folder else []
         if figure is None or column is None:
             for path in files:
                 path.unlink(missing_ok=True)
             continue
-        datas = figure_bytes(figure, "svg"), figure_bytes(figure, "png"), figure_bytes(column, "svg")
-        for path, data in zip(files, datas, strict=True):
-            write_atomically(path, data)
-        wide, narrow = inline_svg(datas[0].decode(), one.name), inline_svg(datas[2].decode(), f"{one.name}-narrow")
+        svg, column_svg = figure_bytes(figure, "svg"), figure_bytes(column, "svg")
+        if files:
+            for path, data in zip(files, (svg, figure_bytes(figure, "png"), column_svg), strict=True):
+                write_atomically(path, data)
+        wide, narrow = inline_svg(svg.decode(), one.name), inline_svg(column_svg.decode(), f"{one.name}-narrow")
         found[one.name] = Hung(one, wide, narrow, *one.words(subject))
     return found

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lab.records.results import write_atomically, write_json
+from lab.studies.claims.flips import stable_text
 from lab.studies.claims.verdict import Verdict
 from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.cost import target
@@ -12,7 +13,7 @@ from lab.studies.report.facts import commands, configuration, environment_facts,
 from lab.studies.report.gallery import Hung, Subject, hang
 from lab.studies.report.rows import cost_rows, effect_rows
 from lab.studies.report.strip import strip
-from lab.studies.report.table import NUMBERS, columns, csv_text, p_text, verdict_data
+from lab.studies.report.table import NUMBERS, cautions, columns, csv_text, p_text, verdict_data, wins_text
 from lab.studies.select.selectors import label
 from lab.studies.statistics.numerals import center_text, count, decimals, interval_text
 
@@ -40,6 +41,13 @@ def write_report(comparison: Comparison, folder: Path, html: Path | None = None)
     return html
 
 
+def write_page(comparison: Comparison, html: Path) -> None:
+    """Writes the page alone, atomically."""
+    html.parent.mkdir(parents=True, exist_ok=True)
+    subject = Subject(comparison)
+    write_atomically(html, render_page(subject, hang(subject, None), html.parent).encode())
+
+
 def render_page(subject: Subject, figures: Mapping[str, Hung], folder: Path) -> str:
     """The page as HTML.
 
@@ -55,7 +63,8 @@ def render_page(subject: Subject, figures: Mapping[str, Hung], folder: Path) -> 
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(p_text=p_text, label=label, count=count, strip=strip)
+    environment.filters.update(p_text=p_text, label=label, count=count, strip=strip, wins_text=wins_text)
+    environment.filters.update(stable_text=stable_text)
     runs = [*comparison.runs, *comparison.failed]
     table, timed = columns(comparison), target(comparison)
     return environment.get_template("page.html.j2").render(
@@ -75,6 +84,7 @@ def render_page(subject: Subject, figures: Mapping[str, Hung], folder: Path) -> 
         configuration=configuration(comparison),
         commands=commands(runs),
         environment=environment_facts(runs),
+        cautions=cautions(comparison),
         troubles=troubles(comparison, folder),
     )
 

@@ -1,15 +1,15 @@
 """From runs to all that a comparison leaves behind: the table on the screen, the report and the mean curves."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from lab.errors import UserError, choose
-from lab.metric import Metric, parse_metric
+from lab.metric import parse_metric
 from lab.records.interim import read_interim, record_interim
 from lab.records.lock import locked
-from lab.records.results import Run, find_runs
+from lab.records.results import Run, find_runs, without_copies
 from lab.records.tuning import Tuning
 from lab.studies.claims.study import Study, read_study
 from lab.studies.comparison.compare import compare
@@ -27,13 +27,10 @@ def publish(
     runs: list[Run],
     study: Study,
     folder: Path,
-    by: list[str] | None = None,
-    metric: Metric | None = None,
     html: Path | None = None,
     form: str = "text",
     last_seed: int | None = None,
     tuning: Tuning | None = None,
-    reference: Mapping[str, str] | None = None,
 ) -> None:
     """Prints the comparison of `runs` and writes the report, the table, the verdicts, figures, `_mean/` and `_study/`.
 
@@ -43,22 +40,19 @@ def publish(
         runs: what is compared; failed and interrupted ones are counted, and left out of the statistics.
         study: what is asked and claimed.
         folder: where the files go.
-        by: the keys that make an arm; those that differ if None.
-        metric: what is compared; the study's if None.
         html: where the report goes instead of `folder`/report.html.
         form: how it is printed: `text`, `md`, `csv` or `json`.
         last_seed: the largest seed of the sweep that made the runs and ended, for `looks.json`.
         tuning: what was tuned before; arms of it that are not among `runs` do not matter.
-        reference: replaces the study's.
 
     Raises:
-        UserError: an unknown key, metric or form.
+        UserError: an unknown metric or form.
     """
     from lab.studies.report.page import write_report  # late: it imports matplotlib
 
     show = choose("--format", form, FORMATS)
     tuning = tuning and compared(tuning, runs)
-    comparison = compare(runs, study, by, metric, read_interim(folder).num_seeds, tuning, reference)
+    comparison = compare(runs, study, analyses=read_interim(folder).num_seeds, tuning=tuning)
     print(show(comparison))
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, ".report.lock", wait=True):  # another command may be writing the same files
@@ -83,17 +77,22 @@ def compare_folders(
     form: str = "text",
     reference: Sequence[str] = (),
 ) -> None:
-    """`lab compare`: publishes the runs under `folders`, whichever commands made them, in the first of these.
+    """`lab compare`: publishes all runs of a folder, whichever commands made them.
+
+    Several folders, and what `by`, `metric`, `where` and `reference` ask for, are another view than the experiment's
+    own, whose files stay as they are: it is printed, and its page is written only where `html` says.
 
     Args:
-        where: `key=value`; only the runs that have all of them. A part of an experiment is no verdict on it, so its
-            files stay as they are: with `where` the comparison is printed, and written only where `html` says.
+        where: `key=value`; only the runs that have all of them.
         reference: `key=value`; the arm that has all of them replaces the study's reference.
 
     Raises:
         UserError: no such folder, no run in it, or an unknown key, metric or form.
     """
-    found = find_runs(folders)
+    found, num_copies = without_copies(find_runs(folders))
+    if num_copies:
+        what = "1 copy of a run that is" if num_copies == 1 else f"{num_copies} copies of runs that are"
+        print(f"left out: {what} here already (same configuration and seed)", file=sys.stderr)
     tuning, runs = find_tuning(found)
     if not runs:
         raise UserError(
@@ -104,19 +103,26 @@ def compare_folders(
         print(f"left out: {len(found) - len(runs)} runs with other values than their tuning picked", file=sys.stderr)
     study, asked = read_study(runs), read_selector("--reference", reference)
     chosen = parse_metric(metric) if metric else None
-    if not where:
-        publish(runs, study, folders[0], by, chosen, html, form, tuning=tuning, reference=asked)
+    several = len({folder.resolve() for folder in folders}) > 1
+    if not (several or by or metric or where or reference):
+        publish(runs, study, folders[0], html, form, tuning=tuning)
         return
     show = choose("--format", form, FORMATS)
-    runs = select(runs, where)
+    runs, num_runs = select(runs, where), len(runs)
     tuning = tuning and compared(tuning, runs)
     comparison = compare(runs, study, by, chosen, read_interim(folders[0]).num_seeds, tuning, asked)
-    comparison = replace(comparison, verdicts=[verdict for verdict in comparison.verdicts if verdict.n])
+    if where:
+        comparison = replace(comparison, verdicts=[verdict for verdict in comparison.verdicts if verdict.n])
     print(show(comparison))
+    if comparison.runs and study.claims and len(runs) == num_runs:  # who sees the verdicts has looked
+        with locked(folders[0], ".report.lock", wait=True):
+            record_interim(folders[0], comparison.analyses[-1])
     if html:
-        from lab.studies.report.page import write_report
+        from lab.studies.report.page import write_page
 
-        write_report(comparison, html.parent, html)
+        write_page(comparison, html)
+    place = f"report: {html}" if html else "nothing was written; --html FILE writes a page"
+    print(f"\n{place}", file=sys.stdout if form == "text" else sys.stderr)
 
 
 def select(runs: list[Run], where: Sequence[str]) -> list[Run]:
@@ -125,6 +131,8 @@ def select(runs: list[Run], where: Sequence[str]) -> list[Run]:
     Raises:
         UserError: a word is none, a key is unknown, or no run is left.
     """
+    if not where:
+        return runs
     selector = read_selector("--where", where)
     found = [run for run in runs if matches(complete(run.config), selector)]
     if not found:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -11,7 +12,7 @@ from lab.studies.claims.verdict import Verdict
 from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.tuned import tuning_texts
 from lab.studies.select.selectors import label, short_keys, show
-from lab.studies.statistics.estimate import Estimate
+from lab.studies.statistics.estimate import BOOTSTRAP_FROM, Estimate
 from lab.studies.statistics.numerals import center_text, decimals, fixed, interval_text
 
 WIDTH = 120
@@ -29,7 +30,7 @@ def columns(comparison: Comparison) -> dict[str, list[str]]:
     if not table:
         table["arm"] = [arm.label for arm in arms]
     table |= tuned_columns(comparison)
-    table["n"] = [str(len(arm.runs)) for arm in arms]
+    table["n"] = [str(arm.num_seeds) for arm in arms]
     if any(arm.num_diverged for arm in arms):
         table["diverged"] = [str(arm.num_diverged) for arm in arms]
     if any(arm.num_failed for arm in arms):
@@ -43,7 +44,7 @@ def columns(comparison: Comparison) -> dict[str, list[str]]:
         table["95 % of difference"] = [
             "" if arm.is_reference else interval_text(arm.difference, places_apart, sign=True) for arm in arms
         ]
-    if any(len(arm.runs) > 3 for arm in arms):  # of up to three scores it is the mean
+    if any(arm.num_seeds > 3 for arm in arms):  # of up to three scores it is the mean
         table["IQM"] = [fixed(arm.score.iqm if arm.score else None, places) for arm in arms]
     table["images/s"] = [fixed(arm.images_per_second, 0) for arm in arms]
     table["parameters"] = [f"{arm.num_params:,}" if arm.num_params is not None else "-" for arm in arms]
@@ -84,6 +85,8 @@ def table_text(comparison: Comparison) -> str:
         ]
         lines.append("  ".join(cells).rstrip())
     lines.insert(3, "-" * (sum(widths) + 2 * (len(widths) - 1)))
+    notes = [line for text in cautions(comparison) for line in textwrap.wrap(text, WIDTH)]
+    lines += ["", *notes] if notes else []
     texts = tuning_texts(comparison.tuning)
     tuning = [line for text in texts for line in textwrap.wrap(text, WIDTH, subsequent_indent="  ")]
     return ascii_only("\n".join([*lines, *verdict_lines(comparison), *([""] if tuning else []), *tuning]))
@@ -129,6 +132,33 @@ def verdict_lines(comparison: Comparison) -> list[str]:
     return lines
 
 
+def cautions(comparison: Comparison) -> list[str]:
+    """What makes numbers of the table doubtful: a single seed, few seeds near what a metric cannot pass."""
+    found = []
+    if any(arm.difference and arm.difference.n == 1 for arm in comparison.arms):
+        found.append("A difference from a single seed may be chance: another seed can turn it round.")
+    low, high = comparison.metric.bounds
+    near = 0.01 * (high - low) if math.isfinite(high - low) else 0.0
+    for arm in comparison.arms:
+        interval = arm.score and arm.num_seeds < BOOTSTRAP_FROM and arm.score.interval
+        if interval and interval[0] < interval[1] and (interval[0] <= low + near or interval[1] >= high - near):
+            ends = " or ".join(f"{edge:g}" for edge in (low, high) if math.isfinite(edge))
+            found.append(f"Intervals near {ends} are unreliable with fewer than {BOOTSTRAP_FROM} seeds.")
+            break
+    return found
+
+
+def wins_text(verdict: Verdict) -> str:
+    """`higher in 80 % of seeds [38, 96]`, or lower, sooner, later: as the claim says it; empty without seeds."""
+    if verdict.improvement is None:
+        return ""
+    share, low, high = (100 * part for part in verdict.improvement)
+    if verdict.kind == "lower":
+        share, low, high = 100 - share, 100 - high, 100 - low
+    words = ("later", "sooner") if verdict.metric.is_time_to else ("higher", "lower")
+    return f"{words[verdict.kind == 'lower']} in {share:.0f} % of seeds [{low:.0f}, {high:.0f}]"
+
+
 def verdict_texts(verdict: Verdict) -> tuple[str, str]:
     """The claim with its setting, and the numbers behind the verdict."""
     setting = f" ({label(verdict.setting)})" if verdict.setting else ""
@@ -151,14 +181,8 @@ def csv_text(comparison: Comparison) -> str:
     for index, arm in enumerate(comparison.arms):
         row: list[Any] = [comparison.metric, *(show(arm.keys[key]) for key in comparison.keys)]
         row += [cells[index] for cells in tuned.values()]
-        row += [
-            len(arm.runs),
-            arm.num_diverged,
-            arm.num_failed,
-            *three_numbers(arm.score),
-            arm.score and arm.score.iqm,
-        ]
-        row += three_numbers(arm.difference)
+        row += [arm.num_seeds, arm.num_diverged, arm.num_failed, *three_numbers(arm.score)]
+        row += [arm.score and arm.score.iqm, *three_numbers(arm.difference)]
         row += [arm.is_reference, arm.images_per_second, arm.num_params]
         writer.writerow([*row, " ".join(str(run.seed) for run in arm.runs), " ".join(f"{v:.10g}" for v in arm.values)])
     return text.getvalue()

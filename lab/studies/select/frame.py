@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.errors import UserError
 from lab.metric import RESULTS, parse_metric
-from lab.records.results import Run, find_runs
+from lab.records.results import Run, find_runs, without_copies
 from lab.studies.select.arms import complete, differing_keys, swept_keys
 from lab.studies.select.scores import counts, score_runs
 
@@ -22,7 +22,7 @@ def load(*folders: str | Path, metrics: Sequence[str] = (), history: bool = Fals
     logged (`val/accuracy`) and each of `metrics`, or for a step `step`, `epoch`, `seconds` and what was logged at it.
 
     Args:
-        folders: as for `lab compare`, one or several.
+        folders: as for `lab compare`, one or several; a run that lies in several of them is read once.
         metrics: others to score finished and diverged runs by, as `best(val/accuracy)`; see `lab.metric.parse_metric`.
         history: whether to give the logged steps instead.
 
@@ -33,7 +33,7 @@ def load(*folders: str | Path, metrics: Sequence[str] = (), history: bool = Fals
         from pandas import DataFrame
     except ModuleNotFoundError as error:
         raise UserError("load needs pandas, which comes with: pip install 'architecture-lab[notebook]'") from error
-    runs = find_runs(map(Path, folders))
+    runs, _ = without_copies(find_runs(map(Path, folders)))
     configs = [complete(run.config) for run in runs]
     keys = list(dict.fromkeys([*swept_keys(runs), *differing_keys(configs)]))
     heads = [

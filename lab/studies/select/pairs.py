@@ -1,5 +1,10 @@
-"""Which runs stand against which: the one place where runs are paired, by seed and by what a claim leaves open."""
+"""Which runs stand against which: the one place where runs are paired, by seed and by what a claim leaves open.
 
+The seed is the unit of evidence. Runs of one seed share split, order and noise, so what they score at several levels of
+other keys is no replication: it is averaged within the seed first, and there is one number a seed.
+"""
+
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -8,49 +13,85 @@ from lab.records.results import Run
 from lab.studies.select.arms import values_of
 from lab.studies.select.scores import Scores
 
+Levels = tuple[str, ...]
+"""Values of the keys that are left open."""
+
 
 @dataclass(frozen=True)
 class Pairs:
-    """What two sides or more score side by side."""
+    """What one side or more score side by side, a number a seed."""
 
-    seeds: tuple[int, ...]
-    """The seed of each pair; the same one several times where levels of other keys are left open."""
+    seeds: tuple[int, ...] = ()
 
-    sides: tuple[tuple[float, ...], ...]
-    """The scores of each side, one a pair."""
+    sides: tuple[tuple[float, ...], ...] = ()
+    """The scores of each side: means over the levels of the keys left open."""
 
-    @property
-    def differences(self) -> list[float]:
-        """First side minus second, or the interaction (first - second) - (third - fourth), a number a pair."""
-        found = subtract(*self.sides[:2])
-        return subtract(found, subtract(*self.sides[2:])) if len(self.sides) == 4 else found
+    differences: tuple[float, ...] = ()
+    """First side minus second, or the interaction (first - second) - (third - fourth); empty for another number of
+    sides. The mean over the levels, so that levels which tie at infinity leave the others to speak."""
+
+    num_never: int = 0
+    """Seeds in which all sides scored the same infinity at every level."""
+
+    num_incomplete: int = 0
+    """Seeds left out: all sides have them, but not at all levels."""
 
 
 def pair(scores: Scores, sides: Sequence[Iterable[Run]], open_keys: Sequence[str] = ()) -> Pairs:
-    """Pairs the scores of runs that share their seed and the values of `open_keys`.
+    """Pairs the scores of runs that share their seed and the values of `open_keys`, and averages within each seed.
 
     Args:
         scores: of all the runs.
         sides: the runs of each side.
-        open_keys: keys each of whose levels makes a separate pair.
+        open_keys: keys whose levels are averaged over.
 
     Returns:
-        The pairs that all sides have, in the order of the first. Where several runs of a side share seed and values,
-        their mean stands for them.
+        The seeds that all sides have at every level, in the order of the first side. A seed without one of the levels
+        is left out: its mean would be of something else. Several runs of a side that share seed and levels count by
+        their mean.
     """
-    rows = match(sides, open_keys)
-    values = [[fmean(scores.of(runs)) for runs in cells] for _, cells in rows]
-    return Pairs(tuple(seed for seed, _ in rows), tuple(zip(*values, strict=True)) or ((),) * len(sides))
+    matched = match(sides, open_keys)
+    by_seed: dict[int, list[list[float]]] = {}  # a row a level: one score a side
+    for seed, cells in complete_rows(matched):
+        by_seed.setdefault(seed, []).append([mean(scores.of(runs)) for runs in cells])
+    rows = by_seed.values()
+    return Pairs(
+        tuple(by_seed),
+        tuple(tuple(mean([row[side] for row in levels]) for levels in rows) for side in range(len(sides))),
+        tuple(mean([difference(row) for row in levels]) for levels in rows) if len(sides) in (2, 4) else (),
+        sum(all(len(set(row)) == 1 and math.isinf(row[0]) for row in levels) for levels in rows),
+        len({seed for seed, _, _ in matched}) - len(by_seed),
+    )
 
 
-def match(sides: Sequence[Iterable[Run]], open_keys: Sequence[str] = ()) -> list[tuple[int, list[list[Run]]]]:
-    """(seed, runs of each side) for each seed and values of `open_keys` that all sides have, in the first's order."""
-    groups: list[dict[tuple[int, tuple[str, ...]], list[Run]]] = [{} for _ in sides]
+def match(sides: Sequence[Iterable[Run]], open_keys: Sequence[str] = ()) -> list[tuple[int, Levels, list[list[Run]]]]:
+    """(seed, levels, runs of each side) for each seed and values of `open_keys` that all sides have."""
+    groups: list[dict[tuple[int, Levels], list[Run]]] = [{} for _ in sides]
     for side, group in zip(sides, groups, strict=True):
         for run in side:
             group.setdefault((run.seed, values_of(run.config, open_keys)), []).append(run)
     first, *others = groups
-    return [(key[0], [group[key] for group in groups]) for key in first if all(key in other for other in others)]
+    return [(*key, [group[key] for group in groups]) for key in first if all(key in other for other in others)]
+
+
+def complete_rows(rows: Sequence[tuple[int, Levels, list[list[Run]]]]) -> list[tuple[int, list[list[Run]]]]:
+    """(seed, runs of each side) of those matches whose seed has all levels that any seed has."""
+    levels: dict[int, set[Levels]] = {}
+    for seed, values, _ in rows:
+        levels.setdefault(seed, set()).add(values)
+    every = set().union(*levels.values())
+    return [(seed, cells) for seed, _, cells in rows if levels[seed] == every]
+
+
+def difference(row: Sequence[float]) -> float:
+    """One level's a - b, or (a - b) - (c - d)."""
+    left, right = subtract(row[::2], row[1::2]) if len(row) == 4 else (row[0], row[1])
+    return subtract([left], [right])[0]
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean; 0, no side's favour, where values of both infinities meet."""
+    return 0.0 if {math.inf, -math.inf} <= set(values) else fmean(values)
 
 
 def subtract(left: Sequence[float], right: Sequence[float]) -> list[float]:

@@ -57,6 +57,8 @@ def score_runs(runs: Sequence[Run], metric: Metric) -> Scores:
 def score(run: Run, metric: Metric) -> float:
     """The score of one run; see `score_runs`."""
     logged = run.result["metrics"]
+    if metric.is_time_to and run.status == "diverged":
+        return metric.worst
     if metric.is_time_to:
         (tag,), coordinate = metric.tags, COORDINATES[metric.kind]
         return next((row[coordinate] for row in run.history if metric.reached(row.get(tag))), math.inf)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 ALPHA = 0.05
+UNBOUNDED = (-math.inf, math.inf)
 NUM_RESAMPLES = 4999
 
 BOOTSTRAP_FROM = 10
@@ -40,13 +41,21 @@ class Estimate:
     """Interquartile mean; None where it is not finite."""
 
 
-def estimate(values: Sequence[float]) -> Estimate | None:
-    """Mean and interval of `values`, or None if there are none."""
+def estimate(values: Sequence[float], bounds: tuple[float, float] = UNBOUNDED) -> Estimate | None:
+    """Mean and interval of `values`, or None if there are none.
+
+    Args:
+        values: one a seed.
+        bounds: the least and the greatest value there can be, which the interval does not leave.
+    """
     if not values:
         return None
     num_infinite = sum(map(math.isinf, values))
     center = median(values) if num_infinite else math.fsum(values) / len(values)
-    return Estimate(center, mean_interval(values), len(values), num_infinite, interquartile_mean(values))
+    interval = mean_interval(values)
+    if interval:
+        interval = max(interval[0], bounds[0]), min(interval[1], bounds[1])
+    return Estimate(center, interval, len(values), num_infinite, interquartile_mean(values))
 
 
 def median(values: Sequence[float]) -> float:
@@ -86,12 +95,34 @@ def mean_interval(values: Sequence[float], level: float = 1 - ALPHA) -> tuple[fl
     half = float(special.stdtrit(n - 1, (1 + level) / 2)) * spread(values) / math.sqrt(n)
     if n < BOOTSTRAP_FROM:
         return center - half, center + half
-    low, high = bca_interval(values, level)
-    return min(low, center - half), max(high, center + half)
+    import numpy as np
+
+    (low,), (high,) = bca_edges(np.array(values, dtype=float)[:, None], level)
+    return min(float(low), center - half), max(float(high), center + half)
 
 
-def bca_interval(values: Sequence[float], level: float = 1 - ALPHA) -> tuple[float, float]:
-    """BCa bootstrap interval of the mean of finite `values` that are not all alike.
+def mean_intervals(values: "np.ndarray") -> tuple["np.ndarray", "np.ndarray"]:
+    """`mean_interval` of each column of finite `values` (n, columns), two or more a column, computed together.
+
+    Returns:
+        The lower and the upper edges, each (columns,).
+    """
+    import numpy as np
+    from scipy import special
+
+    n, center, deviation = len(values), values.mean(axis=0), values.std(axis=0, ddof=1)
+    half = special.stdtrit(n - 1, 1 - ALPHA / 2) * deviation / math.sqrt(n)
+    lows, highs = center - half, center + half
+    varied = np.ptp(values, axis=0) > 1e-12 * np.maximum(1.0, abs(values).max(axis=0))
+    lows[~varied] = highs[~varied] = center[~varied]
+    if n >= BOOTSTRAP_FROM and varied.any():
+        edges = np.array(bca_edges(values[:, varied]))
+        lows[varied], highs[varied] = np.minimum(lows[varied], edges[0]), np.maximum(highs[varied], edges[1])
+    return lows, highs
+
+
+def bca_edges(values: "np.ndarray", level: float = 1 - ALPHA) -> tuple["np.ndarray", "np.ndarray"]:
+    """BCa bootstrap intervals of the means of the columns of `values` (n, columns), finite and not all alike in any.
 
     The bootstrap's variance lacks a factor n / (n - 1) and the normal's quantiles are not those of t; both are made
     good by asking it for the level 1 - 2 Phi(-sqrt(n / (n - 1)) t_(n-1)) (Hesterberg 2015, section 4.4). What
@@ -101,22 +132,31 @@ def bca_interval(values: Sequence[float], level: float = 1 - ALPHA) -> tuple[flo
     import numpy as np
     from scipy import special
 
-    n, data = len(values), np.asarray(values, dtype=float)
-    means, mean = data[resamples(n)].mean(axis=1), data.mean()
-    bias = special.ndtri(((means < mean).mean() + (means <= mean).mean()) / 2)
-    apart = data - mean
-    acceleration = (apart**3).sum() / (6 * (apart**2).sum() ** 1.5)
-    z = bias + np.array([-1.0, 1.0]) * math.sqrt(n / (n - 1)) * special.stdtrit(n - 1, (1 + level) / 2)
-    low, high = np.quantile(means, special.ndtr(bias + z / (1 - acceleration * z)))
-    return float(low), float(high)
+    n, mean = len(values), values.mean(axis=0)
+    means = np.sort(values.T @ draws(n) / n, axis=1)  # (columns, resamples)
+    room = 1e-12 * np.maximum(1.0, abs(mean))  # what the order of a sum may change
+    below = (means < (mean - room)[:, None]).sum(axis=1)
+    not_above = (means <= (mean + room)[:, None]).sum(axis=1)
+    bias = special.ndtri((below + not_above) / (2 * NUM_RESAMPLES))
+    apart = values - mean
+    acceleration = (apart**3).sum(axis=0) / (6 * (apart**2).sum(axis=0) ** 1.5)
+    edges = []
+    for sign in (-1, 1):
+        z = bias + sign * math.sqrt(n / (n - 1)) * special.stdtrit(n - 1, (1 + level) / 2)
+        place = special.ndtr(bias + z / (1 - acceleration * z)) * (NUM_RESAMPLES - 1)
+        floor = np.minimum(place.astype(int), NUM_RESAMPLES - 2)
+        left, right = (np.take_along_axis(means, (floor + k)[:, None], axis=1)[:, 0] for k in (0, 1))
+        edges.append(left + (place - floor) * (right - left))
+    return edges[0], edges[1]
 
 
 @lru_cache(8)  # one is of all arms with as many seeds, and holds 40 kB a seed
-def resamples(n: int) -> "np.ndarray":
-    """Indices (resamples, n) of values drawn with replacement."""
+def draws(n: int) -> "np.ndarray":
+    """How often each of n values is drawn, with replacement, in each resample: (n, resamples)."""
     import numpy as np
 
-    return np.random.default_rng(0).integers(0, n, (NUM_RESAMPLES, n))
+    drawn = np.random.default_rng(0).integers(0, n, (NUM_RESAMPLES, n)) + n * np.arange(NUM_RESAMPLES)[:, None]
+    return np.bincount(drawn.ravel(), minlength=n * NUM_RESAMPLES).reshape(NUM_RESAMPLES, n).T.astype(float)
 
 
 def improvement(values: Sequence[float], level: float = 1 - ALPHA) -> tuple[float, float, float] | None:

@@ -5,6 +5,7 @@ How well they hold their level is measured by `benchmarks/calibration.py`.
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from lab.studies.statistics.estimate import spread
@@ -17,9 +18,10 @@ def p_above(values: Sequence[float], margin: float) -> float:
     """One-sided p-value of the hypothesis that `values` lie at or below `margin`, in the mean.
 
     A t-test, which keeps its level where the values are symmetric about the margin, as differences between two arms are
-    that do not differ. It is not justified, and an exact test takes its place, where the values have no spread (2^-n,
-    the chance of as many equal signs) and where one is infinite (`sign_test`). Values that are all 0 count as certain:
-    two networks that score the same to the last bit in every seed are one.
+    that do not differ. It is not justified, and an exact test takes its place, where one is infinite (`sign_test`) and
+    where the values have no spread: these show on which side of 0 the mean lies, by chance alone with 2^-n, but not how
+    far from it, as rarer values may be anywhere; so against a margin that does not lie beyond 0, p is 1. Where more
+    than half of the values tie, p is the larger one of the t-test's and of `ties_test`.
 
     Returns:
         p in [0, 1]; 1 with fewer than two values.
@@ -31,12 +33,48 @@ def p_above(values: Sequence[float], margin: float) -> float:
         return sign_test(shifted)
     n, mean, deviation = len(shifted), math.fsum(shifted) / len(shifted), spread(shifted)
     if deviation == 0:
-        # Rounding aside, the values sit on one point: on the margin, or on one side of it.
-        certain = 0.0 if max(map(abs, values)) <= 1e-12 else 0.5**n
-        return certain if mean > 1e-9 * max(1.0, abs(margin)) else 1.0
+        return 0.5**n if shows_side(values, margin) else 1.0
     from scipy import special
 
-    return float(special.stdtr(n - 1, -mean / deviation * math.sqrt(n)))
+    return max(float(special.stdtr(n - 1, -mean / deviation * math.sqrt(n))), ties_test(values, margin))
+
+
+def shows_side(values: Sequence[float], margin: float) -> bool:
+    """Whether values without spread lie above 0, and `margin` does not: all that their signs are evidence for."""
+    return values[0] > 1e-12 and margin <= 0
+
+
+def ties_test(values: Sequence[float], margin: float) -> float:
+    """p of the hypothesis of `p_above`, from how few of the values differ from the one that most of them tie at.
+
+    The t-test takes a few rare differences for none. At a margin below the tie, the mean lies there only if a share of
+    at least (tie - margin) / (largest deviation seen) of all values lie below the tie: this is the chance that so few
+    do (Clopper and Pearson 1934).
+
+    Returns:
+        p in [0, 1]; 0, no objection to the t-test, where `deviations` finds none that matter.
+    """
+    found = deviations(values, margin)
+    if found is None:
+        return 0.0
+    from scipy import special
+
+    return float(special.bdtr(found[0], len(values), found[1]))
+
+
+def deviations(values: Sequence[float], margin: float) -> tuple[int, float] | None:
+    """How many values lie below the one that more than half of them tie at, and the share of such that brings the mean
+    down to `margin`; None where none would, where no more than half tie, or where they do so at or below the margin.
+
+    Where none lies below, they are thought as far away as those above; unless it is only the side of 0 that is asked.
+    """
+    counts = Counter(round(value, 12) for value in values)
+    tie, number = counts.most_common(1)[0]
+    few = sum(value < tie for value in counts.elements())
+    largest = tie - min(counts) if few else max(counts) - tie
+    if 2 * number <= len(values) or not 1e-12 < tie - margin < largest or (not few and shows_side([tie], margin)):
+        return None
+    return few, (tie - margin) / largest
 
 
 def p_below(values: Sequence[float], margin: float) -> float:

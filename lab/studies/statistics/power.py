@@ -9,6 +9,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 from lab.studies.statistics.estimate import ALPHA, BOOTSTRAP_FROM, spread
+from lab.studies.statistics.p_values import deviations, shows_side
 
 POWER = 0.8
 MOST_SEEDS = 1000
@@ -66,7 +67,8 @@ Power = Callable[[int, float], float]
 
 
 def t_power(values: Sequence[float], margin: float, undecided_at: float | None) -> Power:
-    """Power of the one-sided t-test away from `margin`, at the effect that finite `values` suggest.
+    """Power of the one-sided t-test away from `margin`, at the effect that finite `values` suggest; where half of them
+    tie it is at most that of `ties_test`, at the share of them that deviates.
 
     Args:
         values: differences so far.
@@ -76,13 +78,24 @@ def t_power(values: Sequence[float], margin: float, undecided_at: float | None) 
     from scipy import special
 
     size, mean, deviation = len(values), math.fsum(values) / len(values), spread(values)
+    sign = 1 if mean > margin else -1
+    values, margin = [sign * value for value in values], sign * margin
     if deviation == 0:
-        apart = not math.isclose(mean, margin, rel_tol=1e-9, abs_tol=1e-9)
-        return lambda n, level: float(apart and 0.5**n < level)
+        shown = shows_side(values, margin)
+        return lambda n, level: float(shown and 0.5**n < level)
+    deviating, mean = deviations(values, margin), sign * mean
     effect = median_effect(abs(mean - margin) / deviation * math.sqrt(size), size - 1, undecided_at) / math.sqrt(size)
 
     def power(n: int, level: float) -> float:
-        return float(1 - special.nctdtr(n - 1, effect * math.sqrt(n), -special.stdtrit(n - 1, level))) * (effect > 0)
+        found = float(1 - special.nctdtr(n - 1, effect * math.sqrt(n), -special.stdtrit(n - 1, level))) * (effect > 0)
+        return min(found, ties_power(n, level)) if deviating else found
+
+    def ties_power(n: int, level: float) -> float:
+        from scipy import stats
+
+        few, share = deviating or (0, 0.5)
+        most = stats.binom.ppf(level, n, share) - 1  # deviations with which the test rejects
+        return float(stats.binom.cdf(most, n, few / size))
 
     return power
 
