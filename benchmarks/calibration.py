@@ -258,7 +258,7 @@ POWER_CELLS = [
 
 def said(cell: Cell, n: int, repeats: int, rng: np.random.Generator) -> dict[str, float]:
     """Share of experiments in which the claim of a cell is `supported` and `refuted`, from runs to the test; `by t`,
-    supported by the t-test alone, as it was before the lab looked at ties."""
+    supported by the t-test alone, as it was before the lab took note of ties."""
     claim = parse_study({"metric": "score", "claims": [cell.claim]}).claims[0]
     places = [(arm, seed, depth) for arm in range(2) for seed in range(n) for depth in range(cell.levels)]
     runs = []

@@ -161,7 +161,7 @@ class Metric:
 
     @property
     def is_about_images(self) -> bool:
-        """Whether the images that are classified right in the end explain it; not how soon it came to that."""
+        """Whether the images that are classified right in the end explain it; not how soon that happened."""
         return self.kind in ("last", "best", "mean") and base_name(self.tags[0]) == "accuracy"
 
     @property

@@ -141,7 +141,9 @@ def test_networks_that_predict_alike_are_the_same(tmp_path):
 def test_ties_alone_prove_nothing(tmp_path, wrong: Any):
     """Without predictions, at the ceiling, with too few mistakes, and where one image is told differently."""
     runs = write_inits(tmp_path, [0.9, 0.8, 0.7], [0.9, 0.8, 0.7])
-    for run in runs if wrong is not None else ():
+    for run in runs:
+        if wrong is None:
+            break
         other = len(wrong) == 5 and run.config["model.init"] == "he_normal" and run.seed == 2
         keep_predictions(run, [4, *wrong[1:]] if other else wrong)
     (same,) = judge(runs, SAME)

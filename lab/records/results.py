@@ -192,7 +192,7 @@ def without_copies(runs: Sequence[Run]) -> tuple[list[Run], int]:
     """`runs`, each configuration and seed once wherever it lies, and how many others were left out.
 
     A run is its configuration (the hash of its arm) and its seed: a copied folder is no second sample. Of several the
-    first counts that came to an end, else the first.
+    first counts that ended, else the first.
     """
     found: dict[tuple[str, int], Run] = {}
     for run in runs:

@@ -54,7 +54,7 @@ class Arm:
 
     @property
     def num_seeds(self) -> int:
-        """Seeds that the mean is over."""
+        """Seeds in the mean."""
         return self.score.n if self.score else 0
 
     @property

@@ -114,7 +114,7 @@ def compare_folders(
     if where:
         comparison = replace(comparison, verdicts=[verdict for verdict in comparison.verdicts if verdict.n])
     print(show(comparison))
-    if comparison.runs and study.claims and len(runs) == num_runs:  # who sees the verdicts has looked
+    if comparison.runs and study.claims and len(runs) == num_runs:  # printed verdicts are an analysis
         with locked(folders[0], ".report.lock", wait=True):
             record_interim(folders[0], comparison.analyses[-1])
     if html:
