@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -78,8 +79,9 @@ def assemble(config: RunConfig) -> Parts:
     metrics, eval_metrics = make_metrics(len(data.classes), data.unit)
     logged = {"train": metrics.names, "val": eval_metrics.names}
     tags = [f"{split}/{name}" for split, names in logged.items() for name in ("loss", *names)]
-    schedule, plateau = make_schedule(**vars(config.schedule)), make_plateau(config.schedule, tags)
     rate_every = interval_steps(config.schedule.interval, order.steps_per_epoch)
+    schedule = make_schedule(**vars(config.schedule), grain=Fraction(rate_every, max(1, steps)))
+    plateau = make_plateau(config.schedule, tags)
     rate = Rate(config.optimizer.lr, schedule, steps, rate_every, plateau)
     batch = partial(own_share, order, machine.ranks, memory_format)
     train_step = make_step(config, machine, model, rate, batch, loss, Tally(metrics, machine.device), started.freeze)
