@@ -48,6 +48,11 @@ def whole_net(in_shape: tuple[int, ...], num_outputs: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(c * h * w, num_outputs))
 
 
+def norm_net(in_shape: tuple[int, ...], num_outputs: int) -> nn.Module:
+    c, h, w = in_shape
+    return nn.Sequential(nn.GroupNorm(1, c), nn.Conv2d(c, 4, 1), nn.Flatten(), nn.Linear(4 * h * w, num_outputs))
+
+
 def tiny(root: Path) -> Source:
     """150 grey pictures of 8x8 in three classes, a bright band each; 30 more to test."""
     generator = torch.Generator().manual_seed(3)

@@ -27,7 +27,7 @@ from lab.training.optimizers import make_optimizer
 from lab.training.parallel import Ranks, check_share, current_ranks, share_norms
 from lab.training.penalties import make_bound, make_penalty
 from lab.training.plateau import make_plateau
-from lab.training.precision import LossScaling, choose_format, make_precision
+from lab.training.precision import LossScaling, choose_format, guard_group_norms, make_precision
 from lab.training.schedules import Rate, interval_steps, make_schedule
 from lab.training.step import TrainStep
 from lab.training.stopping import make_stopping
@@ -130,6 +130,8 @@ def make_net(config: RunConfig, data: Dataset, order: Order, machine: Machine) -
     if len(data.shape) == 3:
         last, appends = config.train.channels_last, net.skip == "concat"
         memory_format = choose_format(last, machine.device, machine.autocast, appends)
+    if memory_format == torch.channels_last:
+        guard_group_norms(model)
     model = model.to(device=machine.device).to(memory_format=memory_format)  # pyright: ignore[reportCallIssue]
     return model, memory_format
 

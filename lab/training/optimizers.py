@@ -89,6 +89,21 @@ class MuonAdamW(Optimizer):
                 weight.copy_(matrix.view(weight.shape))
 
 
+def start_late(optimizer: torch.optim.SGD) -> torch.optim.SGD:
+    """Gives weights whose first gradient comes late, as frozen ones, the momentum 0 that torch's fused SGD wants."""
+
+    def fill(*_: Any) -> None:
+        state = optimizer.state
+        if not 0 < len(state) < sum(len(group["params"]) for group in optimizer.param_groups):
+            return
+        for weight in (weight for group in optimizer.param_groups for weight in group["params"]):
+            if weight.grad is not None and weight not in state:
+                state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+
+    optimizer.register_step_pre_hook(fill)
+    return optimizer
+
+
 def sgd(groups: Groups, lr: float, momentum: float) -> Optimizer:
     """w - lr g, without momentum."""
     return torch.optim.SGD(groups, lr, fused=True)
@@ -96,12 +111,12 @@ def sgd(groups: Groups, lr: float, momentum: float) -> Optimizer:
 
 def momentum_sgd(groups: Groups, lr: float, momentum: float) -> Optimizer:
     """v = momentum v + g; w - lr v (Polyak 1964; heavy ball)."""
-    return torch.optim.SGD(groups, lr, momentum, fused=True)
+    return start_late(torch.optim.SGD(groups, lr, momentum, fused=True))
 
 
 def nag(groups: Groups, lr: float, momentum: float) -> Optimizer:
     """Nesterov's accelerated gradient, in the form of Sutskever et al. 2013."""
-    return torch.optim.SGD(groups, lr, momentum, nesterov=True, fused=True)
+    return start_late(torch.optim.SGD(groups, lr, momentum, nesterov=True, fused=True))
 
 
 def adagrad(groups: Groups, lr: float, momentum: float) -> Optimizer:
