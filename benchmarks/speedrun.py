@@ -246,7 +246,8 @@ def steps_by_hand(config: RunConfig, parts: Parts, images: Tensor, labels: Tenso
     ]
     optimizer = torch.optim.SGD(groups, optim.lr, optim.momentum, nesterov=True, fused=True)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: step / steps / rise if step / steps < rise else (1 - step / steps) / (1 - rise)
+        optimizer,
+        lambda step: (step + 1) / (rise * steps + 1) if step / steps < rise else (1 - step / steps) / (1 - rise),
     )
     reach, side = round(data.crop_frac * images.shape[3]), round(data.cutout_frac * images.shape[3])
     step = 0

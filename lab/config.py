@@ -99,7 +99,10 @@ class ModelConfig:
     """Kind of the word `drop`. `dropconnect` acts on the conv or linear before it in the block."""
 
     drop_rate: float = knob(0.5, low=0, below=1)
-    """Probability of dropping."""
+    """Probability that a unit is dropped; with `spatial` a map, `dropconnect` a weight, `stochastic_depth` an example's
+    whole block. With `dropblock` the share if squares did not overlap: on maps of 6x6 and more 0.1 drops 0.09 of the
+    units, 0.2 drops 0.18, 0.5 drops 0.36 to 0.39, 0.8 drops 0.48 to 0.54. `gaussian` drops nothing: it multiplies by
+    noise of variance rate / (1 - rate)."""
 
     skip: str = knob("none", table="skips")
     """What wraps every block, with a 1x1 projection where `add` or `gate` change the shape; `concat` adds the stage's
@@ -195,11 +198,14 @@ class ScheduleConfig:
     """Learning-rate schedule, a multiplier of `optimizer.lr` over the run's progress."""
 
     warmup_frac: float = knob(0.0, low=0, below=1, unit="share of the run")
-    """How long the rate rises linearly from 0 before the schedule starts. For `one_cycle` it is the rising share of the
-    cycle (0.3 if left at 0); `noam` and `warmup_cosine` always rise (0.1 if left at 0)."""
+    """How long the rate rises linearly before the schedule, which takes the rest of the run: step i of w, counted from
+    0, has (i + 1) / (w + 1) of the rate, and so has epoch i of w with `schedule.interval=epochs`; none has 0. For
+    `one_cycle` it is the rising share of the cycle (0.3 if left at 0); `warmup_cosine` and `noam`, at (i + 1) / w as in
+    its paper, always rise (0.1 if left at 0)."""
 
     milestones: list[float] = knob([0.5, 0.75], above=0, below=1, unit="shares of the run")
-    """Where `multistep` lowers the rate."""
+    """Where `multistep` lowers the rate: at the first step at or past that share, a warm-up counted in (and lowered,
+    where it is longer)."""
 
     factor: float = knob(0.1, above=0, high=1)
     """What `multistep` multiplies the rate by at each milestone, and `plateau`, for which it is below 1, when its

@@ -48,6 +48,41 @@ def whole_net(in_shape: tuple[int, ...], num_outputs: int) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.Linear(c * h * w, num_outputs))
 
 
+def norm_net(in_shape: tuple[int, ...], num_outputs: int) -> nn.Module:
+    c, h, w = in_shape
+    return nn.Sequential(nn.GroupNorm(1, c), nn.Conv2d(c, 4, 1), nn.Flatten(), nn.Linear(4 * h * w, num_outputs))
+
+
+class NormReLU(nn.BatchNorm2d):
+    """A batch norm that ends in ReLU."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input).relu()
+
+
+class OwnNorm(nn.BatchNorm2d):
+    """A batch norm that works out its statistics by itself."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return input - input.mean((0, 2, 3), keepdim=True)
+
+
+class NormNet(nn.Module):
+    """A norm that ends in ReLU, one held under two names, and one with a cumulative mean."""
+
+    def __init__(self, in_shape: tuple[int, ...], num_outputs: int):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(in_shape[0], 6, 3), nn.Conv2d(6, 6, 3)
+        self.first = NormReLU(6)
+        self.again = self.norm = nn.BatchNorm2d(6)
+        self.last = nn.ModuleList([nn.BatchNorm1d(6, momentum=None), self.norm])
+        self.classifier = nn.Linear(6, num_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.again(self.norm(self.conv2(self.first(self.conv1(x)))))
+        return self.classifier(self.last[0](self.last[1](x).mean((2, 3))))
+
+
 def tiny(root: Path) -> Source:
     """150 grey pictures of 8x8 in three classes, a bright band each; 30 more to test."""
     generator = torch.Generator().manual_seed(3)

@@ -1,12 +1,14 @@
 """Muon on hidden weights: the steps of its formula and of torch's own, whatever the shape and the memory format."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from lab.config import OptimizerConfig
+from lab.config import ModelConfig, OptimizerConfig
+from lab.nets.recipe import build
 from lab.training.optimizers import make_optimizer
 
 LR, MU, DECAY, STEPS = 0.02, 0.9, 0.1, 4
@@ -146,3 +148,57 @@ def test_a_weight_without_a_gradient_stays() -> None:
     optimizer.step()
     assert torch.equal(model.get_parameter("4.weight"), before)
     assert not torch.equal(model.get_parameter("0.weight"), start)
+
+
+class TwoHeads(nn.Module):
+    """A user's net whose auxiliary head comes first, and whose classifier has no such name."""
+
+    def __init__(self):
+        super().__init__()
+        self.aux1 = nn.Sequential(nn.Linear(4, 5), nn.Linear(5, 3))
+        self.hidden, self.fc = nn.Linear(4, 4), nn.Linear(4, 3)
+
+
+class FirstHead(nn.Module):
+    """A net that makes its classifier first."""
+
+    def __init__(self):
+        super().__init__()
+        self.classifier = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 3))
+        self.hidden = nn.Linear(4, 4)
+
+
+def not_muons(model: nn.Module) -> list[str]:
+    """Names of the weights of two dimensions and more that AdamW trains."""
+    names = {id(weight): name for name, weight in model.named_parameters()}
+    groups = make_optimizer(model, CONFIG).param_groups
+    taken = [id(weight) for group in groups for weight in group["params"]]
+    assert sorted(taken) == sorted(names), "every parameter is in one group"
+    return [names[id(p)] for group in groups if not group["muon"] for p in group["params"] if p.ndim >= 2]
+
+
+SMALL = ModelConfig(widths=[4, 6], block="conv-act", depth=4, weight_std=True)
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        (build(SMALL, (1, 8, 8), 3), ["classifier.weight"]),
+        (build(replace(SMALL, aux_blocks=[2]), (1, 8, 8), 3), ["classifier", "auxiliary.stage1_block2.classifier"]),
+        (
+            build(replace(SMALL, name="inception"), (1, 8, 8), 3),
+            ["classifier", *(f"auxiliary.stage2_block{i}.classifier" for i in (1, 3))],
+        ),
+        (build(replace(SMALL, name="lenet"), (1, 8, 8), 3), ["classifier"]),
+        (TwoHeads(), ["aux1.0", "aux1.1", "fc"]),
+        (FirstHead(), ["classifier.1"]),
+        (small_net(), ["5"]),
+        (nn.Linear(3, 2), ["weight"]),
+        (nn.BatchNorm1d(3), []),
+    ],
+    ids=["recipe", "aux_blocks", "inception", "lenet", "own", "first", "sequence", "alone", "none"],
+)
+def test_no_classifiers_weight_is_made_orthogonal(model: nn.Module, expected: list[str]) -> None:
+    assert [name.removesuffix(".weight") for name in not_muons(model)] == [
+        name if name == "weight" else name.removesuffix(".weight") for name in expected
+    ]

@@ -1,5 +1,6 @@
 """One run over two processes: the curve of one process, one writer, and nothing lost at a stop."""
 
+import copy
 import json
 import os
 import signal
@@ -14,6 +15,7 @@ import pytest
 import torch
 import torch.distributed as dist
 from conftest import MakeJob, output_of, rows
+from own_parts import NormNet, NormReLU, OwnNorm
 from torch import nn
 
 from lab.cli.main import main
@@ -189,6 +191,55 @@ def test_the_shared_norm_agrees_with_torch(shape: tuple[int, ...]) -> None:
 
     for mine, reference in zip(ends(ours), ends(theirs), strict=True):
         torch.testing.assert_close(mine, reference, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.usefixtures("group_of_one")
+def test_subclasses_and_shared_norms_stay_the_net_that_they_were() -> None:
+    torch.manual_seed(0)
+    theirs = NormNet((3, 8, 8), 4).double()
+    ours = copy.deepcopy(theirs)
+    parameters = list(ours.parameters())
+    ours = share_norms(ours, Ranks(0, 2), CPU)
+    assert isinstance(ours, NormNet)
+    assert ours.norm is ours.again is ours.last[1]
+    assert all(one is other for one, other in zip(ours.parameters(), parameters, strict=True))
+    assert list(ours.state_dict()) == list(theirs.state_dict())
+    norms = [module for module in ours.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    assert len(norms) == 3
+    for norm in norms:
+        assert isinstance(norm, SharedBatchNorm)
+        norm.num_ranks = 1
+    for _ in range(3):
+        x = torch.randn(8, 3, 8, 8, dtype=torch.float64)
+        for net in (ours, theirs):
+            net.zero_grad()
+            net.train()(x).pow(3).sum().backward()
+        for one, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+            torch.testing.assert_close(one.grad, other.grad, rtol=1e-9, atol=1e-9)
+        torch.testing.assert_close(ours.eval()(x), theirs.eval()(x), rtol=1e-10, atol=1e-10)
+    assert share_norms(NormReLU(3), Ranks(0, 2), CPU).state_dict().keys() == NormReLU(3).state_dict().keys()
+
+
+@pytest.mark.usefixtures("group_of_one")
+def test_a_norm_with_statistics_of_its_own_is_refused() -> None:
+    norm = share_norms(nn.Sequential(OwnNorm(3)), Ranks(0, 2), CPU)
+    norm.eval()(torch.randn(2, 3, 4, 4))
+    with pytest.raises(UserError, match=r"own_parts\.OwnNorm works out .* of 2 processes .*allowed: one process, or"):
+        norm.train()(torch.randn(2, 3, 4, 4))
+
+
+@pytest.mark.slow
+def test_own_norms_give_the_curve_of_one_process_and_its_prediction(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    words = ["model.name=own_parts:NormNet", "model.aux_blocks=[]", "train.channels_last=false", "train.epochs=1"]
+    finish(tmp_path / "one", [sys.executable], *words)
+    finish(tmp_path / "two", TORCHRUN, *words)
+    assert largest_deviation(rows(tmp_path / "two"), rows(tmp_path / "one")) < 1e-4
+    (path,) = (tmp_path / "two").rglob("result.json")
+    assert main(["predict", str(path.parent), "--passes", "1"]) == 0
+    assert f"{result(tmp_path / 'two')['metrics']['test/accuracy']['last']:.4f}" in capsys.readouterr().out
 
 
 def test_a_run_by_itself_keeps_its_norms(make_job: MakeJob) -> None:

@@ -2,6 +2,9 @@
 
 import itertools
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -120,3 +123,36 @@ def test_runs_with_and_without_compilation_exchange_checkpoints(make_job: MakeJo
     assert resumed.step == 8
     loss = read_metrics(plain.folder)[-1]["train/loss"]
     assert math.isclose(read_metrics(compiled.folder)[-1]["train/loss"], loss, rel_tol=1e-3)
+
+
+NORM_FIRST = """
+from lab.config import RunConfig
+from lab.identity import with_values
+from lab.runs.build import assemble
+from lab.tables import read_table
+from lab.training.fit import fit
+short = {"train.steps": 2, "data.limit": 48, "train.batch_size": 16, "train.device": "cpu", "model.depth": 2}
+for name in ["own_parts:norm_net", *read_table("norms")]:
+    for data in ("synthetic", "own_parts:tiny"):
+        for precision in ("fp32", "bf16"):
+            for last in (None, True):
+                for block in ("norm-conv", "drop-norm-conv"):
+                    net = {"model.name": name} if ":" in name else {"model.norm": name}
+                    choice = {"train.precision": precision, "train.channels_last": last, "data.name": data}
+                    shape = {"model.block": block, "model.widths": [4], **net}
+                    print(choice | shape, flush=True)
+                    parts = assemble(with_values(RunConfig(), short | choice | shape))
+                    fit(parts.training)
+                    assert parts.training.status == "finished"
+print("all trained")
+"""
+
+
+def test_a_norm_before_the_first_convolution_trains_in_every_format() -> None:
+    """A fault of torch's GroupNorm ends the process, so that it is another one."""
+    path = os.pathsep.join(sys.path)
+    process = subprocess.run(
+        [sys.executable, "-c", NORM_FIRST], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": path}
+    )
+    assert process.returncode == 0, process.stdout[-300:] + process.stderr
+    assert process.stdout.endswith("all trained\n")

@@ -1,11 +1,16 @@
 """Monte-Carlo dropout agrees with loops written by hand, keeps the net as it was, `lab predict` says what it saw."""
 
+import copy
 import csv
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import MakeJob
 from scipy.stats import entropy
 from torch import Tensor, nn
@@ -147,6 +152,90 @@ def test_a_drop_of_ones_own_is_found_by_its_word() -> None:
 
 
 # The figures
+
+
+class Sequence(nn.Module):
+    """A user's net over the rows of an image."""
+
+    def __init__(self, body: nn.Module):
+        super().__init__()
+        self.body, self.classifier = body, nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.flatten(1, 2)  # (n, h, w)
+        out = self.body(rows, rows, rows) if isinstance(self.body, nn.MultiheadAttention) else self.body(rows)
+        return self.classifier((out[0] if isinstance(out, tuple) else out).mean(1))
+
+
+class Functional(nn.Module):
+    """A user's layer that drops by a function, in one of its ways."""
+
+    def __init__(self, way: str):
+        super().__init__()
+        self.way, self.norm = way, nn.BatchNorm1d(8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.way == "positional":
+            return F.dropout(x, 0.3, self.training)
+        if self.way == "named":
+            return F.dropout1d(input=self.norm(x), p=0.3, training=self.training)
+        if self.way == "torch":
+            return torch.dropout(x, 0.3, self.training)
+        if self.way == "branch" and self.training:
+            return F.dropout(x, 0.3)
+        if self.way == "attention":
+            return F.scaled_dot_product_attention(x, x, x, dropout_p=0.3 if self.training else 0.0)
+        return x
+
+
+def encoder(layers: int = 1, **settings: Any) -> nn.Module:
+    layer = nn.TransformerEncoderLayer(8, 2, 16, **{"dropout": 0.3, "batch_first": True, **settings})
+    return nn.TransformerEncoder(layer, layers) if layers > 1 else layer
+
+
+BODIES: dict[str, Callable[[], nn.Module]] = {
+    "encoder": encoder,
+    "gelu": lambda: encoder(activation="gelu", norm_first=True),
+    "two encoders": lambda: encoder(2),
+    "attention": lambda: nn.MultiheadAttention(8, 2, dropout=0.3, batch_first=True),
+    "lstm": lambda: nn.LSTM(8, 8, num_layers=2, dropout=0.3, batch_first=True),
+    "gru": lambda: nn.GRU(8, 8, num_layers=2, dropout=0.3, batch_first=True),
+    "rnn": lambda: nn.RNN(8, 8, num_layers=2, dropout=0.3, batch_first=True),
+    **{way: partial(Functional, way) for way in ("positional", "named", "torch")},
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.filterwarnings("ignore:enable_nested_tensor")
+def test_what_drops_inside_is_sampled(name: str) -> None:
+    torch.manual_seed(0)
+    model = Sequence(BODIES[name]())
+    images = torch.randn(5, 1, 8, 8)
+    before = copy.deepcopy(model.state_dict())
+    found = mc_predict(model, images, 200, 0)
+    assert (found.upper - found.lower > 1e-3).all()
+    assert torch.equal(found.mean, mc_predict(model, images, 200, 0).mean)
+    assert model.training
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert torch.backends.mha.get_fastpath_enabled()
+    if name in ("encoder", "attention", "lstm"):  # without norms over the batch, the mean is that of training mode
+        with torch.no_grad():
+            by_hand = torch.stack([model.train()(images).softmax(1) for _ in range(2000)]).double().mean(0)
+        torch.testing.assert_close(mc_predict(model, images, 2000, 0).mean, by_hand, rtol=0, atol=0.02)
+
+
+@pytest.mark.parametrize("way", ["branch", "attention"])
+def test_what_only_training_mode_drops_is_named(way: str) -> None:
+    model = nn.Sequential(nn.Dropout(0.3), Sequence(Functional(way)))
+    word = "dropout" if way == "branch" else "scaled_dot_product_attention"
+    with pytest.warns(UserWarning, match=rf"passes=20: {word} of the net's own code .* is not sampled"):
+        mc_predict(model, torch.randn(2, 1, 8, 8), 20, 0)
+
+
+@pytest.mark.parametrize("body", [lambda: encoder(dropout=0.0), lambda: nn.LSTM(8, 8, dropout=0.0, batch_first=True)])
+def test_a_net_whose_rates_are_0_has_no_intervals(body: Callable[[], nn.Module]) -> None:
+    with pytest.raises(UserError, match="no active dropout"):
+        mc_predict(Sequence(body()), torch.randn(2, 1, 8, 8), 20, 0)
 
 
 def test_entropy_information_and_quantiles() -> None:

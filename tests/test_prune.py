@@ -1,5 +1,6 @@
 """What goes first when a net is pruned, that it stays away, and that curvature is the curvature."""
 
+import copy
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from torch.nn.utils import prune
 
 from lab.config import ModelConfig
 from lab.nets.init import initialise
+from lab.nets.parts.acts import ACTS
 from lab.nets.prune import (
     BLOCK_ORDERS,
     NOISES,
@@ -249,3 +251,38 @@ def test_a_deep_net_has_the_fisher_diagonal_up_to_sampling(weight_std: bool) -> 
     for name, value in found.items():
         expected = used[name] ** 2 * exact[name]
         assert (value - expected).norm() / expected.norm() < 0.03, name
+
+
+class Draws(nn.Module):
+    """A user's layer that draws in evaluation, too."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + 0.01 * torch.randn_like(x)
+
+
+class Reads(nn.Module):
+    """A user's layer that reads a value, which vmap cannot."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * 2 if x.abs().max().item() > 1e9 else x
+
+
+RANDOM = [nn.RReLU(), *(ACTS[name]((4,)) for name in ("rrelu", "noisy_relu")), nn.Dropout(), Draws(), Reads()]
+
+
+@pytest.mark.parametrize("layer", RANDOM, ids=lambda layer: type(layer).__name__)
+def test_curvature_of_a_net_with_layers_that_draw(layer: nn.Module) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 4), layer, nn.Linear(4, 3))
+    slope = (1 / 8 + 1 / 3) / 2
+    plain = {nn.RReLU: nn.LeakyReLU(slope), type(ACTS["noisy_relu"]((4,))): nn.ReLU()}.get(type(layer), nn.Identity())
+    twin = nn.Sequential(copy.deepcopy(model[0]), plain, copy.deepcopy(model[2]))
+    found = []
+    for net in (model.eval(), twin.eval()):
+        there = layers(net)
+        for one in there.values():
+            mask_weights(one, torch.ones_like(one.weight))
+        images = torch.randn(50, 5, generator=seeded(1))
+        found.append(SALIENCIES["curvature"](net, there, images, NOISES["cross_entropy"], seeded(2)))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=0.2 if isinstance(layer, Draws) else 1e-4, atol=1e-3)

@@ -67,7 +67,7 @@ def test_one_cycle_rises_for_three_tenths_unless_told() -> None:
     assert max(our_rates("one_cycle")) == our_rates("one_cycle")[12] == pytest.approx(1)
 
 
-@pytest.mark.parametrize("name", ["constant", "step", "cosine"])
+@pytest.mark.parametrize("name", ["constant", "linear", "cosine"])
 @pytest.mark.parametrize("warmup_frac", [0.1, 0.25, 0.9])
 def test_warm_up_rises_in_a_line_and_then_the_schedule_begins(name: str, warmup_frac: float) -> None:
     schedule = make_schedule(name, warmup_frac)
@@ -78,6 +78,13 @@ def test_warm_up_rises_in_a_line_and_then_the_schedule_begins(name: str, warmup_
         assert schedule(warmup_frac + progress * (1 - warmup_frac)) == pytest.approx(
             SCHEDULES[name](progress), abs=1e-9
         )
+
+
+@pytest.mark.parametrize("warmup_frac", [0.1, 0.25, 0.9])
+def test_step_behind_and_in_a_warm_up_falls_at_shares_of_the_run(warmup_frac: float) -> None:
+    schedule, rise = make_schedule("step", warmup_frac), make_schedule("constant", warmup_frac)
+    for progress in (0.0, 0.1, 0.3, 0.49, 0.5, 0.6, 0.75, 0.8, 1.0):
+        assert schedule(progress) == pytest.approx(rise(progress) * SCHEDULES["step"](progress))
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

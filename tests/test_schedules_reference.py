@@ -1,6 +1,9 @@
 """Every schedule agrees with torch's scheduler of its kind, at every step and at both ends."""
 
+import itertools
 import math
+from collections.abc import Iterator
+from fractions import Fraction
 
 import pytest
 import torch
@@ -11,7 +14,7 @@ from torch.optim import lr_scheduler
 from lab.cli.catalogue import config_dir
 from lab.config import RunConfig, ScheduleConfig
 from lab.errors import UserError
-from lab.training.schedules import SCHEDULES, make_schedule
+from lab.training.schedules import SCHEDULES, Rate, make_schedule
 from lab.validation import validate
 
 N = 40
@@ -115,8 +118,10 @@ def test_a_warm_up_rises_to_one(name: str, warmup_frac: float) -> None:
     rising = [schedule(warmup_frac * i / 20) for i in range(20)]
     assert rising == sorted(set(rising))
     assert rising[0] == (1 / 25 if name == "one_cycle" else 0)
-    peak = 0.01 if name.startswith("triangular") else 1.0  # a triangle starts from below
-    assert schedule(warmup_frac) == pytest.approx(peak)
+    start = SCHEDULES[name](warmup_frac) if name == "step" else 1.0  # whose border may fall there
+    peak = 0.01 if name.startswith("triangular") else start  # a triangle starts from below
+    assert schedule(warmup_frac - 1e-9) == pytest.approx(1.0)
+    assert schedule(warmup_frac) == pytest.approx(peak if name != "multistep" else SCHEDULES["step"](warmup_frac))
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
@@ -152,3 +157,104 @@ def test_every_schedule_has_its_file() -> None:
     files = {path.stem: yaml.safe_load(path.read_text()) for path in (config_dir() / "schedule").glob("*.yaml")}
     assert files.keys() == SCHEDULES.keys()
     assert all(settings["name"] == name for name, settings in files.items())
+
+
+def rates(name: str, steps: int, warmup_frac: float = 0.0, every: int = 1, **knobs) -> list[float]:
+    """What a run of `steps` steps trains with at a peak rate of 1."""
+    rate = Rate(1.0, make_schedule(name, warmup_frac, Fraction(every, steps), **knobs), steps, every)
+    return [rate(i) for i in range(steps)]
+
+
+def runs() -> Iterator[tuple[int, float, Fraction]]:
+    """Lengths of a run and warm-ups, as floats and exactly."""
+    for steps in range(1, 201):
+        for warmup in ("0", "0.1", "0.2", "0.3", "0.5"):
+            yield steps, float(warmup), Fraction(warmup)
+
+
+def warm(step: int, steps: int, warmup: Fraction) -> float:
+    return float(min(Fraction(1), Fraction(step + 1) / (warmup * steps + 1))) if step < warmup * steps else 1.0
+
+
+def first(border: Fraction, steps: int) -> int:
+    """The first step with step / steps >= border."""
+    return math.ceil(border * steps)
+
+
+@pytest.mark.parametrize(
+    ("name", "knobs", "borders"),
+    [
+        ("step", {}, ["0.5", "0.75"]),
+        ("multistep", {"milestones": [0.1, 0.3, 0.6, 0.7]}, ["0.1", "0.3", "0.6", "0.7"]),
+        ("multistep", {"milestones": [1 / 3, 2 / 3]}, ["1/3", "2/3"]),
+    ],
+)
+def test_a_drop_is_at_the_first_step_past_its_share_of_the_run(name: str, knobs: dict, borders: list[str]) -> None:
+    for steps, frac, warmup in runs():
+        schedule = make_schedule(name, frac, Fraction(1, steps), **knobs)
+        falls = [first(Fraction(border), steps) for border in borders]
+        for i in {step + offset for step in falls for offset in (-1, 0) if 0 <= step + offset < steps}:
+            expected = 0.1 ** sum(i >= fall for fall in falls) * warm(i, steps, warmup)
+            for progress in (Fraction(i, steps), i / steps):  # a caller of the pure function has floats
+                assert math.isclose(schedule(progress), expected), (steps, frac, i)
+
+
+@pytest.mark.parametrize("cycles", range(1, 9))
+def test_a_cycle_restarts_at_the_first_step_past_its_border(cycles: int) -> None:
+    for steps, frac, warmup in runs():
+        schedule = make_schedule("cosine_restarts", frac, Fraction(1, steps), cycles=cycles)
+        borders = [first(warmup + (1 - warmup) * Fraction(k, cycles), steps) for k in range(cycles)]
+        for i in {step + offset for step in borders for offset in (-1, 0) if 0 <= step + offset < steps}:
+            place = (Fraction(i, steps) - warmup) / (1 - warmup) * cycles
+            cosine = 0.5 * (1 + math.cos(math.pi * (place % 1)))
+            expected = cosine if place >= 0 else warm(i, steps, warmup)
+            for progress in (Fraction(i, steps), i / steps):
+                assert math.isclose(schedule(progress), expected, rel_tol=1e-9), (steps, frac, i)
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_no_step_of_a_run_is_lost_at_rate_0(name: str) -> None:
+    for steps, frac in itertools.product([*range(1, 31), 49, 97, 200], [0.0, 0.1, 0.2, 0.3, 0.5]):
+        for every in {1, max(1, steps // 7)}:
+            assert all(0 < rate <= 1 + 1e-12 for rate in rates(name, steps, frac, every)), (steps, frac, every)
+
+
+@pytest.mark.parametrize("name", ["constant", "cosine", "warmup_cosine", "noam", "one_cycle"])
+def test_rates_by_the_epoch_are_those_of_a_run_of_so_many_steps(name: str) -> None:
+    by_epoch = rates(name, 70, 0.2, every=7)
+    assert by_epoch[::7] == pytest.approx(rates(name, 10, 0.2), rel=1e-12)
+    assert all(by_epoch[i] == by_epoch[i - i % 7] for i in range(70))
+
+
+def test_a_warm_up_rises_by_equal_steps_to_the_start_of_the_schedule() -> None:
+    assert rates("constant", 10, 0.3) == pytest.approx([0.25, 0.5, 0.75, *[1] * 7])
+    assert rates("noam", 10, 0.3)[:3] == pytest.approx([1 / 3, 2 / 3, 1])
+    assert rates("constant", 10, 0.1, every=1)[0] == pytest.approx(0.5)  # an epoch of ten by the epoch is no full one
+
+
+@pytest.mark.parametrize("steps", [2, 3, 7, 10, 100])
+@pytest.mark.parametrize("rise", [0.25, 0.3, 0.5])
+def test_one_cycle_of_any_length_is_torchs_to_its_last_step(steps: int, rise: float) -> None:
+    if rise * steps == 1:
+        return  # torch divides by zero
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.9)
+    scheduler = lr_scheduler.OneCycleLR(optimizer, max_lr=1.0, total_steps=steps, pct_start=rise)
+    theirs = [scheduler.get_last_lr()[0]]
+    for _ in range(steps - 1):
+        optimizer.step()
+        scheduler.step()
+        theirs.append(scheduler.get_last_lr()[0])
+    assert rates("one_cycle", steps, rise) == pytest.approx(theirs, abs=1e-9)
+    assert rates("one_cycle", steps, rise)[-1] == pytest.approx(1 / 25e4)
+
+
+def test_an_epoch_begun_is_the_end_of_one_cycle() -> None:
+    assert rates("one_cycle", 25, every=10)[-1] == pytest.approx(1 / 25e4)
+
+
+def test_a_border_of_a_long_run_is_exact() -> None:
+    steps = 3_000_000
+    rate = Rate(1.0, make_schedule("step", 0.1, Fraction(1, steps)), steps)
+    assert [rate(steps // 2 + i) for i in (-1, 0)] == pytest.approx([1, 0.1])
+    rate = Rate(1.0, make_schedule("cosine_restarts", 0.1, Fraction(1, steps), cycles=3), steps)
+    assert [rate(steps * 4 // 10 + i) for i in (-1, 0)] == pytest.approx([0, 1], abs=1e-6)

@@ -1,5 +1,6 @@
 """A run starts from another one: the body is taken over, held still and let go at the right step."""
 
+import io
 import itertools
 import json
 import re
@@ -18,6 +19,7 @@ from lab.records.results import read_result
 from lab.runs.build import assemble
 from lab.runs.run import run
 from lab.training.fit import fit
+from lab.training.optimizers import OPTIMIZERS
 
 # Norms, drops and momenta: everything that could move in a frozen body, or get lost in a resume.
 NET = {"model.block": "conv-norm-act-drop-pool", "model.depth": 3, "model.widths": [4, 6], "optimizer.name": "adamw"}
@@ -110,6 +112,34 @@ def test_a_frozen_body_does_not_move_to_the_bit(make_job: MakeJob, source: Job, 
     assert same(body(after), body(weights(source.folder)))
     assert not torch.equal(after["classifier.weight"], before["classifier.weight"])
     assert result["started_from"]["frozen_steps"] is None
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("extra", [{}, {"train.precision": "bf16", "train.channels_last": False}], ids=["fp32", "bf16"])
+def test_every_optimizer_takes_up_a_body_that_was_frozen(
+    make_job: MakeJob, source: Job, name: str, extra: dict[str, Any]
+) -> None:
+    changes = {**NET, "start.run": str(source.folder), "start.freeze_epochs": 0.5, "optimizer.name": name, **extra}
+    config = make_job(changes={**changes, "optimizer.lr": 0.01, "optimizer.weight_decay": 0.1}).config
+    whole = assemble(config)
+    torch.manual_seed(0)
+    fit(whole.training)
+    assert whole.training.status == "finished"
+    assert all(value.isfinite().all() for value in whole.model.state_dict().values())
+    started = weights(source.folder)
+    assert all(not torch.equal(value, started[key]) for key, value in body(dict(whole.model.state_dict())).items()), (
+        "all of the body is trained after it was let go"
+    )
+    for steps in (2, 3, 5):  # frozen, as it is let go, after
+        first, second = assemble(config), assemble(config)
+        torch.manual_seed(0)
+        fit(first.training, should_stop=stop_after(steps))
+        file = io.BytesIO()
+        torch.save(first.training.state(), file)
+        file.seek(0)
+        second.training.load_state(torch.load(file, weights_only=True))
+        fit(second.training)
+        assert same(dict(second.model.state_dict()), dict(whole.model.state_dict())), steps
 
 
 def test_without_freezing_it_moves(make_job: MakeJob, source: Job) -> None:

@@ -204,7 +204,7 @@ def test_the_rate_follows_the_schedule(make_job: MakeJob) -> None:
     job = make_job(changes={"schedule.name": "cosine", "schedule.warmup_frac": 0.5, "optimizer.lr": 0.02})
     run(job)
     rates = {row["step"]: row["train/lr"] for row in read_metrics(job.folder)}
-    assert rates[6] == pytest.approx(0.02 * 5 / 10)  # the rate with which the sixth step was taken
+    assert rates[6] == pytest.approx(0.02 * 6 / 11)  # the rate with which the sixth step was taken
     assert rates[12] == pytest.approx(0.02 * (1 + torch.cos(torch.tensor(torch.pi * 0.1)).item()) / 2)
 
 

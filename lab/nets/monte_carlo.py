@@ -1,13 +1,19 @@
 """Monte-Carlo dropout: many passes with dropout active, and the spread of their predictions."""
 
+import copy
+import warnings
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 from torch.nn.utils.parametrize import ParametrizationList
+from torch.overrides import TorchFunctionMode
 
 from lab.errors import UserError, check_range
 from lab.identity import derive_seed
@@ -57,9 +63,19 @@ def mc_predict(model: nn.Module, images: Tensor, passes: int, seed: int, regress
 
     Raises:
         UserError: `passes` is below 1, or above it for a net that drops nothing.
+
+    Warns:
+        UserWarning: dropping that only the user's training mode reaches, and which is not sampled.
     """
     check_range("passes", passes, passes >= 1, "1 or more")
-    if passes > 1 and not drops(model):
+    sampled, missed = calls(model, images[:1].expand(2, *images.shape[1:])) if passes > 1 else (0, [])
+    if missed:
+        warnings.warn(
+            f"passes={passes}: {', '.join(missed)} of the net's own code acts in training mode alone and is not "
+            "sampled; call F.dropout(x, p, self.training) in all modes, or use nn.Dropout",
+            stacklevel=2,
+        )
+    if passes > 1 and not sampled and not drops(model):
         raise UserError(
             f"passes={passes}: the net has no active dropout (a word `drop` with a rate above 0), so all passes would "
             "be the same and every interval zero; allowed: 1, the plain prediction"
@@ -91,7 +107,7 @@ def of_outputs(outputs: Tensor) -> Prediction:
 def sample(model: nn.Module, images: Tensor, passes: int, seed: int) -> Iterator[Tensor]:
     """The outputs of all passes, (at most GROUP examples, passes, k) float64 on the CPU at a time."""
     devices = [images.device] if images.device.type == "cuda" else []
-    with modes_kept(model), torch.random.fork_rng(devices):
+    with modes_kept(model), torch.random.fork_rng(devices), sampling() if passes > 1 else nullcontext():
         model.eval()
         if passes > 1:
             for module in drops(model):
@@ -142,7 +158,70 @@ def drops(model: nn.Module) -> list[nn.Module]:
         if isinstance(module, kinds) or (own and not any(module.children())):
             rate = getattr(module, "p", getattr(module, "rate", None))
             found += [module] if rate is None or rate > 0 else []
+        elif isinstance(module, nn.MultiheadAttention) or (isinstance(module, nn.RNNBase) and module.num_layers > 1):
+            found += [module] if module.dropout > 0 else []
     return found
+
+
+FUNCTIONS = (F.dropout, F.dropout1d, F.dropout2d, F.dropout3d, F.alpha_dropout, F.feature_alpha_dropout, torch.dropout)
+"""What drops units as a function, `(x, p, training)`."""
+
+
+class Functions(TorchFunctionMode):
+    """Counts calls of what drops at a rate above 0, and calls it in training mode, whatever mode its module is in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: Counter[str] = Counter()
+
+    def __torch_function__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        if func in FUNCTIONS:
+            rate = args[1] if len(args) > 1 else kwargs.get("p", 0.5)
+            self.calls[func.__name__] += rate > 0
+            flag = "train" if func is torch.dropout else "training"
+            args, kwargs = (*args[:2], *([True] if len(args) > 2 else []), *args[3:]), dict(kwargs)
+            if len(args) < 3:
+                kwargs[flag] = True
+        elif func is F.scaled_dot_product_attention:
+            rate = args[4] if len(args) > 4 else kwargs.get("dropout_p", 0.0)
+            self.calls[func.__name__] += rate > 0
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def sampling() -> Iterator[Functions]:
+    """While it lasts, functions that drop do so in every mode, and attention leaves torch's path without dropout."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with Functions() as functions:
+            yield functions
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+@torch.no_grad()
+def calls(model: nn.Module, images: Tensor) -> tuple[int, list[str]]:
+    """How often functions drop as `sample` runs the net, and those that only its training mode calls, on `images`.
+
+    Only code from elsewhere is asked: modules of torch and of the lab drop in modules.
+    """
+    if all(type(module).__module__.partition(".")[0] in ("torch", "lab") for module in model.modules()):
+        return 0, []
+    with modes_kept(model), torch.random.fork_rng([images.device] if images.device.type == "cuda" else []):
+        model.eval()
+        for module in drops(model):
+            module.train()
+        with sampling() as sampled:
+            model(images)
+        twin = copy.deepcopy(model).train()
+        for module in twin.modules():  # so few examples may have no statistics
+            if isinstance(module, nn.modules.batchnorm._NormBase):
+                module.eval()
+        with sampling() as trained:
+            twin(images)
+    return sampled.calls.total(), list(trained.calls - sampled.calls)
 
 
 def _drops_weights(module: nn.Module) -> bool:

@@ -124,7 +124,16 @@ def curvature(model: nn.Module, layers: Layers, images: Tensor, noise: Noise, ge
     def along(masks: dict[str, Tensor], image: Tensor, r: Tensor) -> Tensor:
         return (functional_call(model, masks, (image.unsqueeze(0),)).squeeze(0) * r).sum()
 
-    gradients = vmap(grad(along), (None, 0, 0))
+    one_by_one = grad(along)
+    together = vmap(one_by_one, (None, 0, 0), randomness="different")  # for a user's layers that draw in evaluation
+
+    def gradients(masks: dict[str, Tensor], part: Tensor, r: Tensor) -> dict[str, Tensor]:
+        try:
+            return together(masks, part, r)
+        except RuntimeError:  # a layer that vmap does not know, as RReLU
+            each = [one_by_one(masks, image, row) for image, row in zip(part, r, strict=True)]
+            return {place: torch.stack([one[place] for one in each]) for place in masks}
+
     for part in images.split(CHUNK):
         with torch.no_grad():
             r = noise(model(part), generator)  # (n, k)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from functools import partial
 from typing import Any
 
@@ -26,7 +27,7 @@ from lab.training.optimizers import make_optimizer
 from lab.training.parallel import Ranks, check_share, current_ranks, share_norms
 from lab.training.penalties import make_bound, make_penalty
 from lab.training.plateau import make_plateau
-from lab.training.precision import LossScaling, choose_format, make_precision
+from lab.training.precision import LossScaling, choose_format, guard_group_norms, make_precision
 from lab.training.schedules import Rate, interval_steps, make_schedule
 from lab.training.step import TrainStep
 from lab.training.stopping import make_stopping
@@ -78,8 +79,9 @@ def assemble(config: RunConfig) -> Parts:
     metrics, eval_metrics = make_metrics(len(data.classes), data.unit)
     logged = {"train": metrics.names, "val": eval_metrics.names}
     tags = [f"{split}/{name}" for split, names in logged.items() for name in ("loss", *names)]
-    schedule, plateau = make_schedule(**vars(config.schedule)), make_plateau(config.schedule, tags)
     rate_every = interval_steps(config.schedule.interval, order.steps_per_epoch)
+    schedule = make_schedule(**vars(config.schedule), grain=Fraction(rate_every, max(1, steps)))
+    plateau = make_plateau(config.schedule, tags)
     rate = Rate(config.optimizer.lr, schedule, steps, rate_every, plateau)
     batch = partial(own_share, order, machine.ranks, memory_format)
     train_step = make_step(config, machine, model, rate, batch, loss, Tally(metrics, machine.device), started.freeze)
@@ -128,6 +130,8 @@ def make_net(config: RunConfig, data: Dataset, order: Order, machine: Machine) -
     if len(data.shape) == 3:
         last, appends = config.train.channels_last, net.skip == "concat"
         memory_format = choose_format(last, machine.device, machine.autocast, appends)
+    if memory_format == torch.channels_last:
+        guard_group_norms(model)
     model = model.to(device=machine.device).to(memory_format=memory_format)  # pyright: ignore[reportCallIssue]
     return model, memory_format
 

@@ -33,7 +33,10 @@ def mse(outputs: Tensor, labels: Tensor, reduction: str) -> Tensor:
 
 
 def hinge(outputs: Tensor, labels: Tensor, reduction: str) -> Tensor:
-    """Mean for outputs j of max(0, 1 - outputs[label] + outputs[j]), j not label (Weston and Watkins 1999)."""
+    """Sum over outputs j but the label's of max(0, 1 - outputs[label] + outputs[j]), divided by all C outputs.
+
+    Weston and Watkins 1999; torch's multi_margin_loss.
+    """
     return F.multi_margin_loss(outputs, labels, reduction=reduction)
 
 

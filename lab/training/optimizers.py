@@ -1,10 +1,10 @@
 """Optimizers by name: torch's wherever it has one, for two groups of parameters, with and without weight decay."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lab.config import OptimizerConfig
@@ -89,6 +89,21 @@ class MuonAdamW(Optimizer):
                 weight.copy_(matrix.view(weight.shape))
 
 
+def start_late(optimizer: torch.optim.SGD) -> torch.optim.SGD:
+    """Gives weights whose first gradient comes late, as frozen ones, the momentum 0 that torch's fused SGD wants."""
+
+    def fill(*_: Any) -> None:
+        state = optimizer.state
+        if not 0 < len(state) < sum(len(group["params"]) for group in optimizer.param_groups):
+            return
+        for weight in (weight for group in optimizer.param_groups for weight in group["params"]):
+            if weight.grad is not None and weight not in state:
+                state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+
+    optimizer.register_step_pre_hook(fill)
+    return optimizer
+
+
 def sgd(groups: Groups, lr: float, momentum: float) -> Optimizer:
     """w - lr g, without momentum."""
     return torch.optim.SGD(groups, lr, fused=True)
@@ -96,12 +111,12 @@ def sgd(groups: Groups, lr: float, momentum: float) -> Optimizer:
 
 def momentum_sgd(groups: Groups, lr: float, momentum: float) -> Optimizer:
     """v = momentum v + g; w - lr v (Polyak 1964; heavy ball)."""
-    return torch.optim.SGD(groups, lr, momentum, fused=True)
+    return start_late(torch.optim.SGD(groups, lr, momentum, fused=True))
 
 
 def nag(groups: Groups, lr: float, momentum: float) -> Optimizer:
     """Nesterov's accelerated gradient, in the form of Sutskever et al. 2013."""
-    return torch.optim.SGD(groups, lr, momentum, nesterov=True, fused=True)
+    return start_late(torch.optim.SGD(groups, lr, momentum, nesterov=True, fused=True))
 
 
 def adagrad(groups: Groups, lr: float, momentum: float) -> Optimizer:
@@ -145,18 +160,30 @@ def lion(groups: Groups, lr: float, momentum: float) -> Optimizer:
     return Lion(groups, lr, (momentum, 0.99))
 
 
-def muon(groups: Groups, lr: float, momentum: float) -> Optimizer:
-    """Momentum made orthogonal on hidden weights (Jordan 2024); AdamW on biases, norms and the last weight."""
-    weights = [weight for group in groups for weight in group["params"] if weight.ndim >= 2]
+def muon(groups: Groups, lr: float, momentum: float, outputs: Sequence[Tensor]) -> Optimizer:
+    """Momentum made orthogonal on hidden weights (Jordan 2024); AdamW on biases, norms and classifiers' weights.
+
+    Without a module named `classifier` that is the last weight; of auxiliary heads it is all weights.
+    """
+    kept = {id(weight) for weight in outputs}
     cut: Groups = []
     for group in groups:
-        hidden = [weight for weight in group["params"] if weight.ndim >= 2 and weight is not weights[-1]]
-        others = [weight for weight in group["params"] if weight.ndim < 2 or weight is weights[-1]]
+        hidden = [weight for weight in group["params"] if weight.ndim >= 2 and id(weight) not in kept]
+        others = [weight for weight in group["params"] if weight.ndim < 2 or id(weight) in kept]
         cut += [{**group, "params": hidden, "muon": True}, {**group, "params": others, "muon": False}]
     return MuonAdamW([group for group in cut if group["params"]], lr, momentum)
 
 
-OPTIMIZERS: dict[str, Callable[[Groups, float, float], Optimizer]] = {
+def output_weights(model: nn.Module) -> list[Tensor]:
+    """The weight that makes the outputs of `model`, and those of auxiliary heads (modules named `aux...`)."""
+    named = [(name.split("."), weight) for name, weight in model.named_parameters() if weight.ndim >= 2]
+    beside = [weight for path, weight in named if any(part.startswith("aux") for part in path)]
+    main = [(path, weight) for path, weight in named if not any(part.startswith("aux") for part in path)]
+    last = [weight for path, weight in main if "classifier" in path] or [weight for _, weight in main]
+    return [*beside, *last[-1:]]
+
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": sgd,
     "momentum": momentum_sgd,
     "nag": nag,
@@ -189,4 +216,5 @@ def make_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
         {"params": weights, "weight_decay": config.weight_decay},
         {"params": plain, "weight_decay": 0.0},
     ]
-    return make([group for group in groups if group["params"]], config.lr, config.momentum)
+    more = {"outputs": output_weights(model)} if make is muon else {}
+    return make([group for group in groups if group["params"]], config.lr, config.momentum, **more)

@@ -8,6 +8,7 @@ import importlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, TypeVar
 
 import torch
@@ -167,11 +168,14 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
     """
 
     num_ranks = 1
+    reached = False
+    """Whether the batch was shared since the flag was put down; a subclass may work it out by itself."""
 
     def _check_input_dim(self, input: Tensor) -> None:
         """Any (b, c, ...)."""
 
     def forward(self, input: Tensor) -> Tensor:
+        self.reached = True
         if not self.training:
             return super().forward(input)
         x, dims = input, [0, *range(2, input.ndim)]
@@ -182,13 +186,14 @@ class SharedBatchNorm(nn.modules.batchnorm._BatchNorm):
         variance = _sum(centred.square().sum(dims)) / count  # (c,)
         if self.track_running_stats and self.running_mean is not None and self.running_var is not None:
             assert self.num_batches_tracked is not None
-            assert self.momentum is not None
             with torch.no_grad():
                 self.num_batches_tracked += 1
-                self.running_mean.lerp_(mean, self.momentum)
-                self.running_var.lerp_(variance * count / max(1, count - 1), self.momentum)
+                rate = 1 / self.num_batches_tracked.item() if self.momentum is None else self.momentum
+                self.running_mean.lerp_(mean, rate)
+                self.running_var.lerp_(variance * count / max(1, count - 1), rate)
         x = centred * (variance + self.eps).rsqrt().view(shape)
-        return x * self.weight.view(shape) + self.bias.view(shape) if self.affine else x
+        x = x if self.weight is None else x * self.weight.view(shape)
+        return x if self.bias is None else x + self.bias.view(shape)
 
 
 def _sum(x: Tensor) -> Tensor:
@@ -197,22 +202,49 @@ def _sum(x: Tensor) -> Tensor:
     return total
 
 
-def share_norms(model: nn.Module, ranks: Ranks, device: torch.device) -> nn.Module:
-    """`model` with every batch norm over the batch of all ranks, under the same names; unchanged for one process.
+TORCHS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
-    torch's SyncBatchNorm on a GPU, `SharedBatchNorm` elsewhere.
+
+def share_norms(model: nn.Module, ranks: Ranks, device: torch.device) -> nn.Module:
+    """`model` with every batch norm over the batch of all ranks, under all of its names; unchanged for one process.
+
+    On a GPU torch's own become its SyncBatchNorm. All others, a user's subclasses too, stay the modules that they are,
+    with `SharedBatchNorm` in the place of torch's forward pass.
     """
     if ranks.size == 1:
         return model
-    if device.type == "cuda":
-        return nn.SyncBatchNorm.convert_sync_batchnorm(model)
-    for name, norm in list(model.named_modules()):
-        of_torch = isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d)
-        if of_torch and name and norm.momentum is not None:
-            shared = SharedBatchNorm(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
-            shared.weight, shared.bias = norm.weight, norm.bias
-            for key, value in norm.named_buffers():
-                setattr(shared, key, value)
-            shared.num_ranks = ranks.size
-            model.set_submodule(name, shared.train(norm.training))
+    places: dict[nn.modules.batchnorm._BatchNorm, list[str]] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            places.setdefault(module, []).append(name)
+    for norm, names in places.items():
+        if device.type != "cuda" or type(norm) not in (*TORCHS, nn.SyncBatchNorm):
+            norm.__class__ = shared_kind(type(norm), ranks.size)  # pyright: ignore[reportAttributeAccessIssue]
+            continue
+        synced = nn.SyncBatchNorm.convert_sync_batchnorm(norm)
+        for name in names:
+            if not name:
+                return synced
+            model.set_submodule(name, synced)
     return model
+
+
+@cache
+def shared_kind(kind: type[nn.Module], num_ranks: int) -> type[nn.Module]:
+    """The class `kind` with `SharedBatchNorm` between it and torch's batch norm, which its `super()` then calls."""
+
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        self.reached = not self.training
+        outputs = super(made, self).forward(*args, **kwargs)  # pyright: ignore[reportAttributeAccessIssue]
+        if not self.reached:
+            raise UserError(
+                f"{kind.__module__}.{kind.__qualname__} works out the statistics of a batch by itself, and each of "
+                f"{num_ranks} processes has its own share of the batch; allowed: one process, or a batch norm "
+                "whose `forward` calls `super().forward(x)`"
+            )
+        return outputs
+
+    members = {"num_ranks": num_ranks} if kind in TORCHS else {"num_ranks": num_ranks, "forward": forward}
+    bases: Any = (kind, SharedBatchNorm)
+    made = type(f"Shared{kind.__name__}", bases, members)
+    return made

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from lab.errors import UserError, choose
@@ -95,3 +95,19 @@ def choose_format(
     """
     faster = not appends and (device.type == "cpu" or (device.type == "cuda" and autocast is not None))
     return torch.channels_last if (faster if channels_last is None else channels_last) else torch.contiguous_format
+
+
+def guard_group_norms(model: nn.Module) -> None:
+    """Has every group norm of `model` take images that need no gradient with their channels first.
+
+    torch's backward of GroupNorm ends the process where such an input has its channels last: an image, or what a frozen
+    layer gives.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.GroupNorm):
+            module.register_forward_pre_hook(_channels_first)
+
+
+def _channels_first(norm: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
+    trains = torch.is_grad_enabled() and not any(x.requires_grad for x in inputs)
+    return tuple(x.contiguous() for x in inputs) if trains else None

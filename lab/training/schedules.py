@@ -1,13 +1,18 @@
 """Learning-rate schedules: pure functions of progress in [0, 1] that return a multiplier of the peak rate.
 
-Further arguments of a schedule have the names of their fields in `ScheduleConfig`. One that takes `warmup_frac` makes
-its own warm-up; the others start after a linear one.
+Further arguments of a schedule have the names of their fields in `ScheduleConfig`, or are `grain`, the share of the run
+between two rates (0: a rate at every moment). One that takes `warmup_frac` makes its own warm-up; the others start
+after a linear one.
+
+A border falls on the first step at or past it. Floats may place it one step late, so progress is an exact fraction
+until it is handed to a schedule as the nearest float, which is at or past a border where the fraction is.
 """
 
 import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 from lab.config import ScheduleConfig
@@ -22,7 +27,7 @@ class Rate:
     """The learning rate of a step: peak x schedule(progress), times the multiplier of a plateau."""
 
     peak: float
-    schedule: Schedule
+    schedule: Callable[[Fraction], float]
     steps: int
     """Length of the run."""
     every: int = 1
@@ -31,7 +36,7 @@ class Rate:
 
     def __call__(self, step: int) -> float:
         """The rate of step `step`, counted from 0."""
-        rate = self.peak * self.schedule((step - step % self.every) / self.steps)
+        rate = self.peak * self.schedule(Fraction(step - step % self.every, self.steps))
         return rate * self.plateau.multiplier if self.plateau else rate
 
 
@@ -60,14 +65,15 @@ def cosine(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def warmup_cosine(progress: float, warmup_frac: float) -> float:
-    """Up from 0 in a line for `schedule.warmup_frac` of the run (0.1 if 0), then `cosine` (Goyal et al. 2017)."""
-    return warmed(progress, cosine, warmup_frac or 0.1)
+def warmup_cosine(progress: Fraction | float, warmup_frac: float, grain: float) -> float:
+    """Up in a line for `schedule.warmup_frac` of the run (0.1 if 0), then `cosine` (Goyal et al. 2017)."""
+    return warmed(progress, cosine, warmup_frac or 0.1, grain)
 
 
 def cosine_restarts(progress: float, cycles: int) -> float:
     """`cosine`, `schedule.cycles` times in a row: SGDR with cycles of one length (Loshchilov and Hutter 2017)."""
-    return cosine(progress * cycles % 1) if progress < 1 else 0.0
+    restarts = progress == round(progress * cycles) / cycles  # progress * cycles may round to just below an integer
+    return cosine(0.0 if restarts else progress * cycles % 1) if progress < 1 else 0.0
 
 
 def linear(progress: float) -> float:
@@ -80,12 +86,13 @@ def poly(progress: float, power: float) -> float:
     return (1 - progress) ** power
 
 
-def one_cycle(progress: float, warmup_frac: float) -> float:
-    """From 1/25 up to 1 and down to 1/250,000 by half cosines (Smith and Topin 2018; torch's OneCycleLR)."""
+def one_cycle(progress: Fraction | float, warmup_frac: float, grain: float) -> float:
+    """From 1/25 up to 1 and at the last step down to 1/250,000, by half cosines (Smith and Topin 2018; torch's)."""
     low, end, rise = 1 / 25, 1 / 25e4, warmup_frac or 0.3
-    if progress < rise:
-        return low + (1 - low) * (1 - cosine(progress / rise))
-    return end + (1 - end) * cosine((progress - rise) / (1 - rise))
+    peak = rise - grain  # the last step of the rise
+    if progress < peak:
+        return low + (1 - low) * (1 - cosine(progress / peak))
+    return end + (1 - end) * cosine(min(1.0, (progress - peak) / (1 - rise)))
 
 
 def triangular(progress: float, cycles: int, low: float) -> float:
@@ -98,10 +105,10 @@ def triangular2(progress: float, cycles: int, low: float) -> float:
     return low + (triangular(progress, cycles, low) - low) / 2 ** int(progress * cycles)
 
 
-def noam(progress: float, warmup_frac: float) -> float:
-    """Up in a line for `schedule.warmup_frac` (0.1 if 0), then down as 1 / sqrt(progress) (Vaswani et al. 2017)."""
-    peak = warmup_frac or 0.1
-    return progress / peak if progress < peak else math.sqrt(peak / progress)
+def noam(progress: Fraction | float, warmup_frac: float, grain: float) -> float:
+    """Up in a line for `schedule.warmup_frac` (0.1 if 0), then down as 1 / sqrt(step) (Vaswani et al. 2017)."""
+    peak, place = warmup_frac or 0.1, progress + grain  # the paper counts steps from 1
+    return place / peak if place < peak else math.sqrt(peak / place)
 
 
 def plateau(progress: float) -> float:
@@ -127,19 +134,42 @@ SCHEDULES: dict[str, Callable[..., float]] = {
 }
 
 
-def warmed(progress: float, schedule: Schedule, warmup_frac: float) -> float:
-    """`schedule` after a linear rise from 0 in the first `warmup_frac` of the run."""
-    if progress < warmup_frac:
-        return progress / warmup_frac
-    return schedule((progress - warmup_frac) / (1 - warmup_frac))
+OF_THE_RUN = ("step", "multistep")
+"""Schedules whose borders are shares of the whole run, warm-up included."""
 
 
-def make_schedule(name: str, warmup_frac: float, **knobs: Any) -> Schedule:
+def exact(number: Fraction | float) -> Fraction:
+    """The fraction that `number` stands for: of a float, one up to a denominator of 10^6 that rounds to it, if any."""
+    if isinstance(number, Fraction):
+        return number
+    near = Fraction(number).limit_denominator(10**6)
+    return near if float(near) == number else Fraction(number)
+
+
+def warmed(
+    progress: Fraction | float, schedule: Schedule, warmup_frac: Fraction | float, grain: Fraction | float
+) -> float:
+    """`schedule` over the rest of the run after a linear rise in the first `warmup_frac` of it.
+
+    The rise has the multiplier (i + 1) / (w + 1) at step i of w, as in nanoGPT: no step is lost at 0, and the schedule
+    starts at step w.
+    """
+    i, n = exact(progress).as_integer_ratio()
+    w, m = exact(warmup_frac).as_integer_ratio()
+    if i * m < w * n:
+        return (i / n + float(grain)) / (w / m + float(grain))
+    return schedule((i * m - w * n) / (n * (m - w)))  # a quotient of integers is the float nearest to it
+
+
+def make_schedule(
+    name: str, warmup_frac: float, grain: Fraction | float = 0.0, **knobs: Any
+) -> Callable[[Fraction | float], float]:
     """The schedule `name` after a linear warm-up in the first `warmup_frac` of the run.
 
     Args:
         name: a key of `SCHEDULES`, or a user's own `package.module:attribute`, a function from progress to multiplier.
         warmup_frac: share of the run, in [0, 1); a schedule with its own warm-up documents its use.
+        grain: share of the run between two rates, `every / steps` of a `Rate`.
         knobs: the other fields of `ScheduleConfig`, with its defaults for those not given.
 
     Raises:
@@ -147,11 +177,18 @@ def make_schedule(name: str, warmup_frac: float, **knobs: Any) -> Schedule:
     """
     schedule = choose("schedule.name", name, SCHEDULES)
     config = ScheduleConfig(name, warmup_frac, **knobs)
+    rise = exact(warmup_frac)
     known = inspect.signature(schedule).parameters if name in SCHEDULES else {}
-    taken = {key: value for key, value in vars(config).items() if key in known}
+    taken = {key: value for key, value in (vars(config) | {"grain": float(grain)}).items() if key in known}
+
+    def plain(progress: Fraction | float) -> float:
+        return schedule(progress if "grain" in taken else float(progress), **taken)
+
     if "warmup_frac" in taken or warmup_frac == 0:
-        return lambda progress: schedule(progress, **taken)
-    return lambda progress: warmed(progress, lambda rest: schedule(rest, **taken), warmup_frac)
+        return plain
+    if name in OF_THE_RUN:
+        return lambda progress: plain(progress) * warmed(progress, constant, rise, grain)
+    return lambda progress: warmed(progress, plain, rise, grain)
 
 
 def interval_steps(interval: str, steps_per_epoch: int) -> int:

@@ -53,9 +53,10 @@ def spatial_dropout(shape: Shape, rate: float) -> nn.Module:
 
 
 def dropblock(shape: Shape, rate: float) -> nn.Module:
-    """Squares of each map (Ghiasi et al. 2018): 7x7, on maps below 14x14 half their side; features one by one.
+    """Squares of each map (Ghiasi et al. 2018), which overlap: 0.36 to 0.39 of all units at rate 0.5; features singly.
 
-    The rest is scaled to the mean of the batch. A side is odd and at least 1, which is dropout.
+    Squares of 7x7, on maps below 14x14 of half their side, odd and at least 1, which is dropout. As in the paper, the
+    rate is the share of units that squares would cover if none overlapped. The rest is scaled to the mean of the batch.
     """
     if len(shape) != 3:
         return nn.Dropout(rate)
