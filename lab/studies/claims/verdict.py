@@ -8,10 +8,10 @@ when both "at most -within" and "at least within" are rejected (two one-sided te
 the difference lies beyond an edge (p doubled: there are two). `ordered` is supported when every step of the chain is
 (the largest p: intersection-union, Berger 1982), and refuted when a step is (the smallest p, times their number).
 A p-value counts below 0.04 after Holm's adjustment over all claims of the experiment, for support and for refutation
-each; the rest of 5 % is for interim analyses after seeds were added (`lab.studies.statistics.spending`). Ties prove nothing about
-rarer differences (`lab.studies.statistics.p_values.p_above`), unless both sides predict the same for every test image
-(`lab.studies.claims.flips.predict_alike`). Anything else, and fewer than two seeds, is *undecided*. Runs that a setting nobody swept sets apart (the data set, say) are judged
-apart, as experiments of their own.
+each; the rest of 5 % is for interim analyses after seeds were added (`lab.studies.statistics.spending`). Ties prove
+nothing about rarer differences (`lab.studies.statistics.p_values.p_above`), unless both sides predict the same for
+every test image (`lab.studies.claims.flips.predict_alike`). Anything else, and fewer than two seeds, is *undecided*.
+Runs that a setting nobody swept sets apart (the data set, say) are judged apart, as experiments of their own.
 """
 
 from collections.abc import Sequence
