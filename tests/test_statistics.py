@@ -240,7 +240,7 @@ def test_seeds_needed_where_most_tie_are_those_of_the_rarer_test():
 
     def power(n: int) -> float:
         most = next(k for k in range(n) if stats.binom.cdf(k, n, 0.25) >= 0.05) - 1
-        return stats.binom.cdf(most, n, 0.1)
+        return float(stats.binom.cdf(most, n, 0.1))
 
     assert power(10 + further) >= 0.8
     assert p_below(values, 0.005) > 0.05
