@@ -148,6 +148,7 @@ print("all trained")
 """
 
 
+@pytest.mark.slow
 def test_a_norm_before_the_first_convolution_trains_in_every_format() -> None:
     """A fault of torch's GroupNorm ends the process, so that it is another one."""
     path = os.pathsep.join(sys.path)

@@ -212,13 +212,13 @@ def test_what_drops_inside_is_sampled(name: str) -> None:
     model = Sequence(BODIES[name]())
     images = torch.randn(5, 1, 8, 8)
     before = copy.deepcopy(model.state_dict())
-    found = mc_predict(model, images, 200, 0)
+    found = mc_predict(model, images, 100, 0)
     assert (found.upper - found.lower > 1e-3).all()
-    assert torch.equal(found.mean, mc_predict(model, images, 200, 0).mean)
+    assert torch.equal(found.mean, mc_predict(model, images, 100, 0).mean)
     assert model.training
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     assert torch.backends.mha.get_fastpath_enabled()
-    if name in ("encoder", "attention", "lstm"):  # without norms over the batch, the mean is that of training mode
+    if name in ("encoder", "attention"):  # without norms over the batch, the mean is that of training mode
         with torch.no_grad():
             by_hand = torch.stack([model.train()(images).softmax(1) for _ in range(2000)]).double().mean(0)
         torch.testing.assert_close(mc_predict(model, images, 2000, 0).mean, by_hand, rtol=0, atol=0.02)

@@ -31,6 +31,7 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return found
 
 
+@pytest.mark.slow
 def test_a_sweep_parses_each_claim_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, parsed: list[str]) -> None:
     monkeypatch.chdir(tmp_path)
     words = ["train", "model.act=relu,tanh", "train=smoke", "data.limit=200", "jobs=1", "optimizer=sgd"]
