@@ -72,7 +72,7 @@ def test_an_interaction_is_a_difference_of_differences(tmp_path):
     (verdict,) = judge(runs, MORE_AT_30)
     assert (verdict.verdict, verdict.n) == ("supported", 5)
     assert verdict.effect == pytest.approx(0.38, abs=0.01)
-    assert verdict.explain.startswith("norm=batch minus norm=none is higher at depth=30 than at depth=5 by 0.38")
+    assert verdict.explain.startswith("norm=batch minus norm=none is higher at depth=30 than at depth=5 by 0.378")
     (turned,) = judge(runs, {**MORE_AT_30, "between": MORE_AT_30["between"][::-1]})
     assert turned.verdict == "refuted"
     assert verdict.effect is not None
