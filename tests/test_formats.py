@@ -83,6 +83,7 @@ def files(folder):
         ["two"],
     ],
 )
+@pytest.mark.slow
 def test_another_view_leaves_the_files_alone(runs, tmp_path, capsys, monkeypatch, words):
     monkeypatch.chdir(tmp_path)
     for run in runs[:-1]:

@@ -116,6 +116,7 @@ def test_a_frozen_body_does_not_move_to_the_bit(make_job: MakeJob, source: Job, 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @pytest.mark.parametrize("extra", [{}, {"train.precision": "bf16", "train.channels_last": False}], ids=["fp32", "bf16"])
+@pytest.mark.slow
 def test_every_optimizer_takes_up_a_body_that_was_frozen(
     make_job: MakeJob, source: Job, name: str, extra: dict[str, Any]
 ) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from lab.errors import UserError
 from lab.records.places import Job
 from lab.records.results import write_atomically
-from lab.runs.lr_range import find_rates
+from lab.runs.lr_range import find_rates, prepare
 from lab.studies.figures.files import figure_bytes
 from lab.studies.figures.range_curve import draw_range
 from lab.training.range_test import RangeTest
@@ -21,12 +21,13 @@ def lr_range(job: Job, low: float, high: float, steps: int) -> RangeTest:
     Raises:
         UserError: the configuration or a value is wrong, or the folder cannot be written.
     """
+    training = prepare(job)
     folder = job.folder.parent.parent / "lr-range" / job.folder.parent.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"out={job.config.out}: cannot write {folder} ({error.strerror or error})") from error
-    found = find_rates(job, low, high, steps)
+    found = find_rates(training, job.config.seed, low, high, steps)
     write_range(found, folder, job.folder.name)
     print(f"{range_text(found, low, high)}\nresults: {folder}/{job.folder.name}.png, .svg and .csv")
     return found

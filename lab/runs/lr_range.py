@@ -6,12 +6,17 @@ from lab.identity import derive_seed
 from lab.records.places import Job
 from lab.runs.build import assemble
 from lab.system.devices import set_threads
+from lab.training.fit import Training
 from lab.training.range_test import RangeTest, range_test
 
 
-def find_rates(job: Job, low: float, high: float, steps: int) -> RangeTest:
-    """Trains the net of `job` for at most `steps` steps while the rate rises from `low` to `high`; writes no file."""
+def prepare(job: Job) -> Training:
+    """What a range test of `job` trains, built before anything is written."""
     set_threads(job.config.train.threads)
-    training = assemble(job.config).training
-    torch.manual_seed(derive_seed(job.config.seed, "dropout"))
+    return assemble(job.config).training
+
+
+def find_rates(training: Training, seed: int, low: float, high: float, steps: int) -> RangeTest:
+    """Trains for at most `steps` steps while the rate rises from `low` to `high`, with the dropout of `seed`."""
+    torch.manual_seed(derive_seed(seed, "dropout"))
     return range_test(training, low, high, steps)
