@@ -7,6 +7,7 @@ import io
 import pickle
 import socket
 import struct
+import subprocess
 import tarfile
 import threading
 from collections.abc import Iterator
@@ -303,3 +304,43 @@ def test_the_real_mnist() -> None:
     assert source.labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     data = load_dataset(DataConfig(name="mnist", root=str(REAL), val_frac=0.1, limit=1000), 0, CPU)
     assert data.train.shift.item() == pytest.approx(0.1307 * 255, rel=0.05)
+
+
+# Under the names that people have
+
+
+@pytest.mark.parametrize(
+    ("place", "rename", "end"),
+    [
+        ("", lambda name: name, ""),
+        ("", lambda name: name.replace("-idx", ".idx"), ""),
+        ("MNIST/raw", lambda name: name.replace("-idx", ".idx"), ""),
+        ("mnist", lambda name: name, ".gz"),
+        ("MNIST", lambda name: f"{name.replace('-idx', '.idx')}/{name.replace('-idx', '.idx')}", ""),
+    ],
+    ids=["in the root", "with dots", "with dots in place", "packed", "unpacked to folders"],
+)
+def test_commands_put_files_where_they_belong(
+    tmp_path: Path, mnist_files: dict[str, bytes], place: str, rename: Any, end: str
+) -> None:
+    root = tmp_path / "my data"
+    for name, content in mnist_files.items():
+        file = root / place / f"{rename(name)}{end}"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(gzip.compress(content) if end else content)
+    with pytest.raises(
+        UserError, match="data=mnist: the files are there, but not where torchvision reads them"
+    ) as error:
+        mnist(root)
+    subprocess.run(["sh", "-ec", str(error.value).partition("reads them: ")[2]], check=True)
+    if not end:  # what is packed is verified against the checksums of the real files
+        assert mnist(root).labels.tolist() == [*range(10), *range(10)]
+    else:
+        assert len(list((root / "MNIST/raw").glob("*.gz"))) == 4
+
+
+def test_label_files_that_were_swapped_are_found(tmp_path: Path, mnist_files: dict[str, bytes]) -> None:
+    one, other = "train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte"
+    write({**mnist_files, one: mnist_files[other], other: mnist_files[one]}, tmp_path / "MNIST" / "raw")
+    with pytest.raises(UserError, match=r"data\.name=mnist has 20 training images and 10 labels; allowed: as many"):
+        load_dataset(DataConfig(name="mnist", root=str(tmp_path)), 0, CPU)

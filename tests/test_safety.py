@@ -89,11 +89,11 @@ def test_the_cache_of_decoded_pictures_cannot(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / "train" / name).mkdir(parents=True)
         Image.new("L", (4, 4)).save(tmp_path / "train" / name / "0.png")
-    images, _, _ = read_folder(tmp_path / "train")
-    (cache,) = (tmp_path / "train" / ".lab-cache").iterdir()
+    images, *_ = read_folder(tmp_path)
+    (cache,) = (tmp_path / ".lab-cache").iterdir()
     torch.save(Bomb(tmp_path / "harm"), cache)
     with pytest.warns(UserWarning, match="is damaged"):
-        assert torch.equal(read_folder(tmp_path / "train")[0], images)
+        assert torch.equal(read_folder(tmp_path)[0], images)
     assert not (tmp_path / "harm").exists()
 
 

@@ -11,9 +11,9 @@ from torch import Tensor
 from lab.config import DataConfig
 from lab.data.augment import Augment, beside, make_augment
 from lab.data.scales import SCALES
-from lab.data.sources import SOURCES, Source
+from lab.data.sources import SOURCES, Source, check_source, folder
 from lab.data.variants import check_labels, imbalanced, keep_classes, resized, standardised, with_noise
-from lab.errors import UserError, check_range, choose
+from lab.errors import check_range, choose
 from lab.identity import derive_seed
 
 
@@ -117,6 +117,8 @@ def load_dataset(config: DataConfig, seed: int, device: torch.device) -> Dataset
     order = torch.randperm(len(source.images), generator=generator)
     num_val = max(1, round(config.val_frac * len(order)))
     val, train = order[:num_val], order[num_val:]
+    most = (len(order) - 1) / len(order)
+    check_range("data.val_frac", config.val_frac, len(train) > 0, f"at most {most:.4g}, which leaves one to train on")
     train = imbalanced(train, source.labels.cpu(), source.classes, config.imbalance, seed)
     if config.limit is not None:
         check_range("data.limit", config.limit, 1 <= config.limit <= len(train), f"1 to {len(train)}")
@@ -143,15 +145,10 @@ def load_dataset(config: DataConfig, seed: int, device: torch.device) -> Dataset
 
 @lru_cache(maxsize=2)
 def _on_device(name: str, root: str, device: str, classes: tuple[str, ...], resize: int | None) -> Source:
-    source = choose("data.name", name, SOURCES)(Path(root))
-    if not isinstance(source, Source):
-        raise UserError(f"data.name={name} gave a {type(source).__name__}; it must return a lab.data.sources.Source")
-    if source.images.ndim not in (2, 4) or source.labels.is_floating_point() == bool(source.classes):
-        raise UserError(
-            f"data.name={name} gave images {tuple(source.images.shape)}, {source.labels.dtype} labels and "
-            f"{len(source.classes)} classes; allowed are images (n, c, h, w) or (n, f), with whole-number labels and "
-            f"the names of their classes, or with float labels and no classes"
-        )
+    read = choose("data.name", name, SOURCES)
+    # Files are read at the size asked for, so that large ones need not fit into memory.
+    found = folder(Path(root), resize) if read is folder else read(Path(root))
+    source = check_source(f"data.name={name}", found)
     source = resized(keep_classes(source, classes), resize)
     tensors = (source.images, source.labels, source.test_images, source.test_labels)
     return Source(*(tensor.to(device) for tensor in tensors), classes=source.classes)

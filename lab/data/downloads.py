@@ -3,6 +3,7 @@
 import contextlib
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from lab.errors import DamagedFileError, UserError
@@ -10,6 +11,29 @@ from lab.system.vision import torchvision
 
 IDX = ["train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"]
 """The four files of MNIST and of those made like it."""
+
+
+def check_names(name: str, root: Path, folder: Path) -> None:
+    """Raises `UserError` where the files `IDX` are not in `folder`, but lie elsewhere under `root` or have other names:
+    `train-images.idx3-ubyte`, as archives of others call them; the message gives the commands that mend it."""
+    moves = []
+    for wanted in IDX:
+        if any((folder / f"{wanted}{end}").exists() for end in ("", ".gz")):
+            continue
+        pattern = wanted.replace("-idx", "[-.]idx").replace("-ubyte", "[-.]ubyte")
+        for place in dict.fromkeys((folder, folder.parent, root, root / name, root / "raw")):
+            found = [path for end in ("", ".gz") for path in sorted(place.glob(f"{pattern}{end}"))]
+            # Some archives unpack to a folder that has the file's name, with the file in it.
+            found = [path / path.name if path.is_dir() else path for path in found]
+            if found and found[0].is_file():
+                target = folder / (f"{wanted}.gz" if found[0].suffix == ".gz" else wanted)
+                moves.append(f"mv {quote(str(found[0]))} {quote(str(target))}")
+                break
+    if moves:
+        made = "" if folder.is_dir() else f"mkdir -p {quote(str(folder))}; "
+        raise UserError(
+            f"data={name}: the files are there, but not where torchvision reads them: {made}{'; '.join(moves)}"
+        )
 
 
 def both_parts(name: str, class_name: str, root: Path, files: list[Path], key: str = "train") -> tuple[Any, Any]:

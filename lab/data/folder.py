@@ -1,67 +1,122 @@
-"""Class folders of images, decoded in parallel once and cached under a key of their content."""
+"""Class folders of images, read in parallel once and cached under a key of their content."""
 
 import contextlib
 import hashlib
 import os
+import re
+import stat
 import warnings
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from lab.errors import DamagedFileError, UserError
-from lab.system.machine import num_cores
+from lab.data.decode import decode
+from lab.errors import UserError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp"})
 
+LAYOUT = "data.root must hold train/<class>/<image>"
 
-def read_folder(folder: Path) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """All images of `folder`/<class>/, decoded, in the order of their paths.
+UNUSED = ("val", "valid", "validation", "dev")
+"""Folders beside `train` that others hold validation images in; the lab chooses its own by the seed."""
 
-    The decoded tensors are kept in `folder`/.lab-cache/<key>.pt, where the key covers name, size and time of every
-    file, so that a changed folder is decoded again.
+DECODING = 2
+"""How often what `decode` makes of a file has changed: caches from before are not used."""
 
-    Returns:
-        Images (n, c, h, w) uint8, with c = 1 if all are grey, else 3; labels (n,) int64; names of the classes.
+
+class Folder(NamedTuple):
+    """The images of train/ and, behind them, of test/."""
+
+    images: Tensor  # (n, c, h, w) uint8, c = 1 if all are grey, else 3
+    labels: Tensor  # (n,) int64
+    num_train: int
+    classes: tuple[str, ...]
+
+
+def read_folder(root: Path, side: int | None = None) -> Folder:
+    """All images of `root`/train/<class>/ and `root`/test/<class>/, in the order of their paths, sub-folders included.
+
+    The decoded tensors are kept in `root`/.lab-cache/<key>.pt, where the key covers name, size and time of every file,
+    so that a changed folder is decoded again.
+
+    Args:
+        root: holds train/, and may hold test/.
+        side: height and width that each image is resized to as it is read; None to keep them.
 
     Raises:
-        UserError: no such folder, no class folder, a class without images, an unreadable image, or images of
-            different sizes.
+        UserError: no such folder, no class folder, a class without images, classes that one part lacks, something that
+            is no regular file, or images that `decode` refuses.
     """
+    parts = [part for part in ("train", "test") if part == "train" or (root / part).is_dir()]
+    found = {part: _classes(root / part) for part in parts}
+    classes = tuple(found["train"])
+    if alone := sorted({*classes} ^ {*found[parts[-1]]}):
+        raise UserError(
+            f"data=folder: train and test under {root} need the same classes; only one of them has: {', '.join(alone)}"
+        )
+    for name in UNUSED:
+        if (root / name).is_dir():
+            warnings.warn(
+                f"data=folder: {root / name} is not used; validation images are split off train/ by the seed "
+                "(data.val_frac)",
+                stacklevel=2,
+            )
+    paths = [path for part in parts for name in classes for path in found[part][name]]
+    counts = torch.tensor([len(found[part][name]) for part in parts for name in classes])
+    labels = torch.arange(len(classes)).repeat(len(parts)).repeat_interleave(counts)
+    return Folder(_decode_once(root, paths, side), labels, sum(map(len, found["train"].values())), classes)
+
+
+def _classes(folder: Path) -> dict[str, list[str]]:
+    """The paths of the images of each class, sorted."""
     if not folder.is_dir():
-        raise UserError(f"data=folder: {folder} is not a folder; data.root must hold train/<class>/<image>")
-    classes = tuple(sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and entry.name[0] != "."))
-    if not classes:
-        raise UserError(f"data=folder: {folder} has no class folders; data.root must hold train/<class>/<image>")
-    entries = [sorted(_images(folder / name), key=lambda entry: entry.name) for name in classes]
-    for name, found in zip(classes, entries, strict=True):
-        if not found:
+        raise UserError(f"data=folder: {folder} is not a folder; {LAYOUT}")
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not _is_junk(entry.name))
+    if not names:
+        raise UserError(f"data=folder: {folder} has no class folders; {LAYOUT}")
+    found = {name: sorted(_images(folder / name)) for name in names}
+    for name, paths in found.items():
+        if not paths:
             raise UserError(f"data=folder: no image in {folder / name}; known suffixes: {', '.join(sorted(SUFFIXES))}")
-    labels = torch.repeat_interleave(torch.arange(len(classes)), torch.tensor([len(found) for found in entries]))
-    images = _decode_once(folder, [entry for found in entries for entry in found])
-    return images, labels, classes
+    return found
 
 
-def _images(folder: Path) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        return [entry for entry in entries if os.path.splitext(entry.name)[1].lower() in SUFFIXES]
+def _images(folder: Path) -> Iterator[str]:
+    for parent, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not _is_junk(name)]
+        yield from (
+            os.path.join(parent, name)
+            for name in files
+            if os.path.splitext(name)[1].lower() in SUFFIXES and not _is_junk(name)
+        )
 
 
-def _decode_once(folder: Path, entries: list[os.DirEntry[str]]) -> Tensor:
-    """The decoded images (n, c, h, w), from the cache if it holds exactly these files."""
-    key = hashlib.sha256()
-    for entry in entries:
-        stat = entry.stat()
-        key.update(f"{os.path.relpath(entry.path, folder)}\0{stat.st_size}\0{stat.st_mtime_ns}\n".encode())
-    cache = folder / ".lab-cache" / f"{key.hexdigest()[:16]}.pt"
+def _is_junk(name: str) -> bool:
+    """Whether a file or folder is a system's own: hidden, or what archives of macOS hold beside the files."""
+    return name[0] == "." or name == "__MACOSX"
+
+
+def _decode_once(root: Path, paths: Sequence[str], side: int | None) -> Tensor:
+    """The decoded images (n, c, h, w), from the cache if it holds exactly these files at this size."""
+    key = hashlib.sha256(f"{DECODING} {side}\n".encode())
+    for path in paths:
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            raise UserError(f"data=folder: {path} cannot be read ({error.strerror})") from error
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError(f"data=folder: {path} is not a regular file")
+        key.update(os.fsencode(os.path.relpath(path, root)) + f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
+    cache = root / ".lab-cache" / f"{key.hexdigest()[:16]}.pt"
     if cache.exists():
         try:
             return torch.load(cache, weights_only=True)
         except Exception as error:  # a damaged pickle can raise anything
             warnings.warn(f"{cache} is damaged ({type(error).__name__}); decoding again", stacklevel=2)
-    images = _decode([entry.path for entry in entries])
+    images = decode(paths, side)
     scratch = cache.with_suffix(f".{os.getpid()}.tmp")
     try:
         cache.parent.mkdir(exist_ok=True)
@@ -71,39 +126,15 @@ def _decode_once(folder: Path, entries: list[os.DirEntry[str]]) -> Tensor:
         with contextlib.suppress(OSError):
             scratch.unlink(missing_ok=True)
         warnings.warn(f"could not cache the decoded images in {cache.parent} ({error})", stacklevel=2)
+        return images
+    _remove_old(root, cache)
     return images
 
 
-def _decode(paths: list[str]) -> Tensor:
-    # Threads, not processes: Pillow's decoders release the interpreter's lock, and nothing needs to be copied back.
-    with ThreadPoolExecutor(num_cores()) as pool:
-        images, first = np.empty((0, 1, 0, 0), np.uint8), ""
-        # Each is stored as soon as it is decoded: a list of all and its copy would take three times the memory.
-        for place, image in enumerate(pool.map(_decode_one, paths)):
-            h, w = image.shape[:2]
-            if place == 0:
-                first = f"{w}x{h}"
-                images = np.empty((len(paths), 1 if image.ndim == 2 else 3, h, w), np.uint8)
-            if f"{w}x{h}" != first:
-                pool.shutdown(cancel_futures=True)
-                raise UserError(
-                    f"data=folder: images differ in size: {paths[place]} is {w}x{h}, {paths[0]} is {first}; "
-                    f"resize all to one size"
-                )
-            if image.ndim == 3 and images.shape[1] == 1:  # the first colour image
-                images = np.repeat(images, 3, axis=1)
-            images[place] = image.transpose(2, 0, 1) if image.ndim == 3 else image  # (c, h, w)
-    return torch.from_numpy(images)  # (n, c, h, w)
-
-
-def _decode_one(path: str) -> np.ndarray:
-    """One image as (h, w) uint8 if it is grey, else (h, w, 3)."""
-    from PIL import Image
-
-    try:
-        with Image.open(path) as image:
-            if image.mode[0] == "I":  # 16-bit grey, which Pillow would cut at 255
-                return (np.asarray(image).clip(0, 65535) // 257).astype(np.uint8)
-            return np.asarray(image if image.mode == "L" else image.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DamagedFileError(f"data=folder: {path} is not a readable image ({error})") from error
+def _remove_old(root: Path, cache: Path) -> None:
+    """Removes the caches of files that changed since, also where older versions kept them."""
+    for folder in (root, root / "train", root / "test"):
+        for other in (folder / ".lab-cache").glob("*.pt"):
+            if other != cache and re.fullmatch("[0-9a-f]{16}", other.stem) and not other.is_symlink():
+                with contextlib.suppress(OSError):
+                    other.unlink()

@@ -10,19 +10,20 @@ PIECE = 4096
 
 
 def standard(images: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
-    """Zero mean and unit variance a channel (or feature) over the training images."""
+    """Zero mean and unit variance a channel (or feature) over the training images; a constant one is shifted only."""
     count = train.numel() * images[0, 0].numel()
     sums = torch.zeros(2, images.shape[1], dtype=torch.float64, device=images.device)
     for part in _pieces(images, train):
         values = part.double()
         sums += torch.stack([_over_all(torch.sum, values), _over_all(torch.sum, values.square_())])
     mean = sums[0] / count
-    std = (sums[1] / count - mean.square()).clamp_min(1e-12).sqrt()
-    return mean.float(), (1 / std).float()
+    variance = sums[1] / count - mean.square()
+    varied = variance > 1e-12 * mean.square()  # below is rounding: what is constant here keeps its scale elsewhere
+    return mean.float(), (1 / torch.where(varied, variance, 1.0).sqrt()).float()
 
 
 def zero_one(images: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
-    """0 to 1: the least and the greatest value of this data set's pixels; of each feature over the training rows."""
+    """0 to 1: the range of bytes, or of float pixels over the training part; of each feature over its rows."""
     low, span = _range(images, train)
     return low.float(), (1 / span).float()
 
@@ -71,6 +72,9 @@ def _range(images: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
         rows = images[train].cpu().double()
         low, high = rows.amin(0), rows.amax(0)
     else:
-        ends = (0.0, 255.0) if images.dtype == torch.uint8 else (images.min().item(), images.max().item())
+        ends = (0.0, 255.0)
+        if images.dtype != torch.uint8:
+            least, most = zip(*((part.min().item(), part.max().item()) for part in _pieces(images, train)), strict=True)
+            ends = min(least), max(most)
         low, high = (torch.full((images.shape[1],), end, dtype=torch.float64) for end in ends)
     return low, torch.where(high > low, high - low, 1.0)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lab.data.downloads import IDX, both_parts
+from lab.data.downloads import IDX, both_parts, check_names
 from lab.data.folder import read_folder
 from lab.errors import UserError, choose
 
@@ -58,21 +58,12 @@ def cifar10(root: Path) -> Source:
     return _cifar("cifar10", "CIFAR10", root, "cifar-10-python.tar.gz")
 
 
-def folder(root: Path) -> Source:
-    """Images of one size under `data.root`/train/<class>/ (and test/<class>/), any format that Pillow reads."""
-    train = read_folder(root / "train")
-    if not (root / "test").is_dir():
-        return split_test(*train)
-    test = read_folder(root / "test")
-    if train[2] != test[2]:
-        alone = ", ".join(sorted({*train[2]} ^ {*test[2]}))
-        raise UserError(
-            f"data=folder: train and test under {root} need the same classes; only one of them has: {alone}"
-        )
-    if train[0].shape[1:] != test[0].shape[1:]:
-        shapes = " and ".join(str(tuple(part[0].shape[1:])) for part in (train, test))
-        raise UserError(f"data=folder: train and test under {root} need images of one shape (c, h, w), not {shapes}")
-    return Source(train[0], train[1], test[0], test[1], train[2])
+def folder(root: Path, side: int | None = None) -> Source:
+    """Images under `data.root`/train/<class>/ (and test/<class>/): JPEG, PNG, BMP, GIF, PGM, PPM, TIFF or WebP."""
+    images, labels, num_train, classes = read_folder(root, side)
+    if num_train == len(images):
+        return split_test(images, labels, classes)
+    return Source(images[:num_train], labels[:num_train], images[num_train:], labels[num_train:], classes)
 
 
 def fashion_mnist(root: Path) -> Source:
@@ -171,6 +162,51 @@ DOWNLOADS = ("mnist", "cifar10", "fashion_mnist", "kmnist", "cifar100", "svhn")
 _DIGITS = tuple("0123456789")
 
 
+def check_source(given: str, source: object) -> Source:
+    """`source`, if nets can be trained on it.
+
+    Args:
+        given: the data set as the user typed it, for the message.
+        source: what its function returned.
+
+    Raises:
+        UserError: it is no `Source`, or its parts do not fit together; says what was found and what is allowed.
+    """
+    if not isinstance(source, Source):
+        raise UserError(f"{given} gave a {type(source).__name__}; it must return a lab.data.sources.Source")
+    images, labels, classes = source.images, source.labels, source.classes
+    if images.ndim not in (2, 4) or labels.is_floating_point() == bool(classes):
+        raise UserError(
+            f"{given} gave images {tuple(images.shape)}, {labels.dtype} labels and {len(classes)} classes; allowed are "
+            "images (n, c, h, w) or (n, f), with whole-number labels and the names of their classes, or with float "
+            "labels and no classes"
+        )
+    for part, data, target in (("training", images, labels), ("test", source.test_images, source.test_labels)):
+        kind = "images" if data.ndim == 4 else "rows"
+        if len(data) != len(target):
+            raise UserError(f"{given} has {len(data):,} {part} {kind} and {len(target):,} labels; allowed: as many")
+        if not len(data):
+            raise UserError(f"{given} has no {part} {kind}; without a test set a fifth of 5 {kind} or more becomes one")
+        if data.shape[1:] != images.shape[1:]:
+            shapes = f"{tuple(images.shape[1:])} and {tuple(data.shape[1:])}"
+            raise UserError(f"{given}: training and test {kind} need one shape, not {shapes}")
+        for values in (data, target):
+            if values.is_floating_point() and not values.isfinite().all():
+                raise UserError(f"{given} has NaN or infinite values among its {part} {kind} or labels")
+        if classes and not 0 <= int(target.min()) <= int(target.max()) < len(classes):
+            there = f"{int(target.min())} to {int(target.max())}"
+            raise UserError(
+                f"{given} has {part} labels from {there}; allowed: 0 to {len(classes) - 1}, a number a class"
+            )
+    if len(classes) == 1:
+        raise UserError(f"{given} has one class alone, '{classes[0]}'; allowed: two or more")
+    untaught = sorted({*source.test_labels.tolist()} - {*labels.tolist()}) if classes else []
+    if untaught:
+        names = ", ".join(f"'{classes[label]}'" for label in untaught)
+        raise UserError(f"{given} has test {kind} of classes without a training example: {names}")
+    return source
+
+
 def split_test(images: Tensor, labels: Tensor, classes: tuple[str, ...]) -> Source:
     """Splits off a fifth as the test set, the same for every seed, for data without one."""
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(1797))
@@ -181,6 +217,7 @@ def split_test(images: Tensor, labels: Tensor, classes: tuple[str, ...]) -> Sour
 def _idx(name: str, class_name: str, root: Path, classes: tuple[str, ...] = ()) -> Source:
     """A data set in MNIST's format; without `classes`, with the names of torchvision's class."""
     folder = root / class_name / "raw"
+    check_names(name, root, folder)
     train, test = both_parts(name, class_name, root, [folder / f"{file}.gz" for file in IDX])
     names = classes or tuple(train.classes)
     return Source(train.data.unsqueeze(1), train.targets, test.data.unsqueeze(1), test.targets, names)

@@ -3,16 +3,13 @@
 from dataclasses import replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lab.config import DataConfig
+from lab.data.resize import resize
 from lab.data.sources import Source
 from lab.errors import UserError, nearest
 from lab.identity import derive_seed
-
-PIECE = 1024
-"""Images resized per chunk, to bound memory."""
 
 
 def keep_classes(source: Source, classes: tuple[str, ...]) -> Source:
@@ -34,19 +31,12 @@ def keep_classes(source: Source, classes: tuple[str, ...]) -> Source:
 
 
 def resized(source: Source, side: int | None) -> Source:
-    """`source` with images of `side` x `side`, by antialiased bilinear interpolation; bytes stay bytes."""
+    """`source` with images of `side` x `side`, see `resize`."""
     if side is None:
         return source
     if source.images.ndim != 4:
         raise UserError(f"data.resize={side} has no effect on features; it needs images")
-    return replace(source, images=_resize(source.images, side), test_images=_resize(source.test_images, side))
-
-
-def _resize(images: Tensor, side: int) -> Tensor:
-    out = images.new_empty(*images.shape[:2], side, side)
-    for part, target in zip(images.split(PIECE), out.split(PIECE), strict=True):
-        target.copy_(F.interpolate(part, (side, side), mode="bilinear", antialias=True))
-    return out
+    return replace(source, images=resize(source.images, side), test_images=resize(source.test_images, side))
 
 
 def check_labels(config: DataConfig, num_classes: int) -> None:
@@ -103,7 +93,7 @@ def standardised(source: Source, train: Tensor) -> tuple[Source, float, float]:
     """
     targets = source.labels[train.to(source.labels.device)].cpu().double()
     mean, std = targets.mean().item(), targets.std(correction=0).item()
-    unit = std if std > 0 else 1.0
+    unit = std if std > 1e-6 * abs(mean) else 1.0  # below is rounding
     labels, test_labels = (
         ((part.cpu().double() - mean) / unit).float().unsqueeze(1).to(part.device)
         for part in (source.labels, source.test_labels)
