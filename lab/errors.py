@@ -2,7 +2,13 @@
 
 import difflib
 import importlib
+import inspect
+import os
+import sys
+import sysconfig
+import traceback
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any
 
 
@@ -25,13 +31,36 @@ def nearest(given: str, names: Iterable[str]) -> str:
     return f" (did you mean '{close[0]}'?)" if close else ""
 
 
-def choose(kind: str, name: str, table: Mapping[str, Any]) -> Any:
+class OwnPartError(UserError):
+    """A user's own part does not load, or fails. A sweep goes on without the runs that need it."""
+
+
+OWN_PARTS = {
+    **dict.fromkeys(("model.act", "model.norm", "model.pool", "model.head", "model.output"), "(shape) -> nn.Module"),
+    "model.drop": "(shape, rate) -> nn.Module",
+    "model.skip": "(block, shape_before, shape_after) -> nn.Module",
+    "model.name": "(in_shape, num_outputs) -> nn.Module",
+    "model.init": "(weight, gain, generator), which fills the weight in place",
+    "optimizer.name": "(groups, lr, momentum) -> torch.optim.Optimizer",
+    "schedule.name": "(progress) -> multiplier of the rate",
+    "train.loss": "(outputs, labels, reduction) -> loss, one number",
+    "train.clip": "(parameters, clip_norm, clip_value) -> whether it changed any",
+    "train.penalty": "(weight) -> penalty, one number",
+    "data.augment": "(images, generator, config) -> images",
+    "data.scale": "(images, train) -> (shift, factor)",
+    "data.name": "(root) -> lab.data.sources.Source",
+}
+"""By key, how the lab calls a user's own part."""
+
+
+def choose(kind: str, name: str, table: Mapping[str, Any], makes: type | tuple[type, ...] = object) -> Any:
     """The entry `name` of `table`; `package.module:attribute` imports a user's own part instead.
 
     Args:
         kind: what is looked up, as the user types it (`model.act`), for the message.
         name: the user's choice.
         table: the names there are.
+        makes: what a user's own part has to return.
 
     Raises:
         UserError: `name` is in neither the table nor an importable module; lists the names there are.
@@ -40,13 +69,69 @@ def choose(kind: str, name: str, table: Mapping[str, Any]) -> Any:
         return table[name]
     if ":" not in name:
         raise UserError(unknown(f"{kind}={name}", name, table))
-    module, _, attribute = name.partition(":")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, ValueError, TypeError) as error:  # the last two for an empty or a relative module
-        raise UserError(f"{kind}={name}: cannot import '{module}' ({error})") from error
-    except AttributeError as error:
-        raise UserError(f"{kind}={name}: module '{module}' has no '{attribute}'") from error
+    return OwnPart(kind, name, makes)
+
+
+class OwnPart:
+    """A user's own part, whose failing call, or result of another kind, is one message with the line of its file."""
+
+    def __init__(self, kind: str, name: str, makes: type | tuple[type, ...]):
+        self.given, self.makes = f"{kind}={name}", makes
+        allowed = OWN_PARTS.get(kind)
+        self.allowed = f"; {kind} is called as {allowed}" if allowed else ""
+        module, _, attribute = name.partition(":")
+        if os.getcwd() not in sys.path:  # last, and only now: a `yaml.py` there replaces no library of a run without
+            sys.path.append(os.getcwd())
+        try:
+            self.part = getattr(importlib.import_module(module), attribute)
+        except (KeyboardInterrupt, MemoryError):
+            raise
+        except BaseException as error:  # whatever its first lines do, `sys.exit` among them
+            if isinstance(error, AttributeError) and (there := sys.modules.get(module)):
+                close = nearest(attribute, [one for one in vars(there) if one[0] != "_"])
+                raise OwnPartError(f"{self.given}: module '{module}' has no '{attribute}'{close}") from error
+            raise OwnPartError(f"{self.given}: cannot import '{module}' ({described(error)})") from error
+        if not callable(self.part):
+            raise OwnPartError(f"{self.given} is {short(self.part)}, not a function{self.allowed}")
+
+    def __call__(self, *args: Any, **more: Any) -> Any:
+        try:
+            made = self.part(*args, **more)
+        except (UserError, KeyboardInterrupt, MemoryError):
+            raise
+        except BaseException as error:
+            what = described(error, self.part)
+            raise OwnPartError(f"{self.called(args, more)} failed: {what}{self.allowed}") from error
+        if not isinstance(made, self.makes):
+            raise OwnPartError(f"{self.called(args, more)} returned {short(made)}{self.allowed}")
+        return made
+
+    def called(self, args: Iterable[Any], more: Mapping[str, Any]) -> str:
+        """`model.act=mine:cubic, called with ((4, 8, 8))`."""
+        words = [*map(short, args), *(f"{key}={short(value)}" for key, value in more.items())]
+        return f"{self.given}, called with ({', '.join(words)}),"
+
+
+def short(value: Any) -> str:
+    """A value in a message: a tensor by its shape, anything else by at most 60 characters."""
+    if hasattr(value, "shape"):
+        return f"{type(value).__name__}{tuple(value.shape)}"
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def described(error: BaseException, part: Any = None) -> str:
+    """An error of a user's own code, with the last line of a file outside of the lab and of what is installed; where
+    it has none, with the line that defines `part`."""
+    text = " ".join(f"{'' if isinstance(error, ImportError) else f'{type(error).__name__}: '}{error}".split())
+    if isinstance(error, SyntaxError):
+        return text  # names file and line itself
+    lines = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    with suppress(TypeError, OSError):  # it has no source
+        lines = [(inspect.getfile(part), inspect.getsourcelines(part)[1]), *lines]
+    others = ("<", os.path.dirname(__file__), *sysconfig.get_paths().values())
+    own = [f"{file}, line {line}" for file, line in lines if not file.startswith(others)]
+    return f"{text}, in {own[-1]}" if own else text
 
 
 def unknown(given: str, name: str, names: Iterable[str], also: str = "") -> str:

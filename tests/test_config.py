@@ -132,7 +132,14 @@ def test_a_name_is_looked_up() -> None:
 
 
 def test_own_attribute_is_imported() -> None:
-    assert choose("model.act", "math:pi", TABLE) == pytest.approx(3.14159, abs=1e-5)
+    assert choose("model.act", "math:hypot", TABLE)(3, 4) == 5
+
+
+def test_own_attribute_is_a_function() -> None:
+    with pytest.raises(
+        UserError, match=r"^model\.act=math:pi is 3\.14159.*, not a function; model\.act is called as \(s"
+    ):
+        choose("model.act", "math:pi", TABLE)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +149,7 @@ def test_own_attribute_is_imported() -> None:
         ("zzz", r"^model\.act=zzz is unknown; there are: relu, gelu, tanh$"),
         ("", r"^model\.act= is unknown; there are: relu, gelu, tanh$"),
         ("no_such_module:act", r"^model\.act=no_such_module:act: cannot import 'no_such_module' \(No module named"),
-        ("math:pie", r"^model\.act=math:pie: module 'math' has no 'pie'$"),
+        ("math:pie", r"^model\.act=math:pie: module 'math' has no 'pie' \(did you mean 'pi'\?\)$"),
         ("math:", r"^model\.act=math:: module 'math' has no ''$"),
         (":pi", r"^model\.act=:pi: cannot import ''"),
         (".math:pi", r"^model\.act=\.math:pi: cannot import '\.math'"),

@@ -43,8 +43,6 @@ def main(argv: list[str] | None = None) -> int:
             return complete_verb(rest)
         if verb not in VERBS:
             raise UserError(f"lab has no verb '{verb}'{nearest(verb, VERBS)}; there are: {', '.join(VERBS)}")
-        # A user's own parts, `module:attribute`, are imported from the working directory, as with `python -m lab`.
-        sys.path.insert(0, os.getcwd())
         return VERBS[verb](rest)
     except UserError as error:
         # Under torchrun all say so: it ends the others at the first exit code, perhaps before rank 0 has spoken.

@@ -69,7 +69,7 @@ def make_augment(config: DataConfig, shape: tuple[int, ...], seed: int) -> Augme
     Raises:
         UserError: an unknown word, or data without images.
     """
-    words: list[Word] = [choose("data.augment", word, AUGMENTS) for word in config.augment.split("-")]
+    words: list[Word] = [choose("data.augment", word, AUGMENTS, Tensor) for word in config.augment.split("-")]
     if config.augment == "none":
         return None
     if len(shape) != 3:

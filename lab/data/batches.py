@@ -126,7 +126,7 @@ def load_dataset(config: DataConfig, seed: int, device: torch.device) -> Dataset
     source, unit, offset = (source, 1.0, 0.0) if source.classes else standardised(source, train)
     labels = with_noise(source.labels, train, len(source.classes), config.label_noise, seed)
     val, train = val.to(device), train.to(device)
-    scale = choose("data.scale", config.scale, SCALES)
+    scale = choose("data.scale", config.scale, SCALES, tuple)
     shape = tuple(source.images.shape[1:])
     shift, factor = (part.view(-1, *[1] * (len(shape) - 1)).to(device) for part in scale(source.images, train))
     # Shuffled with a fixed seed: files are often sorted by class, and `train.eval_limit` takes the first ones.

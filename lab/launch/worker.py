@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.config import RunConfig
-from lab.errors import DamagedFileError, UserError
+from lab.errors import DamagedFileError, OwnPartError, UserError
 from lab.identity import arm_hash
 from lab.records.lock import LockedError, LostLockError, is_locked
 from lab.records.notes import noted
@@ -49,7 +49,7 @@ def _follow_parent() -> None:
 def check(configs: list[RunConfig]) -> None:
     """Builds everything that each arm names, and trains none: raises `UserError` for the first bad one.
 
-    A damaged data file is left to its runs to report, unless all arms need it.
+    A damaged data file, or a user's own part that fails, is left to its runs to report, unless all arms need it.
     """
     from lab.runs.build import assemble
     from lab.runs.origin import find_run
@@ -61,15 +61,17 @@ def check(configs: list[RunConfig]) -> None:
             except UserError as error:
                 raise UserError(f"{error}{trials_hint(config)}") from error
     arms = {arm_hash(config): config for config in configs}.values()
-    damaged: list[DamagedFileError] = []
+    alone: list[UserError] = []
     for config in arms:
         try:
             with noted():  # each run repeats its own
                 assemble(config)
-        except DamagedFileError as error:
-            damaged.append(error)
-    if len(damaged) == len(arms):
-        raise damaged[0]
+        except (DamagedFileError, OwnPartError) as error:
+            alone.append(error)
+    if len(alone) == len(arms):
+        raise alone[0]
+    for message in dict.fromkeys(str(error) for error in alone if isinstance(error, OwnPartError)):
+        print(f"note: one arm will fail: {message}", file=sys.stderr, flush=True)
 
 
 def trials_hint(config: RunConfig) -> str:

@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from lab.errors import UserError
+from lab.errors import OwnPartError, UserError
 from lab.nets.parts.part import Part, Shape
 
 
@@ -43,6 +43,8 @@ def fit_layer(make: Callable[[], nn.Module], shape: Shape, where: str) -> tuple[
         with torch.no_grad():
             after = layer.eval()(torch.zeros(2, *shape)).shape[1:]
         layer.train(training)
+    except OwnPartError as error:
+        raise OwnPartError(f"{where}: {error}") from error
     except UserError:
         raise
     except Exception as error:  # a user's own part can raise anything; the message says which one it was

@@ -43,17 +43,17 @@ def linear(config: ModelConfig, width: int, shape: Shape) -> nn.Module:
 
 def norm(config: ModelConfig, width: int, shape: Shape) -> nn.Module:
     """The normalisation `model.norm`."""
-    return choose("model.norm", config.norm, NORMS)(shape)
+    return choose("model.norm", config.norm, NORMS, nn.Module)(shape)
 
 
 def act(config: ModelConfig, width: int, shape: Shape) -> nn.Module:
     """The activation `model.act`."""
-    return choose("model.act", config.act, ACTS)(shape)
+    return choose("model.act", config.act, ACTS, nn.Module)(shape)
 
 
 def pool(config: ModelConfig, width: int, shape: Shape) -> nn.Module:
     """The pooling `model.pool`, in the last block of each stage."""
-    part = choose("model.pool", config.pool, POOLS)
+    part = choose("model.pool", config.pool, POOLS, nn.Module)
     if config.pool != "none" and (len(shape) != 3 or min(shape[1:]) < 2):
         raise ValueError("pool needs feature maps of at least 2x2; use fewer stages (model.widths) or model.pool=none")
     return part(shape)
@@ -61,7 +61,7 @@ def pool(config: ModelConfig, width: int, shape: Shape) -> nn.Module:
 
 def drop(config: ModelConfig, width: int, shape: Shape) -> nn.Module:
     """The dropping `model.drop` at the rate `model.drop_rate`."""
-    return choose("model.drop", config.drop, DROPS)(shape, config.drop_rate)
+    return choose("model.drop", config.drop, DROPS, nn.Module)(shape, config.drop_rate)
 
 
 WORDS: dict[str, Word] = {"conv": conv, "linear": linear, "norm": norm, "act": act, "pool": pool, "drop": drop}
@@ -81,10 +81,11 @@ def build(config: ModelConfig, in_shape: Shape, num_outputs: int) -> nn.Module:
     """
     if config.name != "recipe":
         _warn_unused(config)
-        return choose("model.name", config.name, {"recipe": build, **NETS, **BLUNDERS})(in_shape, num_outputs)
+        make = choose("model.name", config.name, {"recipe": build, **NETS, **BLUNDERS}, nn.Module)
+        return make(in_shape, num_outputs)
     words = parse(config.block)
     stages = stage_blocks(config, words)
-    wrap = choose("model.skip", config.skip, SKIPS)
+    wrap = choose("model.skip", config.skip, SKIPS, nn.Module)
     net, shape = nn.Sequential(), in_shape
     after: dict[str, Shape] = {}
     for i, (width, num_blocks) in enumerate(zip(config.widths, stages, strict=True), 1):
@@ -105,7 +106,9 @@ def build(config: ModelConfig, in_shape: Shape, num_outputs: int) -> nn.Module:
             stage.add_module(f"block{j}", layer)
             after[f"stage{i}.block{j}"] = shape
         net.add_module(f"stage{i}", stage)
-    head, shape = fit_layer(lambda: choose("model.head", config.head, HEADS)(shape), shape, f"model.head={config.head}")
+    head, shape = fit_layer(
+        lambda: choose("model.head", config.head, HEADS, nn.Module)(shape), shape, f"model.head={config.head}"
+    )
     net.add_module("head", head)
     net.add_module("classifier", nn.Linear(shape[0], num_outputs))
     weights = weight_of_blocks(config, list(after))
@@ -170,7 +173,7 @@ def _last_weighted(block: nn.Sequential, where: str) -> nn.Conv2d | nn.Linear:
 
 def _add_output(net: nn.Sequential, name: str, num_outputs: int) -> None:
     """Puts the activation `model.output` behind the classifier; `identity` adds nothing."""
-    part = choose("model.output", name, ACTS)
+    part = choose("model.output", name, ACTS, nn.Module)
     if part is not ACTS["identity"]:
         shape = (num_outputs,)
         net.add_module("output", fit_layer(partial(part, shape), shape, f"model.output={name}")[0])

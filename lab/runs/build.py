@@ -13,10 +13,13 @@ from torch import Tensor, nn
 from lab.config import RunConfig, TrainConfig
 from lab.data.batches import Dataset, Order, load_dataset
 from lab.identity import derive_seed
+from lab.nets.auxiliary import WithAuxiliaries
 from lab.nets.init import initialise
 from lab.nets.recipe import build, obeys_init
+from lab.runs.rehearsal import format_of, materialise, own_parts, rehearse
 from lab.runs.start import start
 from lab.system.devices import resolve_device
+from lab.system.vision import define_missing
 from lab.training.clipping import make_clip
 from lab.training.clock import Clock
 from lab.training.evaluation import eval_batch, evaluate
@@ -65,7 +68,9 @@ def assemble(config: RunConfig) -> Parts:
         UserError: anything in the configuration is wrong.
     """
     validate(config)
-    train = config.train
+    train, given = config.train, ", ".join(own_parts(config))
+    if given:
+        define_missing()
     machine = make_machine(train)
     data = load_dataset(config.data, config.seed, machine.device)
     order = Order(data.train, train.batch_size, config.seed, data.augment)
@@ -84,6 +89,9 @@ def assemble(config: RunConfig) -> Parts:
     plateau = make_plateau(config.schedule, tags)
     rate = Rate(config.optimizer.lr, schedule, steps, rate_every, plateau)
     batch = partial(own_share, order, machine.ranks, memory_format)
+    if given:
+        auxiliary = isinstance(model, WithAuxiliaries)
+        rehearse(model, data, loss, make_clip(train), memory_format, auxiliary, given)
     train_step = make_step(config, machine, model, rate, batch, loss, Tally(metrics, machine.device), started.freeze)
 
     score = partial(
@@ -122,6 +130,7 @@ def make_net(config: RunConfig, data: Dataset, order: Order, machine: Machine) -
     with torch.random.fork_rng(devices=[]):  # layers draw weights when they are made; `initialise` has the last word
         torch.manual_seed(seed)  # a user's own layers may keep what they drew
         model = build(net, data.shape, data.num_outputs)
+        materialise(model, data.shape, f"model.name={net.name}")
         if obeys_init(net.name):
             images = order.batch(0)[0].cpu()  # of the first step, for `lsuv`
             initialise(model, net.init, net.init_gain, net.act, seed, net.init_fan, images)
@@ -132,6 +141,9 @@ def make_net(config: RunConfig, data: Dataset, order: Order, machine: Machine) -
         memory_format = choose_format(last, machine.device, machine.autocast, appends)
     if memory_format == torch.channels_last:
         guard_group_norms(model)
+        if given := own_parts(config):
+            images = data.val.take(torch.zeros(2, dtype=torch.int64, device=machine.device))[0].cpu()
+            memory_format = format_of(model, images, bool(config.train.channels_last), ", ".join(given))
     model = model.to(device=machine.device).to(memory_format=memory_format)  # pyright: ignore[reportCallIssue]
     return model, memory_format
 
@@ -152,7 +164,7 @@ def make_step(
     if train.compile:
         model.compile()  # in place: torch.compile(model) would be another module, whose weights have other names
     found = obstacles(machine.device, optimizer, train.compile, freeze is not None, scaling is not None, num_ranks)
-    own_parts = any(":" in str(value) for value in (*vars(config.model).values(), train.loss))
+    own_code = any(":" in str(value) for value in (*vars(config.model).values(), train.loss))
     return TrainStep(
         model=model,
         optimizer=optimizer,
@@ -166,7 +178,7 @@ def make_step(
         clip=make_clip(train),
         bound=make_bound(train, model),
         freeze=freeze,
-        graph=make_graph(train.graph, machine.device, found, own_parts),
+        graph=make_graph(train.graph, machine.device, found, own_code),
         ranks=machine.ranks,
     )
 

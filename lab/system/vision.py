@@ -15,6 +15,15 @@ _library = None  # kept alive: the definitions vanish with the Library object
 
 def torchvision() -> ModuleType:
     """Imports torchvision with its data sets, with or without its C extension."""
+    define_missing()
+    import torchvision
+    import torchvision.datasets
+
+    return torchvision
+
+
+def define_missing() -> None:
+    """Defines what torchvision needs to be imported, by anybody: a user's own part imports it by itself."""
     global _library
     import torch
 
@@ -24,10 +33,6 @@ def torchvision() -> ModuleType:
         for name in ("nms", "qnms"):
             if not hasattr(torch.ops.torchvision, name):
                 _library.define(f"{name}{_SCHEMA}")
-    import torchvision
-    import torchvision.datasets
-
-    return torchvision
 
 
 def _load_extension() -> None:

@@ -75,7 +75,7 @@ def make_losses(config: TrainConfig, has_classes: bool) -> tuple[Loss, Loss]:
         UserError: an unknown name, or a loss of classes for a regression.
     """
     name = loss_name(config, has_classes)
-    loss = choose("train.loss", name, {"auto": None, **LOSSES})
+    loss = choose("train.loss", name, {"auto": None, **LOSSES}, Tensor)
     if name in FOR_CLASSES and not has_classes:
         raise UserError(f"train.loss={name} needs a data set with classes; for regression there are: auto, mse")
     smoothing = config.label_smoothing

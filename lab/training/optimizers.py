@@ -207,7 +207,7 @@ def make_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
     Raises:
         UserError: an unknown name.
     """
-    make = choose("optimizer.name", config.name, OPTIMIZERS)
+    make = choose("optimizer.name", config.name, OPTIMIZERS, Optimizer)
     parameters = list(model.parameters())
     weights = decayed(model)
     plain = [p for p in parameters if p.ndim < 2]

@@ -41,7 +41,7 @@ PENALTIES: dict[str, Callable[..., Tensor]] = {"none": none, "l1": l1, "l2": l2,
 
 def make_penalty(config: TrainConfig, model: nn.Module) -> Callable[[], Tensor] | None:
     """A function that returns the penalty of `model`'s current weights; None without a penalty."""
-    penalty = choose("train.penalty", config.penalty, PENALTIES)
+    penalty = choose("train.penalty", config.penalty, PENALTIES, Tensor)
     strength, share = config.penalty_weight, config.penalty_l1_share
     if penalty is none or strength == 0:
         return None

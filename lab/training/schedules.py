@@ -175,7 +175,7 @@ def make_schedule(
     Raises:
         UserError: an unknown name.
     """
-    schedule = choose("schedule.name", name, SCHEDULES)
+    schedule = choose("schedule.name", name, SCHEDULES, (float, int))
     config = ScheduleConfig(name, warmup_frac, **knobs)
     rise = exact(warmup_frac)
     known = inspect.signature(schedule).parameters if name in SCHEDULES else {}
@@ -184,6 +184,8 @@ def make_schedule(
     def plain(progress: Fraction | float) -> float:
         return schedule(progress if "grain" in taken else float(progress), **taken)
 
+    if name not in SCHEDULES:
+        plain(0.0)  # a user's own that fails does so before the first step
     if "warmup_frac" in taken or warmup_frac == 0:
         return plain
     if name in OF_THE_RUN:

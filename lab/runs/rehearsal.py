@@ -1,0 +1,153 @@
+"""A step on two examples before the first, where a user's own code takes part: what cannot work is one message."""
+
+import copy
+from collections.abc import Iterable
+from contextlib import suppress
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from lab.config import RunConfig
+from lab.data.batches import Dataset
+from lab.errors import OwnPartError, UserError, described
+from lab.identity import flatten
+from lab.training.clipping import Clip
+from lab.training.losses import Loss
+from lab.validation import all_keys
+
+
+def own_parts(config: RunConfig) -> list[str]:
+    """The keys of `config` that name a user's own code, with their values: `model.act=mine:cubic`."""
+    return [
+        f"{key}={value}" for key, value in flatten(config).items() if all_keys()[key].knob.own and ":" in str(value)
+    ]
+
+
+def materialise(model: nn.Module, shape: tuple[int, ...], given: str) -> None:
+    """Gives lazy layers (`nn.LazyLinear`) their shapes, and draws their weights, by two examples of `shape`."""
+    if any(is_lazy(parameter) for parameter in [*model.parameters(), *model.buffers()]):
+        with torch.no_grad():
+            attempt(model.eval(), torch.zeros(2, *shape), given)
+        model.train()
+
+
+def format_of(model: nn.Module, images: Tensor, asked: bool, given: str) -> torch.memory_format:
+    """Channels last where `model` copes with it, else contiguous, as it wants who uses `view` behind a convolution.
+
+    Args:
+        model: on the CPU; it stays as it is.
+        images: two or more (b, c, h, w).
+        asked: whether the user asked for channels last, so that nothing else will do.
+        given: the keys that name the user's code, for the message.
+
+    Raises:
+        OwnPartError: the user asked for it, and it alone is in the way.
+    """
+    if copes_with(model, images, torch.channels_last):
+        return torch.channels_last
+    if asked and copes_with(model, images, torch.contiguous_format):
+        raise OwnPartError(
+            f"train.channels_last=true is not supported by {given}, which needs contiguous images; `view` behind a "
+            "convolution is the usual reason, and `flatten(1)` in its place the remedy"
+        )
+    return torch.contiguous_format
+
+
+def copes_with(model: nn.Module, images: Tensor, memory_format: torch.memory_format) -> bool:
+    """Whether a copy of `model` goes forward and backward through `images` (b, c, h, w) in `memory_format`."""
+    try:
+        with torch.random.fork_rng(devices=[]):
+            probe = copy.deepcopy(model).to(memory_format=memory_format)  # pyright: ignore[reportCallIssue]
+            outputs = probe.train()(images.contiguous(memory_format=memory_format))
+            sum(one.float().sum() for one in tensors(outputs)).backward()  # pyright: ignore[reportAttributeAccessIssue]
+    except Exception:  # whatever it is, it comes again in the other format, or is gone there
+        return False
+    return True
+
+
+def tensors(outputs: object) -> list[Tensor]:
+    """The tensors of a net's outputs, those of auxiliary classifiers and of a user's dictionary included."""
+    if isinstance(outputs, Tensor):
+        return [outputs]
+    inside: Iterable[object] = outputs.values() if isinstance(outputs, dict) else outputs  # pyright: ignore
+    return [found for one in inside if not isinstance(one, int | float) for found in tensors(one)]
+
+
+def attempt(model: nn.Module, images: Tensor, given: str) -> object:
+    """The outputs of `model`; any failure is a `UserError` that names the input's shape."""
+    try:
+        return model(images)
+    except UserError:
+        raise
+    except Exception as error:
+        kind = "images" if images.ndim == 4 else "rows"
+        raise OwnPartError(f"{given} cannot take {kind} {tuple(images.shape)}: {described(error)}") from error
+
+
+def rehearse(
+    model: nn.Module,
+    data: Dataset,
+    loss: Loss,
+    clip: Clip | None,
+    memory_format: torch.memory_format,
+    auxiliary: bool,
+    given: str,
+) -> None:
+    """Takes two training examples through copies of `model`, in evaluation and in training mode, loss and clipping.
+
+    Args:
+        model: with its first weights, on its device; it stays as it is.
+        data: what it will be trained on.
+        loss: of training.
+        clip: of the gradients; None without.
+        memory_format: of the images.
+        auxiliary: whether it returns auxiliary outputs in training mode, as the lab's own nets do.
+        given: the keys that name the user's code, for the message.
+
+    Raises:
+        OwnPartError: something fails, or the outputs have another shape than the labels ask for.
+    """
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise OwnPartError(f"{given} has no weights to train")
+    images, labels = data.train.take(torch.arange(2, device=data.train.index.device))
+    with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
+        images = images if data.augment is None else data.augment(images, 0)
+        images = images.contiguous(memory_format=memory_format) if images.ndim == 4 else images
+        for training in (False, True):
+            probe = model
+            with suppress(Exception):  # one that refuses to be copied is tried where nothing of it changes
+                probe = copy.deepcopy(model)
+            if probe is model and training:
+                continue
+            outputs = attempt(probe.train(training), images, given)
+            check_outputs(outputs[0] if training and auxiliary else outputs, data, given)  # pyright: ignore
+            value = checked_loss(loss, outputs[0] if training and auxiliary else outputs, labels, given)  # pyright: ignore
+            if training:
+                value.backward()
+                if clip:
+                    clip([parameter for parameter in probe.parameters() if parameter.grad is not None])
+        model.train()
+
+
+def check_outputs(outputs: object, data: Dataset, given: str) -> None:
+    """Raises `OwnPartError` unless a net's `outputs` for two examples are a tensor (2, number of outputs)."""
+    what = "a logit a class" if data.classes else "the number to predict"
+    wanted = f"wanted is a tensor (b, {data.num_outputs}), {what}"
+    if not isinstance(outputs, Tensor):
+        raise OwnPartError(f"{given} returns a {type(outputs).__name__}; {wanted}")
+    if outputs.shape != (2, data.num_outputs):
+        shape = ", ".join(["b" if outputs.ndim and len(outputs) == 2 else "?", *map(str, outputs.shape[1:])])
+        raise OwnPartError(f"{given} returns a tensor ({shape}{',' * (outputs.ndim == 1)}); {wanted}")
+    if not outputs.is_floating_point():
+        raise OwnPartError(f"{given} returns numbers of type {outputs.dtype}; {wanted} of floats")
+
+
+def checked_loss(loss: Loss, outputs: Tensor, labels: Tensor, given: str) -> Tensor:
+    """The loss of two examples, if it is one number that depends on the outputs."""
+    value = loss(outputs, labels, "mean")
+    if value.shape != ():
+        raise OwnPartError(f"{given}: the loss is a tensor {tuple(value.shape)}; wanted is one number, shape ()")
+    if not value.requires_grad:
+        raise OwnPartError(f"{given}: the loss has no gradient; it must be computed from the outputs, by torch")
+    return value
