@@ -146,6 +146,10 @@ def _shown(values: Iterable[Any]) -> str:
 def _across(config: RunConfig) -> Iterator[str]:
     """What keys demand of each other; a value out of range has its line already."""
     data, model, start, train = config.data, config.model, config.start, config.train
+    if not config.name.strip("./\\ ") or config.name[0] in "/\\" or ".." in re.split(r"[/\\]", config.name):
+        yield f"name={config.name} is out of range; allowed: a folder within out={config.out}, as widths or mine/widths"
+    if re.search("[\\x00-\\x1f\\ud800-\\udfff]", config.name + config.out):
+        yield f"name={config.name!a} and out={config.out!a}: a path holds no control characters"
     if len(data.classes) == 1 or len(set(data.classes)) < len(data.classes):
         yield f"data.classes={_shown(data.classes)} is out of range; allowed: two classes or more, each once"
     if model.name == "recipe" and not model.widths and model.depth > 1:

@@ -133,7 +133,8 @@ def test_flags_are_those_of_the_parsers() -> None:
         found = offered(f"{verb} --") or []
         assert len(found) == len(set(found)) > 0
         assert all(flag in parser().format_help() for flag in found)
-    assert offered("predict --") == ["--passes", "--noise", "--rotate", "--limit", "--device", "--out", "--help"]
+    numbers = ["--passes", "--noise", "--rotate", "--limit"]
+    assert offered("predict --") == [*numbers, "--device", "--own-parts", "--out", "--help"]
     assert set(HYDRA_FLAGS) <= set(get_args_parser()._option_string_actions)
 
 

@@ -238,7 +238,7 @@ def test_own_norms_give_the_curve_of_one_process_and_its_prediction(
     finish(tmp_path / "two", TORCHRUN, *words)
     assert largest_deviation(rows(tmp_path / "two"), rows(tmp_path / "one")) < 1e-4
     (path,) = (tmp_path / "two").rglob("result.json")
-    assert main(["predict", str(path.parent), "--passes", "1"]) == 0
+    assert main(["predict", "--own-parts", str(path.parent), "--passes", "1"]) == 0
     assert f"{result(tmp_path / 'two')['metrics']['test/accuracy']['last']:.4f}" in capsys.readouterr().out
 
 

@@ -336,7 +336,7 @@ def job(make_job: MakeJob) -> Job:
 
 
 def test_it_writes_a_row_a_picture_and_a_summary(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["predict", str(job.folder), "--passes", "40"]) == 0
+    assert main(["predict", "--own-parts", str(job.folder), "--passes", "40"]) == 0
     out = capsys.readouterr().out
     assert out.startswith("30 test images of own_parts:tiny, 40 passes\naccuracy ")
     rows = list(csv.DictReader((job.folder / "predictions.csv").read_text().splitlines()))
@@ -354,7 +354,7 @@ def test_it_writes_a_row_a_picture_and_a_summary(job: Job, capsys: pytest.Captur
 def test_one_pass_says_that_it_has_no_intervals(job: Job, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = run(job)  # it is over; the test accuracy is the plain prediction's
     out = tmp_path / "plain.csv"
-    assert main(["predict", str(job.folder), "--passes", "1", "--out", str(out)]) == 0
+    assert main(["predict", "--own-parts", str(job.folder), "--passes", "1", "--out", str(out)]) == 0
     said = capsys.readouterr().out
     assert "one pass with the drops off, so no intervals" in said
     assert f"accuracy {result['metrics']['test/accuracy']['last']:.4f}" in said
@@ -366,7 +366,7 @@ def test_one_pass_says_that_it_has_no_intervals(job: Job, tmp_path: Path, capsys
 def test_noise_and_rotation_make_it_worse(job: Job, capsys: pytest.CaptureFixture[str]) -> None:
     accuracies = []
     for words in ([], ["--noise", "3"], ["--rotate", "90"]):
-        assert main(["predict", str(job.folder), "--passes", "20", *words]) == 0
+        assert main(["predict", "--own-parts", str(job.folder), "--passes", "20", *words]) == 0
         out = capsys.readouterr().out
         assert all(
             word in out for word in {"--noise": ["noise 3"], "--rotate": ["rotated by 90"]}.get(str(words[:1]), [])
@@ -387,7 +387,7 @@ def test_a_pruned_run_is_predicted_without_its_source(make_job: MakeJob, capsys:
     result = run(last)
     for job in (first, blocks):
         (job.folder / "checkpoint.pt").unlink()
-    assert main(["predict", str(last.folder), "--passes", "1"]) == 0
+    assert main(["predict", "--own-parts", str(last.folder), "--passes", "1"]) == 0
     assert f"accuracy {result['metrics']['test/accuracy']['last']:.4f}" in capsys.readouterr().out
 
 
@@ -416,7 +416,7 @@ def test_a_wrong_word_gets_one_message_and_exit_code_2(
     message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["predict", *(word.replace("{run}", str(job.folder)) for word in words)]) == 2
+    assert main(["predict", "--own-parts", *(word.replace("{run}", str(job.folder)) for word in words)]) == 2
     err = capsys.readouterr().err
     assert re.search(message, err)
     assert err.count("\n") == 1
@@ -425,7 +425,7 @@ def test_a_wrong_word_gets_one_message_and_exit_code_2(
 def test_a_run_without_drops_has_no_intervals(make_job: MakeJob, capsys: pytest.CaptureFixture[str]) -> None:
     job = make_job()
     run(job)
-    assert main(["predict", str(job.folder)]) == 2
+    assert main(["predict", "--own-parts", str(job.folder)]) == 2
     assert "passes=100: the net has no active dropout" in capsys.readouterr().err
-    assert main(["predict", str(job.folder), "--passes", "1", "--limit", "7"]) == 0
+    assert main(["predict", "--own-parts", str(job.folder), "--passes", "1", "--limit", "7"]) == 0
     assert capsys.readouterr().out.startswith("7 test images")

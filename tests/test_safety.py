@@ -11,10 +11,15 @@ from conftest import MakeJob
 from PIL import Image
 
 import lab.cli.catalogue
+from lab.config import RunConfig
 from lab.data.folder import read_folder
-from lab.runs.predict import load_net
+from lab.errors import UserError
+from lab.records.places import inside
+from lab.records.results import write_atomically
+from lab.runs.predict import Disturbance, load_net, predict
 from lab.runs.run import run
 from lab.training.checkpoint import load_checkpoint
+from lab.validation import validate
 
 LAB = Path(lab.cli.catalogue.__file__).parent
 FILES = {path.relative_to(LAB).as_posix(): path for path in sorted(LAB.rglob("*.py"))}
@@ -103,5 +108,61 @@ def test_the_configuration_of_a_run_cannot(make_job: MakeJob, tmp_path: Path) ->
     harm = f"name: !!python/object/apply:os.mkdir ['{tmp_path / 'harm'}']\n"
     (job.folder / "config.yaml").write_text(harm)
     with pytest.raises(yaml.YAMLError, match="could not determine a constructor"):
-        load_net(job.folder, torch.device("cpu"))
+        load_net(job.folder, torch.device("cpu"), trusted=True)
     assert not (tmp_path / "harm").exists()
+
+
+# Links, names and other people's runs
+
+
+@pytest.mark.parametrize("name", ["result.json", "result.json.tmp"])
+def test_a_link_is_replaced_and_its_target_kept(tmp_path: Path, name: str) -> None:
+    (tmp_path / "mine.txt").write_text("precious")
+    (tmp_path / name).symlink_to(tmp_path / "mine.txt")
+    write_atomically(tmp_path / "result.json", b"{}")
+    assert (tmp_path / "mine.txt").read_text() == "precious"
+    assert (tmp_path / "result.json").read_bytes() == b"{}"
+    assert not (tmp_path / "result.json").is_symlink()
+
+
+@pytest.mark.parametrize("link", ["_mean", "_study", "_mean/act=relu-01234567", "_study/act=relu-01234567"])
+def test_no_folder_is_emptied_through_a_link(tmp_path: Path, link: str) -> None:
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    (outside / "act=relu-01234567").mkdir(parents=True)
+    precious = [outside / "events.out.tfevents.1", outside / "act=relu-01234567/events.out.tfevents.1"]
+    for file in precious:
+        file.write_bytes(b"precious")
+    (root / link).parent.mkdir(parents=True)
+    (root / link).symlink_to(outside)
+    home, *rest = link.split("/")
+    with pytest.raises(UserError, match="is a link, which the lab does not write through"):
+        inside(root, home, *(rest or ["act=relu-01234567"]))
+    assert all(file.read_bytes() == b"precious" for file in precious)
+
+
+@pytest.mark.parametrize("name", ["..", "", ".", "a/b"])
+def test_no_name_leads_out_of_a_folder(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UserError, match="is not a folder within"):
+        inside(tmp_path, "_mean", name)
+
+
+@pytest.mark.parametrize("name", ["..", "/abs", "a/../../b", "", "../x", "\\x", "."])
+def test_results_stay_within_out(name: str) -> None:
+    with pytest.raises(UserError, match=r"name=.* is out of range; allowed: a folder within out=outputs"):
+        validate(RunConfig(name=name))
+
+
+@pytest.mark.parametrize("name", ["a", "a/b", "a..b", ".hidden", "é (1) #2"])
+def test_other_names_are_taken(name: str) -> None:
+    validate(RunConfig(name=name))
+
+
+def test_predicting_runs_no_code_of_a_run_unasked(make_job: MakeJob, tmp_path: Path) -> None:
+    job = make_job(changes={"model.name": "own_parts:whole_net", "train.steps": 2})
+    run(job)
+    plain = Disturbance(0, 0)
+    with pytest.raises(
+        UserError, match=r"names code .*model\.name=own_parts:whole_net; where you trust it, add --own-parts"
+    ):
+        predict(job.folder, 1, plain, None, "cpu", tmp_path / "rows.csv")
+    assert "test images" in predict(job.folder, 1, plain, None, "cpu", tmp_path / "rows.csv", trusted=True)

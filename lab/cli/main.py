@@ -93,7 +93,7 @@ def predict_verb(words: list[str]) -> int:
     from lab.runs.predict import Disturbance, predict
 
     disturbance = Disturbance(args.noise, args.rotate)
-    print(predict(args.run, args.passes, disturbance, args.limit, args.device, args.out))
+    print(predict(args.run, args.passes, disturbance, args.limit, args.device, args.out, args.own_parts))
     return 0
 
 

@@ -58,6 +58,9 @@ def predict_parser() -> argparse.ArgumentParser:
     parser.add_argument("--rotate", metavar="DEG", type=float, default=0.0, help="rotate counter-clockwise (0)")
     parser.add_argument("--limit", metavar="N", type=int, help="predict only N of the images (all)")
     parser.add_argument("--device", default="auto", help="as train.device (auto)")
+    parser.add_argument(
+        "--own-parts", action="store_true", help="run the code, module:attribute, that the run's configuration names"
+    )
     parser.add_argument("--out", metavar="FILE.csv", type=Path, help="where the rows go (RUN/predictions.csv)")
     return parser
 

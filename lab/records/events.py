@@ -27,7 +27,7 @@ class EventFile:
         # Not TensorBoard's EventFileWriter: when the disk is full, its thread prints a second traceback.
         name = f"events.out.tfevents.{int(time.time()):010d}.{socket.gethostname()}.{os.getpid()}.{next(_number)}"
         folder.mkdir(parents=True, exist_ok=True)
-        self._file = open(folder / name, "wb")  # noqa: SIM115 (closed by `close`)
+        self._file = open(folder / name, "xb")  # noqa: SIM115 (closed by `close`)
         self._writer = RecordWriter(self._file)
         self._writer.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
         self.flush()

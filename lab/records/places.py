@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.config import RunConfig
+from lab.errors import UserError
 from lab.identity import arm_hash, flatten
 from lab.records.lock import Held, locked
 from lab.records.results import TRIALS, read_result
@@ -107,6 +108,22 @@ def settled(job: Job) -> Job:
     if job.folder.parent.is_dir():
         return job
     return replace(job, folder=run_folder(job.config, job.arm))
+
+
+def inside(root: Path, *names: str) -> Path:
+    """`root`/`names`..., a folder that the lab may fill and empty.
+
+    Raises:
+        UserError: a part of it is a link, or leads elsewhere.
+    """
+    path = root
+    for name in names:
+        path = path / name
+        if name in ("", ".", "..") or Path(name).name != name:
+            raise UserError(f"{path} is not a folder within {root}")
+        if path.is_symlink():
+            raise UserError(f"{path} is a link, which the lab does not write through; remove it")
+    return path
 
 
 @contextmanager

@@ -59,6 +59,8 @@ class Run:
 def write_atomically(path: Path, data: bytes, previous: Path | None = None) -> None:
     """Writes `data` so that `path` holds either all of it or what it held before, whenever the machine stops.
 
+    A link in its place, or in that of the scratch file beside it, is replaced and never followed.
+
     Args:
         path: the file.
         data: its whole content.
@@ -66,7 +68,9 @@ def write_atomically(path: Path, data: bytes, previous: Path | None = None) -> N
     """
     scratch = path.with_name(path.name + ".tmp")
     try:
-        with open(scratch, "wb") as file:
+        scratch.unlink(missing_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+        with os.fdopen(os.open(scratch, flags, 0o666), "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())

@@ -68,9 +68,10 @@ def assemble(config: RunConfig) -> Parts:
         UserError: anything in the configuration is wrong.
     """
     validate(config)
-    train, given = config.train, ", ".join(own_parts(config))
+    train, given = config.train, own_parts(config)
     if given:
         define_missing()
+    given = ", ".join(part for part in given if not part.startswith("data.name="))  # data are checked as they are read
     machine = make_machine(train)
     data = load_dataset(config.data, config.seed, machine.device)
     order = Order(data.train, train.batch_size, config.seed, data.augment)
@@ -141,7 +142,7 @@ def make_net(config: RunConfig, data: Dataset, order: Order, machine: Machine) -
         memory_format = choose_format(last, machine.device, machine.autocast, appends)
     if memory_format == torch.channels_last:
         guard_group_norms(model)
-        if given := own_parts(config):
+        if given := [part for part in own_parts(config) if part.startswith("model.")]:
             images = data.val.take(torch.zeros(2, dtype=torch.int64, device=machine.device))[0].cpu()
             memory_format = format_of(model, images, bool(config.train.channels_last), ", ".join(given))
     model = model.to(device=machine.device).to(memory_format=memory_format)  # pyright: ignore[reportCallIssue]

@@ -15,6 +15,8 @@ from lab.nets.recipe import build
 from lab.nets.transfer import misfits, restructure
 from lab.records.results import read_result
 from lab.records.tuning import read_tuning, trials_folder
+from lab.runs.rehearsal import own_parts
+from lab.system.vision import define_missing
 from lab.training.checkpoint import read_checkpoint
 
 
@@ -100,11 +102,16 @@ def open_run(folder: Path, key: str) -> Origin:
     return Origin(folder, result, {name.removeprefix("_orig_mod."): value for name, value in state.items()})
 
 
-def load_net(folder: Path, device: torch.device) -> tuple[RunConfig, Dataset, nn.Module]:
+def load_net(folder: Path, device: torch.device, trusted: bool = False) -> tuple[RunConfig, Dataset, nn.Module]:
     """Configuration, data and net of a finished run, the net pruned as it was trained, in evaluation mode.
 
+    Args:
+        folder: the run's.
+        device: where the data go, and the net.
+        trusted: whether code that its configuration names, `module:attribute`, may run.
+
     Raises:
-        UserError: it is not finished, or no code builds its net again.
+        UserError: it is not finished, no code builds its net again, or it names code and is not `trusted`.
     """
     origin = open_run(folder, "predict")
     config = RunConfig()
@@ -112,6 +119,13 @@ def load_net(folder: Path, device: torch.device) -> tuple[RunConfig, Dataset, nn
         fill(config, yaml.safe_load((folder / "config.yaml").read_text()))
     except FileNotFoundError:
         raise UserError(f"predict: {folder} has no config.yaml") from None
+    if (own := own_parts(config)) and not trusted:
+        raise UserError(
+            f"predict: the run {folder} names code that predicting would run, {', '.join(own)}; where you trust it, "
+            "add --own-parts"
+        )
+    if own:
+        define_missing()
     if config.model.output != "identity":
         raise UserError(
             f"predict: the run {folder} has model.output={config.model.output}; probabilities are the softmax of "

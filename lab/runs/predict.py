@@ -53,7 +53,13 @@ class Forecast:
 
 
 def predict(
-    folder: Path, passes: int, disturbance: Disturbance, limit: int | None, device: str, out: Path | None
+    folder: Path,
+    passes: int,
+    disturbance: Disturbance,
+    limit: int | None,
+    device: str,
+    out: Path | None,
+    trusted: bool = False,
 ) -> str:
     """Predicts the test images of the run in `folder`, writes a row an image, and returns a summary of a few lines.
 
@@ -64,6 +70,7 @@ def predict(
         limit: how many images; all if None.
         device: as `train.device`.
         out: the table, CSV; `predictions.csv` in the run's folder if None.
+        trusted: whether code that the run's configuration names, `module:attribute`, may run.
 
     Raises:
         UserError: no finished run, a value out of range, passes of a net without drops, or `out` cannot be written.
@@ -72,7 +79,7 @@ def predict(
         check_range("--limit", limit, limit >= 1, "1 or more")
     folder = find_run(str(folder), 0, "predict")
     out = out or folder / "predictions.csv"
-    config, data, model = load_net(folder, resolve_device(device))
+    config, data, model = load_net(folder, resolve_device(device), trusted)
     found = forecast(model, data, passes, disturbance, limit, config.seed)
     try:
         write_atomically(out, table(found).encode())

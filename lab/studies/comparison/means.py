@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.metric import quantity
+from lab.records.places import inside
 from lab.records.results import NOT_SCALARS, Run
 from lab.studies.comparison.compare import Comparison
 from lab.studies.statistics.estimate import mean_intervals
@@ -62,7 +63,7 @@ def arm_means(comparison: Comparison) -> list[ArmMeans]:
     """The means of everything logged by the runs that count, for each folder of an arm."""
     arms: dict[str, list[Run]] = {}
     for run in comparison.runs:
-        arms.setdefault(run.path.parent.name, []).append(run)
+        arms.setdefault(run.path.resolve().parent.name, []).append(run)
     found = []
     for folder, runs in arms.items():
         tags = dict.fromkeys(tag for run in runs for row in run.history for tag in row if tag not in NOT_SCALARS)
@@ -82,10 +83,11 @@ def write_mean_runs(means: Sequence[ArmMeans], folder: Path) -> None:
     # Late: TensorBoard's writer is slow to import.
     from lab.records.events import write_scalars
 
-    for stale in (folder / "_mean").rglob("events.out.tfevents.*"):
+    home = inside(folder, "_mean")
+    for stale in home.rglob("events.out.tfevents.*"):
         stale.unlink()
     for arm in means:
         parts = [("", 1), ("low", 2), ("high", 3)] if arm.num_runs > 1 else [("", 1)]
         for part, column in parts:
             scalars = {tag: [(point[0], point[column]) for point in points] for tag, points in arm.series.items()}
-            write_scalars(folder / "_mean" / arm.folder / part, scalars)
+            write_scalars(inside(home, arm.folder, *[part] * bool(part)), scalars)

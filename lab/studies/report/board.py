@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from lab.records.places import inside
 from lab.records.results import NOT_SCALARS
 from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.means import ArmMeans
@@ -22,7 +23,7 @@ def write_board(comparison: Comparison, means: Sequence[ArmMeans], folder: Path)
     # Late: TensorBoard's writer is slow to import.
     from lab.records.events import EventFile, write_scalars
 
-    target = folder / "_study"
+    target = inside(folder, "_study")
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
     with EventFile(target) as events:
@@ -39,7 +40,7 @@ def write_board(comparison: Comparison, means: Sequence[ArmMeans], folder: Path)
             points = arm.series.get(tag, [])
             lines |= {band: [(one[0], one[i]) for one in points] for i, band in bands if points}
         if lines:
-            write_scalars(target / arm.folder, lines)
+            write_scalars(inside(target, arm.folder), lines)
 
 
 def means_query() -> str:
