@@ -143,7 +143,7 @@ def test_a_damaged_result_counts_as_none(make_job: MakeJob, junk: bytes) -> None
     assert {**again, "finished_at": 0, "images_per_second": 0} == {**result, "finished_at": 0, "images_per_second": 0}
 
 
-def test_a_damaged_line_of_metrics_ends_the_history(make_job: MakeJob) -> None:
+def test_a_damaged_last_line_of_metrics_is_left_out(make_job: MakeJob) -> None:
     job = make_job()
     run(job)
     path = job.folder / "metrics.jsonl"

@@ -328,7 +328,15 @@ def test_runs_come_in_the_order_in_which_their_arms_were_typed(tmp_path: Path) -
         for seed in (10, 9):
             folder = tmp_path / f"act={name}-{place:08x}" / f"seed={seed}"
             folder.mkdir(parents=True)
-            about = {"config": {}, "arm_id": name * 8, "arm": {}, "seed": seed, "status": "finished", "place": place}
+            about = {
+                "config": {},
+                "arm_id": name * 8,
+                "arm": {},
+                "seed": seed,
+                "status": "finished",
+                "metrics": {},
+                "place": place,
+            }
             write_json(folder / "result.json", about)
     assert [(run.arm_id[0], run.seed) for run in find_runs([tmp_path])] == [("b", 9), ("b", 10), ("a", 9), ("a", 10)]
 

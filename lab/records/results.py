@@ -4,6 +4,7 @@ import json
 import math
 import os
 import re
+import sys
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -101,18 +102,30 @@ def finite(value: Any) -> Any:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The logged steps of the run in `path`; a last line that a crash cut short is left out."""
+    """The logged steps of the run in `path`; lines that are damaged, as the last one by a crash, are left out."""
     try:
-        lines = (path / "metrics.jsonl").read_bytes().splitlines()
-    except FileNotFoundError:
+        lines = read_bytes(path / "metrics.jsonl").splitlines()
+    except OSError:
         return []
     rows = []
     for line in lines:
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            break
+        with suppress(ValueError, RecursionError):
+            row = json.loads(line)
+            if isinstance(row, dict) and is_whole(row.get("step")):
+                rows.append(row)
     return rows
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a regular file; raises `OSError` for anything else, as a fifo, which a reader would wait for."""
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is not a regular file")
+    return path.read_bytes()
+
+
+def is_whole(value: Any) -> bool:
+    """Whether `value` is a whole number, which true and false are not."""
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def read_predictions(path: Path) -> dict[str, Any] | None:
@@ -127,11 +140,37 @@ def read_predictions(path: Path) -> dict[str, Any] | None:
 
 
 def read_result(path: Path) -> dict[str, Any] | None:
-    """`result.json` of the run in `path`, or None where the run is not finished (or the file is damaged)."""
+    """`result.json` of the run in `path`, or None where there is none, or none of the lab's (see `fault`)."""
     try:
-        return json.loads((path / "result.json").read_bytes())
-    except (FileNotFoundError, ValueError):  # the latter for what is no JSON, or no text
+        found = json.loads(read_bytes(path / "result.json"))
+    except (OSError, ValueError, RecursionError):  # the second for what is no JSON, or no text
         return None
+    return None if fault(found) else found
+
+
+STATUSES = ("finished", "diverged", "failed", "interrupted")
+
+
+def fault(result: Any) -> str:
+    """What a `result.json` lacks to be one of the lab's, in words; empty where it lacks nothing."""
+    if not isinstance(result, dict):
+        return f"it holds no object, but a {type(result).__name__}"
+    kinds = {"config": dict, "arm": dict, "arm_id": str, "status": str, "seed": int}
+    if missing := [key for key, kind in kinds.items() if not isinstance(result.get(key), kind)]:
+        return (
+            f"it has no {missing[0]}" if missing[0] not in result else f"its {missing[0]} is {result[missing[0]]!r:.40}"
+        )
+    if result["status"] not in STATUSES:
+        return f"its status is {result['status']!r:.40}; allowed: {', '.join(STATUSES)}"
+    metrics = result.get("metrics", {} if result["status"] in ("failed", "interrupted") else None)
+    summaries = metrics.values() if isinstance(metrics, dict) else [None]
+    if not all(isinstance(one, dict) and all(map(is_number_or_null, one.values())) for one in summaries):
+        return "its metrics are no table of numbers"
+    return ""
+
+
+def is_number_or_null(value: Any) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def outcome(result: dict[str, Any]) -> str:
@@ -159,6 +198,14 @@ def read_run(path: Path) -> Run | None:
     )
 
 
+def why_not(path: Path) -> str:
+    """Why `read_result` finds none in `path`, where there is a `result.json`."""
+    try:
+        return fault(json.loads(read_bytes(path / "result.json")))
+    except (OSError, ValueError, RecursionError) as error:
+        return " ".join(str(error).split())
+
+
 def failures(runs: Mapping[Path, Run | None], errors: Mapping[Path, str]) -> dict[Path, str]:
     """What went wrong in those of `runs`, by folder, that failed; `errors` tells it of runs that left no result."""
     return {
@@ -184,6 +231,8 @@ def find_runs(folders: Iterable[Path]) -> list[Run]:
             raise UserError(f"{folder} is not a folder; 'lab train' writes its runs under outputs/<name>")
         paths = [path for path in folder.rglob("result.json") if TRIALS not in path.relative_to(folder).parts]
         found = [run for path in paths if (run := read_run(path.parent)) is not None]
+        for path in {path.parent for path in paths} - {run.path for run in found}:
+            print(f"left out: {path / 'result.json'} is no result of the lab: {why_not(path)}", file=sys.stderr)
         runs += sorted(
             found, key=lambda run: (natural(run.path.parent.parent), run.result.get("place", 0), natural(run.path))
         )
