@@ -2,6 +2,7 @@
 
 python benchmarks/calibration.py [--repeats 400]
 python benchmarks/calibration.py --cells
+python benchmarks/calibration.py --coverage
 """
 
 import argparse
@@ -24,7 +25,7 @@ from lab.studies.claims.contrast import p_values, put_to_test
 from lab.studies.claims.study import parse_study
 from lab.studies.claims.verdict import judge
 from lab.studies.select.scores import Scores
-from lab.studies.statistics.estimate import ALPHA, mean_interval
+from lab.studies.statistics.estimate import ALPHA, mean_interval, mean_intervals
 from lab.studies.statistics.p_values import p_above
 from lab.studies.statistics.power import seeds_needed
 from lab.studies.statistics.spending import counted_analyses, level
@@ -298,6 +299,34 @@ def cell_tables(repeats: int) -> Iterator[str]:
     yield table(f"Supported where it is right, of what t alone supports, {repeats} each:", ["claim", *sizes], rows)
 
 
+BOUNDED: dict[str, tuple[float, Callable[..., np.ndarray]]] = {
+    "Beta of mean .99, skewness 2": (0.99, lambda rng, size: rng.beta(99, 1, size)),
+    "Beta of mean .99, skewness 2.8": (0.99, lambda rng, size: rng.beta(49.5, 0.5, size)),
+    "Beta of mean .995, skewness 2": (0.995, lambda rng, size: rng.beta(199, 1, size)),
+    "Beta of mean .995, skewness 1.2": (0.995, lambda rng, size: rng.beta(597, 3, size)),
+    "288 images at .99": (0.99, lambda rng, size: rng.binomial(288, 0.99, size) / 288),
+    "288 images at .995": (0.995, lambda rng, size: rng.binomial(288, 0.995, size) / 288),
+    "normal, .8 with deviation .02": (0.8, lambda rng, size: rng.normal(0.8, 0.02, size)),
+}
+"""Accuracies of one arm: their mean, and how a seed's is drawn."""
+
+
+def coverage_table(repeats: int) -> str:
+    """Coverage and mean width of one arm's 95 % interval within [0, 1], before and after it knows its bounds."""
+    rows = []
+    for index, (name, (mean, draw)) in enumerate(BOUNDED.items()):
+        cells = [name]
+        for n in SIZES:
+            values = draw(np.random.default_rng([index, n]), (n, repeats))
+            edges = [np.clip(mean_intervals(values), 0, 1), np.array(mean_intervals(values, (0.0, 1.0)))]
+            before, after = ((low <= mean + 1e-12) & (mean - 1e-12 <= high) for low, high in edges)
+            wider = np.mean(edges[1][1] - edges[1][0]) / np.mean(edges[0][1] - edges[0][0])
+            cells.append(f"{after.mean():.1%} ({before.mean():.1%}, x {wider:.2f})")
+        rows.append(cells)
+    title = f"Coverage of one arm's interval, {repeats} each (without the bounds, and how much wider it is with them):"
+    return table(title, ["accuracies", *(f"{n} seeds" for n in SIZES)], rows)
+
+
 def table(title: str, header: list[str], rows: list[list[str]]) -> str:
     """A Markdown table under its title."""
     lines = [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
@@ -309,9 +338,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=400)
     parser.add_argument("--cells", action="store_true", help="only the tables of cells, 2,000 experiments each")
+    parser.add_argument("--coverage", action="store_true", help="only the coverage of accuracies near 1")
     args = parser.parse_args()
     repeats = args.repeats
     begun, rng = time.perf_counter(), np.random.default_rng(0)
+    if args.coverage:
+        print(coverage_table(2000))
+        return
     if args.cells:
         print(*cell_tables(2000), f"\n{time.perf_counter() - begun:.0f} s", sep="\n")
         return

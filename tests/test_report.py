@@ -174,7 +174,7 @@ def test_the_report_can_be_read_aloud(runs, tmp_path):
     assert {attrs["for"] for attrs in outline.all("label")} == {attrs["id"] for attrs in outline.all("input")}
     pictures = [str(attrs["aria-label"]) for _, attrs in outline.found if attrs.get("role") == "img"]
     assert len(pictures) == 7
-    assert "depth=30 init=xavier_normal 0.232 [0.000, 0.479]" in pictures[2]
+    assert "depth=30 init=xavier_normal 0.232 [0.000, 0.547]" in pictures[2]
 
 
 def test_curves_are_drawn_over_what_was_logged(runs, tmp_path):

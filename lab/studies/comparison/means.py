@@ -51,8 +51,7 @@ def mean_series(runs: Sequence[Run], tags: Iterable[str]) -> Series:
             values = np.array([values[rows].mean(axis=0) for rows in members])  # (seeds, steps)
         lows = highs = np.full(len(steps), math.nan)
         if len(values) > 1:
-            low, high = quantity(tag).bounds
-            lows, highs = (edges.clip(low, high) for edges in mean_intervals(values))
+            lows, highs = mean_intervals(values, quantity(tag).bounds)
         columns = (values.mean(axis=0), lows, highs)
         series[tag] = list(zip(steps, *(column.tolist() for column in columns), strict=True))
     return series
