@@ -94,11 +94,7 @@ def put_to_test(claim: Claim, scores: Scores, runs: Sequence[Run], swept: Sequen
     contrasts = [measure(sides, scores, inside, open_keys) for sides in claim.contrasts()]
     used = {id(run): run for contrast in contrasts for cell in contrast.cells for run in cell}
     proved = proved_same(claim, contrasts[0], open_keys)
-    p_support, p_refute = p_values(claim, contrasts, *tests(scores.metric, one_network if proved else p_above))
-    if claim.kind == "same" and contrasts[0].modes.kind == "mixed":
-        p_support = p_refute = 1.0  # alike among survivors, or apart, hides what the others are
-    if any(contrast.num_never == len(contrast.differences) for contrast in contrasts):
-        p_support = 1.0  # that none of them gets there does not make them the same
+    p_support, p_refute = p_contrasts(claim, contrasts, scores.metric, one_network if proved else p_above)
     return ClaimTest(
         claim=claim,
         metric=scores.metric,
@@ -110,6 +106,18 @@ def put_to_test(claim: Claim, scores: Scores, runs: Sequence[Run], swept: Sequen
         p_support=p_support,
         p_refute=p_refute,
     )
+
+
+def p_contrasts(
+    claim: Claim, contrasts: Sequence[Contrast], metric: Metric, plain: Test = p_above
+) -> tuple[float, float]:
+    """p for and p against `claim`, unadjusted, with regard to who trained and who gets anywhere."""
+    p_support, p_refute = p_values(claim, contrasts, *tests(metric, plain))
+    if claim.kind == "same" and contrasts[0].modes.kind == "mixed":
+        return 1.0, 1.0  # alike among survivors, or apart, hides what the others are
+    if any(contrast.num_never == len(contrast.differences) for contrast in contrasts):
+        p_support = 1.0  # that none of them gets there does not make them the same
+    return p_support, p_refute
 
 
 def proved_same(claim: Claim, contrast: Contrast, open_keys: Sequence[str]) -> bool:
@@ -128,7 +136,13 @@ def one_network(values: Sequence[float], margin: float) -> float:
 
 def measure(sides: Sequence[Flat], scores: Scores, runs: Sequence[Run], open_keys: Sequence[str]) -> Contrast:
     """The contrast of two or four `sides`, selectors, among `runs`."""
-    cells = [[run for run in runs if matches(run.config, side)] for side in sides]
+    return contrast_of(sides, scores, [[run for run in runs if matches(run.config, side)] for side in sides], open_keys)
+
+
+def contrast_of(
+    sides: Sequence[Flat], scores: Scores, cells: list[list[Run]], open_keys: Sequence[str] = ()
+) -> Contrast:
+    """The contrast of two or four `sides`, selectors, whose runs are `cells`."""
     (found, modes, compared), bounds = pair_trained(scores, cells, open_keys), scores.metric.difference_bounds
     bounds = apart(bounds) if len(sides) == 4 else bounds
     effect = estimate_share_difference(found.sides) if scores.metric.is_share else estimate(found.differences, bounds)

@@ -2,7 +2,7 @@
 
 Sources: the unconditional test of Barnard 1945, ordered by the score statistic of Farrington and Manning 1990, so that
 it has a margin; Clopper and Pearson 1934. They take the sides as independent. Luck that the runs of a seed share makes
-both fail together, which makes a difference rarer and the test conservative (`benchmarks/calibration.py --cells`).
+both fail together, which makes a difference rarer and the test conservative (`benchmarks/calibration.py --modes`).
 """
 
 import math
@@ -42,7 +42,7 @@ def share_above(sides: Sides, margin: float) -> float:
     if len(counts) == 2:
         (a, n), (b, m) = counts
         return p_difference(a, n, b, m, round(margin, 12))
-    return p_interaction(counts, margin)
+    return p_interaction(tuple(counts), margin)
 
 
 def share_below(sides: Sides, margin: float) -> float:
@@ -106,14 +106,22 @@ def score_statistics(n: int, m: int, margin: float) -> "np.ndarray":
         return np.where(apart == 0, 0, apart / np.where(deviation < 1e-9, 0, deviation))
 
 
-def p_interaction(counts: Sequence[tuple[int, int]], margin: float) -> float:
+@lru_cache(4096)
+def p_interaction(counts: tuple[tuple[int, int], ...], margin: float) -> float:
     """p of "(p1 - p2) - (p3 - p4) <= margin" by four limits, for the counts (k of n) of each side."""
 
     def excluded(level: float) -> bool:
-        edges = [clopper_pearson(k, n, level / 4) for k, n in counts]
-        return edges[0][0] - edges[1][1] - edges[2][1] + edges[3][0] > margin
+        return interaction_edges(counts, level)[0] > margin
 
     return crossing(excluded, 0.0, 1.0) if excluded(1.0) else 1.0
+
+
+def interaction_edges(counts: Sequence[tuple[int, int]], tail: float) -> tuple[float, float]:
+    """The limits of (p1 - p2) - (p3 - p4), each wrong with a chance of at most `tail`."""
+    (low_a, high_a), (low_b, high_b), (low_c, high_c), (low_d, high_d) = (
+        clopper_pearson(k, n, tail / 4) for k, n in counts
+    )
+    return low_a - high_b - high_c + low_d, high_a - low_b - low_c + high_d
 
 
 def crossing(holds: Callable[[float], bool], without: float, having: float) -> float:
@@ -160,7 +168,8 @@ def estimate_share_difference(sides: Sides) -> Estimate | None:
     value = means[0] - means[1] - (means[2] - means[3] if len(means) == 4 else 0.0)
     if n < 2 or not is_binary(sides):
         return Estimate(value, None, n, 0)
-    edge = float(len(sides) // 2)
-    low = crossing(lambda margin: share_above(sides, margin) > ALPHA / 2, -edge, value)
-    high = crossing(lambda margin: share_below(sides, margin) > ALPHA / 2, edge, value)
+    if len(sides) == 4:
+        return Estimate(value, interaction_edges([(round(sum(side)), n) for side in sides], ALPHA / 2), n, 0)
+    low = crossing(lambda margin: share_above(sides, margin) > ALPHA / 2, -1.0, value)
+    high = crossing(lambda margin: share_below(sides, margin) > ALPHA / 2, 1.0, value)
     return Estimate(value, (min(low, value), max(high, value)), n, 0)
