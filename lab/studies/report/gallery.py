@@ -97,7 +97,7 @@ def few_seeds(comparison: Comparison) -> str:
     return f" With fewer than {FEW_SEEDS} seeds these intervals are unreliable." * few
 
 
-def rings(comparison: Comparison, what: str) -> str:
+def if_failed(comparison: Comparison, what: str) -> str:
     """What a caption adds where some runs did not train."""
     return f" {what}" * any(arm.num_trained < arm.num_run for arm in comparison.arms)
 
@@ -142,7 +142,7 @@ def seeds_words(subject: Subject) -> tuple[str, str]:
     return (
         f"{subject.comparison.metric} of every run; mean and 95 % interval: {listed_scores(subject.comparison)}",
         "Dots: single runs. Diamond and bar: mean and 95 % interval."
-        + rings(subject.comparison, "Rings: runs that did not train, left out of the mean where others did.")
+        + if_failed(subject.comparison, "Rings: runs that did not train, left out of the mean where others did.")
         + few_seeds(subject.comparison),
     )
 
@@ -155,7 +155,8 @@ def effects_words(subject: Subject) -> tuple[str, str]:
         f"{listed((effect.label, effect.center, True) for effect in effects)}",
         f"What each factor does to {subject.comparison.metric}, the others averaged over. An interaction is how much "
         "more (or less) a level does at another factor's level than at that one's reference. Dots: seeds. "
-        f"Diamond and bar: mean and 95 % interval over {count(len(subject.grid.seeds), 'seed')}.",
+        f"Diamond and bar: mean and 95 % interval over {count(len(subject.grid.seeds), 'seed')}."
+        + if_failed(subject.comparison, "Only seeds in which all arms trained."),
     )
 
 
@@ -163,14 +164,15 @@ def interactions_words(subject: Subject) -> tuple[str, str]:
     return (
         f"{subject.comparison.metric} at each pair of levels; the numbers are in the table that follows.",
         "Lines that are not parallel interact. Means over seeds and the other factors, with 95 % intervals. "
-        "Dots: seeds.",
+        "Dots: seeds." + if_failed(subject.comparison, "Only seeds in which all arms trained."),
     )
 
 
 def cost_words(subject: Subject) -> tuple[str, str]:
     return (
         f"{subject.comparison.metric} over what it cost; the numbers are in the table that follows.",
-        "Small: single runs. Large: means of an arm.",
+        "Small: single runs. Large: means of an arm."
+        + if_failed(subject.comparison, "Runs that did not train are left out of the means where others did."),
     )
 
 
