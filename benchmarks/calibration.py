@@ -2,7 +2,7 @@
 
 python benchmarks/calibration.py [--repeats 400]
 python benchmarks/calibration.py --cells
-python benchmarks/calibration.py --modes
+python benchmarks/calibration.py --modes [--repeats 500]
 python benchmarks/calibration.py --coverage
 """
 
@@ -482,7 +482,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=400)
     parser.add_argument("--cells", action="store_true", help="only the tables of cells, 2,000 experiments each")
-    parser.add_argument("--modes", action="store_true", help="only runs that train or do not, 2,000 experiments each")
+    parser.add_argument("--modes", action="store_true", help="only runs that train or do not")
     parser.add_argument("--coverage", action="store_true", help="only the coverage of accuracies near 1")
     args = parser.parse_args()
     repeats = args.repeats
@@ -491,7 +491,7 @@ def main() -> None:
         print(coverage_table(2000))
         return
     if args.modes:
-        print(*modes_tables(2000), f"\n{time.perf_counter() - begun:.0f} s", sep="\n")
+        print(*modes_tables(repeats), f"\n{time.perf_counter() - begun:.0f} s", sep="\n")
         return
     if args.cells:
         print(*cell_tables(2000), f"\n{time.perf_counter() - begun:.0f} s", sep="\n")

@@ -91,7 +91,9 @@ def test_one_layout_puts_the_metric_first(board):
     half = 0.05 * stats.t.isf(0.025, 1)  # two seeds know little, and no accuracy exceeds 1
     shares = np.array([0.19, 0.29, 0.39])
     upper = special.expit(special.logit(shares) + half / (shares * (1 - shares)))
-    assert [event.value for event in found.Scalars(series.upper)] == pytest.approx(np.maximum(upper, shares + half).clip(max=1).tolist())
+    assert [event.value for event in found.Scalars(series.upper)] == pytest.approx(
+        np.maximum(upper, shares + half).clip(max=1).tolist()
+    )
 
 
 def test_hparams_has_the_metric_first_and_knows_every_value(board):

@@ -85,3 +85,10 @@ def test_intervals_near_one_cover(calibration: ModuleType) -> None:
         shares = [float(cell.split("%")[0]) for cell in row.split("|")[2:-1]]
         assert all(share >= 90 for share in shares[:2]), row
         assert all(91 <= share <= 98.5 for share in shares[2:]), row
+
+
+@pytest.mark.parametrize("index", [0, 5, 9])
+def test_modes_give_no_wrong_verdicts(calibration: ModuleType, index: int) -> None:
+    """Both train in half of the runs; 1 against .6; rare lapses."""
+    found = calibration.wrong_about_modes(calibration.MODE_CELLS[index], 3, 200)
+    assert max(found.values()) <= 0.05 + 2 * (0.05 * 0.95 / 200) ** 0.5
