@@ -142,6 +142,8 @@ def cautions(comparison: Comparison) -> list[str]:
         found.append(f"Some seeds did not train: means and intervals are of those that did{apart}.")
     if any(arm.difference and arm.difference.n == 1 for arm in comparison.arms):
         found.append("A difference from a single seed may be chance: another seed can turn it round.")
+    if comparison.metric.is_share:  # its intervals are exact
+        return found
     low, high = comparison.metric.bounds
     near = 0.01 * (high - low) if math.isfinite(high - low) else 0.0
     for arm in comparison.arms:
