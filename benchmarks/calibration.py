@@ -2,13 +2,16 @@
 
 python benchmarks/calibration.py [--repeats 400]
 python benchmarks/calibration.py --cells
+python benchmarks/calibration.py --modes [--repeats 500]
+python benchmarks/calibration.py --coverage
 """
 
 import argparse
+import itertools
 import math
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +23,14 @@ from lab.config import RunConfig
 from lab.identity import flatten
 from lab.metric import parse_metric
 from lab.records.results import Run
-from lab.studies.claims.contrast import p_values, put_to_test
+from lab.studies.claims.contrast import contrast_of, p_contrasts, p_values, put_to_test
 from lab.studies.claims.study import parse_study
 from lab.studies.claims.verdict import judge
 from lab.studies.select.scores import Scores
-from lab.studies.statistics.estimate import ALPHA, mean_interval
+from lab.studies.statistics.estimate import ALPHA, mean_interval, mean_intervals
 from lab.studies.statistics.p_values import p_above
 from lab.studies.statistics.power import seeds_needed
+from lab.studies.statistics.proportions import p_difference
 from lab.studies.statistics.spending import counted_analyses, level
 
 SCORES: dict[str, Callable[..., np.ndarray]] = {
@@ -274,6 +278,147 @@ def said(cell: Cell, n: int, repeats: int, rng: np.random.Generator) -> dict[str
     return dict(zip(("supported", "refuted", "by t"), (found / repeats).tolist(), strict=True))
 
 
+RULE = parse_metric("trains(score >= 0.5)")
+"""When a run of the cells of modes has trained: it scores .95 then, else .1, each with a deviation of .01."""
+
+THIRD = {"model.act": "a2"}
+CLAIM_KINDS: dict[str, dict[str, Any]] = {
+    "higher": {"higher": A, "than": B},
+    "higher by .05": {"higher": A, "than": B, "by": 0.05},
+    "lower": {"lower": A, "than": B},
+    "same within .05": {"same": [A, B], "within": 0.05},
+    "ordered": {"ordered": [A, B, THIRD]},
+    "interaction": {"interaction": [A, B], "between": [{"model.depth": 0}, {"model.depth": 1}]},
+    "trains: higher": {"higher": A, "than": B, "metric": RULE.text},
+    "trains: higher by .2": {"higher": A, "than": B, "by": 0.2, "metric": RULE.text},
+    "trains: same within .3": {"same": [A, B], "within": 0.3, "metric": RULE.text},
+    "trains: ordered": {"ordered": [A, B, THIRD], "metric": RULE.text},
+    "trains: interaction": {
+        "interaction": [A, B],
+        "between": [{"model.depth": 0}, {"model.depth": 1}],
+        "metric": RULE.text,
+    },
+}
+
+
+@dataclass(frozen=True)
+class ModeCell:
+    """How often the runs of three arms train, at each of two depths, and how much better they score that do."""
+
+    name: str
+    shares: tuple[float, float, float]
+    higher: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """How much higher a run scores that trained."""
+    shared: float = 0.0
+    """Chance of a seed in which all arms take the same luck, which decides whether they train."""
+    diverged: bool = False
+    """Whether runs that do not train diverge."""
+
+    def true_of(self, kind: str, apart: Sequence[bool] = (False, False)) -> set[str]:
+        """What is right to say of a claim: of shares, of scores of runs that train, and of scores of all runs for each
+        contrast in which one side trained in every seed and the other in none (`apart`)."""
+        low, margin = 0.0 if self.diverged else 0.1, CLAIM_KINDS[kind].get("by", CLAIM_KINDS[kind].get("within", 0.0))
+        means = [
+            share * (0.95 + more) + (1 - share) * low for share, more in zip(self.shares, self.higher, strict=True)
+        ]
+        arms = [means if whole else self.higher for whole in (*apart, False)]
+        arms = [self.shares] * 3 if kind.startswith("trains") else arms
+        gaps = [one[step] - one[step + 1] for step, one in enumerate(arms[: 2 if "ordered" in kind else 1])]
+        gap = 0.0 if "interaction" in kind else -gaps[0] if kind == "lower" else min(gaps)
+        gap, margin = (-abs(gap), -margin) if "same" in kind else (gap, margin)
+        return {"supported"} if gap > margin + 1e-9 else {"refuted"} if gap < margin - 1e-9 else set()
+
+
+MODE_CELLS = [
+    *(ModeCell(f"both train in {share:g}", (share, share, share)) for share in (0.5, 0.8, 0.95)),
+    ModeCell("both train in .5, half of the luck shared", (0.5, 0.5, 0.5), shared=0.5),
+    ModeCell("both train in .8, half of the luck shared", (0.8, 0.8, 0.8), shared=0.5),
+    ModeCell("1 against .6", (1.0, 0.6, 0.6)),
+    ModeCell("1 against .8", (1.0, 0.8, 0.8)),
+    ModeCell("1 against .8, which are .05 better", (1.0, 0.8, 0.8), (0.0, 0.05, 0.05)),
+    ModeCell("1 against .8 that are .05 lower", (1.0, 0.8, 0.8), (0.05, 0.0, 0.0)),
+    ModeCell("steady against lapses in 5 %", (1.0, 0.95, 0.95)),
+    ModeCell("the others diverge in 20 %", (1.0, 0.8, 0.8), diverged=True),
+    ModeCell("all but a few diverge", (0.2, 0.2, 0.2), diverged=True),
+]
+"""What the cells of `modes_table` draw; at .2 and .05 the margins of some claims are met exactly."""
+
+
+def wrong_about_modes(cell: ModeCell, n: int, repeats: int) -> dict[tuple[str, str], float]:
+    """For each kind of claim and verdict the share of experiments in which it is said and not true."""
+    rng = np.random.default_rng([MODE_CELLS.index(cell), n])
+    claims = {kind: parse_study({"claims": [{"say": kind, **claim}]}).claims[0] for kind, claim in CLAIM_KINDS.items()}
+    runs = {}
+    for arm, depth, seed in itertools.product(range(3), range(2), range(n)):
+        keys = {"model.act": f"a{arm}", "model.depth": depth}
+        runs[arm, depth, seed] = Run(
+            Path("nowhere"), {**DEFAULTS, **keys, "seed": seed}, f"{arm}", keys, seed, "finished", {}
+        )
+    every = tuple(runs.values())
+    sides = {
+        kind: [(one, [[run for run in every if fits(run, side)] for side in one]) for one in claim.contrasts()]
+        for kind, claim in claims.items()
+    }
+    luck = rng.random((repeats, 3, 2, n))
+    luck = np.where(rng.random((repeats, 1, 1, n)) < cell.shared, luck[:, :1, :1], luck)
+    trained = luck < np.array(cell.shares)[:, None, None]
+    scores = np.where(trained, 0.95 + np.array(cell.higher)[:, None, None], 0.0 if cell.diverged else 0.1)
+    scores += np.where(trained | (not cell.diverged), rng.normal(0, 0.01, scores.shape), 0)
+    accuracy, found = parse_metric("val/accuracy"), dict.fromkeys(itertools.product(CLAIM_KINDS, BOTH), 0)
+    for one, did in zip(scores.reshape(repeats, -1).tolist(), trained.reshape(repeats, -1).tolist(), strict=True):
+        by_score = Scores(accuracy, every, tuple(one), tuple(did))
+        by_share = Scores(RULE, every, tuple(map(float, did)))
+        for kind, claim in claims.items():
+            matrix = by_share if kind.startswith("trains") else by_score
+            contrasts = [contrast_of(selectors, matrix, cells) for selectors, cells in sides[kind]]
+            true = cell.true_of(kind, [contrast.modes.kind == "apart" for contrast in contrasts])
+            for word, p in zip(BOTH, p_contrasts(claim, contrasts, matrix.metric), strict=True):
+                found[kind, word] += p < level([n]) and word not in true
+    return {key: number / repeats for key, number in found.items()}
+
+
+def fits(run: Run, selector: Mapping[str, Any]) -> bool:
+    """Whether `run` has the values of `selector`; where that names no depth, it is the first."""
+    return all(run.arm[key] == value for key, value in {"model.depth": 0, **selector}.items())
+
+
+def modes_tables(repeats: int) -> Iterator[str]:
+    """What is wrong about runs that train or do not, and the power of claims about how many do."""
+    rows = []
+    for cell in MODE_CELLS:
+        found = [wrong_about_modes(cell, n, repeats) for n in CELL_SIZES]
+        rows += [
+            [cell.name, *key, *(f"{shares[key]:.1%}" for shares in found)]
+            for key in itertools.product(CLAIM_KINDS, BOTH)
+            if key[1] not in cell.true_of(key[0])
+        ]
+    header = ["runs train", "claim", "said", *(f"{n} seeds" for n in CELL_SIZES)]
+    yield table(f"What it is wrong to say, {repeats} each:", header, rows)
+    yield share_power_table()
+
+
+def share_power_table() -> str:
+    """The power of "trains more often" at the level of 0.04, exactly, beside Fisher's and Boschloo's exact tests."""
+    header = ["shares", *(f"{n} seeds" for n in CELL_SIZES)]
+    rows = []
+    for first, second in ((1.0, 0.6), (1.0, 0.4), (0.9, 0.3), (0.8, 0.5)):
+        cells = []
+        for n in CELL_SIZES:
+            chances = [stats.binom.pmf(range(n + 1), n, share) for share in (first, second)]
+            power = np.zeros(3)
+            for a in range(n + 1):
+                for b in range(n + 1):
+                    if (chance := chances[0][a] * chances[1][b]) < 1e-9:
+                        continue
+                    counts = [[a, b], [n - a, n - b]]  # Fisher's p is that of the hypergeometric distribution
+                    ps = [p_difference(a, n, b, n, 0.0), stats.hypergeom.sf(a - 1, 2 * n, a + b, n)]
+                    boschloo = 1.0 if a <= b else stats.boschloo_exact(counts, alternative="greater", n=32).pvalue
+                    power += chance * (np.array([*ps, boschloo]) < level([n]))
+            cells.append(" / ".join(f"{share:.1%}" for share in power))
+        rows.append([f"{first:g} against {second:g}", *cells])
+    return table("Power of the lab's / Fisher's / Boschloo's test:", header, rows)
+
+
 def t_alone(values: Sequence[float], margin: float) -> float:
     """p by the t-test; values without spread by their signs, and certain where all are 0."""
     apart = np.array(values) - margin
@@ -298,6 +443,34 @@ def cell_tables(repeats: int) -> Iterator[str]:
     yield table(f"Supported where it is right, of what t alone supports, {repeats} each:", ["claim", *sizes], rows)
 
 
+BOUNDED: dict[str, tuple[float, Callable[..., np.ndarray]]] = {
+    "Beta of mean .99, skewness 2": (0.99, lambda rng, size: rng.beta(99, 1, size)),
+    "Beta of mean .99, skewness 2.8": (0.99, lambda rng, size: rng.beta(49.5, 0.5, size)),
+    "Beta of mean .995, skewness 2": (0.995, lambda rng, size: rng.beta(199, 1, size)),
+    "Beta of mean .995, skewness 1.2": (0.995, lambda rng, size: rng.beta(597, 3, size)),
+    "288 images at .99": (0.99, lambda rng, size: rng.binomial(288, 0.99, size) / 288),
+    "288 images at .995": (0.995, lambda rng, size: rng.binomial(288, 0.995, size) / 288),
+    "normal, .8 with deviation .02": (0.8, lambda rng, size: rng.normal(0.8, 0.02, size)),
+}
+"""Accuracies of one arm: their mean, and how a seed's is drawn."""
+
+
+def coverage_table(repeats: int) -> str:
+    """Coverage and mean width of one arm's 95 % interval within [0, 1], before and after it knows its bounds."""
+    rows = []
+    for index, (name, (mean, draw)) in enumerate(BOUNDED.items()):
+        cells = [name]
+        for n in SIZES:
+            values = draw(np.random.default_rng([index, n]), (n, repeats))
+            edges = [np.clip(mean_intervals(values), 0, 1), np.array(mean_intervals(values, (0.0, 1.0)))]
+            before, after = ((low <= mean + 1e-12) & (mean - 1e-12 <= high) for low, high in edges)
+            wider = np.mean(edges[1][1] - edges[1][0]) / np.mean(edges[0][1] - edges[0][0])
+            cells.append(f"{after.mean():.1%} ({before.mean():.1%}, x {wider:.2f})")
+        rows.append(cells)
+    title = f"Coverage of one arm's interval, {repeats} each (without the bounds, and how much wider it is with them):"
+    return table(title, ["accuracies", *(f"{n} seeds" for n in SIZES)], rows)
+
+
 def table(title: str, header: list[str], rows: list[list[str]]) -> str:
     """A Markdown table under its title."""
     lines = [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
@@ -309,9 +482,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=400)
     parser.add_argument("--cells", action="store_true", help="only the tables of cells, 2,000 experiments each")
+    parser.add_argument("--modes", action="store_true", help="only runs that train or do not")
+    parser.add_argument("--coverage", action="store_true", help="only the coverage of accuracies near 1")
     args = parser.parse_args()
     repeats = args.repeats
     begun, rng = time.perf_counter(), np.random.default_rng(0)
+    if args.coverage:
+        print(coverage_table(2000))
+        return
+    if args.modes:
+        print(*modes_tables(repeats), f"\n{time.perf_counter() - begun:.0f} s", sep="\n")
+        return
     if args.cells:
         print(*cell_tables(2000), f"\n{time.perf_counter() - begun:.0f} s", sep="\n")
         return

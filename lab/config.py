@@ -344,8 +344,13 @@ class StudyConfig:
     metric: str = knob("auto", free="auto, a metric of the runs, or a summary of one")
     """What is compared: the last value of a metric of the runs, `best(val/accuracy)`, `mean(val/accuracy, 5)` of the
     last five, `auc(val/accuracy)` (area under the curve), `gap(accuracy)` (by how much val is worse than train at the
-    end), `steps_to(val/accuracy >= 0.8)` or `seconds_to(...)`; a claim may name its own. `auto`: `val/accuracy`, or
-    `val/rmse` where numbers are predicted."""
+    end), `steps_to(val/accuracy >= 0.8)` or `seconds_to(...)`, or the share of runs that train, `trains(val/accuracy >=
+    0.8)`; a claim may name its own. `auto`: `val/accuracy`, or `val/rmse` where numbers are predicted."""
+
+    trained: str = knob("", free="a condition, as val/accuracy >= 0.5, or nothing")
+    """When a run counts as trained, by its last value. Where some seeds do not train, scores are compared among those
+    that do, and how many do is said. Empty: an accuracy has to exceed that of the commonest class by a tenth of what is
+    left to 1, at most twice it; by any other metric a run fails only by diverging."""
 
     reference: Any = knob({}, free="keys with values")
     """The arm that the others are compared with, as `{model.act: tanh}`; of several that fit, the one most like the

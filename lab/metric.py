@@ -76,8 +76,12 @@ COORDINATES = {"steps_to": "step", "seconds_to": "seconds"}
 REACHED = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 
 TIME_TO = re.compile(r"(steps|seconds)_to\(\s*(\S+?)\s*(>=|<=|>|<)\s*([^\s)]+)\s*\)")
+TRAINS = re.compile(r"trains\(\s*(\S+?)\s*(>=|<=|>|<)\s*([^\s)]+)\s*\)")
 SUMMARY = re.compile(r"(best|mean|auc|gap)\(\s*([^\s,()]+)\s*(?:,\s*(\S+?)\s*)?\)")
-FORMS = "best(val/accuracy), mean(val/accuracy, 5), auc(val/accuracy), gap(accuracy), steps_to(val/accuracy >= 0.8)"
+FORMS = (
+    "best(val/accuracy), mean(val/accuracy, 5), auc(val/accuracy), gap(accuracy), trains(val/accuracy >= 0.8), "
+    "steps_to(val/accuracy >= 0.8)"
+)
 
 
 def apart(bounds: tuple[float, float]) -> tuple[float, float]:
@@ -105,13 +109,13 @@ class Metric:
     text: str
     """As it was written."""
     kind: str
-    """`last`, `best`, `mean`, `auc`, `gap`, `steps_to`, `seconds_to`, `result`, or `auto`."""
+    """`last`, `best`, `mean`, `auc`, `gap`, `trains`, `steps_to`, `seconds_to`, `result`, or `auto`."""
     tags: tuple[str, ...]
     """What it is made of, the one whose curve shows it first; empty for `auto`."""
     count: int = 1
     """How many of the last values a `mean` is of."""
     sign: str = ""
-    """`>=`, `<=`, `>` or `<`, of a time to a threshold."""
+    """`>=`, `<=`, `>` or `<`, of a time to a threshold, and of `trains`."""
     threshold: float | None = None
 
     def __str__(self) -> str:
@@ -123,12 +127,24 @@ class Metric:
         return self.kind in COORDINATES
 
     @property
+    def is_share(self) -> bool:
+        """Whether it is 1 for a run that fulfils a condition and 0 for others, so that its mean is a share of runs."""
+        return self.kind == "trains"
+
+    @property
+    def condition(self) -> str:
+        """`val/accuracy >= 0.8`, of `trains`."""
+        return f"{self.tags[0]} {self.sign} {self.threshold:g}"
+
+    @property
     def quantity(self) -> Quantity:
         """Direction, worst value, bounds and unit."""
         if self.is_time_to:
             return Quantity(True, math.inf, (0.0, math.inf), self.kind.removesuffix("_to"))
         if self.kind == "result":
             return RESULTS[self.text]
+        if self.is_share:
+            return SHARE
         found = quantity(self.tags[0])
         if self.kind != "gap":
             return found
@@ -170,7 +186,7 @@ class Metric:
         return f"val/{self.tags[0].removeprefix('test/')}" if self.tags[0].startswith("test/") else self.tags[0]
 
     def reached(self, value: float | None) -> bool:
-        """Whether `value` is beyond the threshold."""
+        """Whether `value` is beyond the threshold; None never is."""
         return value is not None and self.threshold is not None and REACHED[self.sign](value, self.threshold)
 
     def resolve(self, tags: Collection[str]) -> "Metric":
@@ -182,8 +198,9 @@ class Metric:
 
     def for_choosing(self) -> "Metric":
         """What values are picked by: the metric of validation where it is one of the test; else the task's own, as
-        nobody tunes for a small gap, or for many images a second."""
-        found = parse_metric(re.sub(r"\btest/", "val/", self.text))
+        nobody tunes for a small gap, or for many images a second; of `trains`, of which a seed or two tell no share,
+        the value that the condition is about."""
+        found = parse_metric(re.sub(r"\btest/", "val/", self.tags[0] if self.is_share else self.text))
         chooses = found.kind != "gap" and all(tag.partition("/")[0] == "val" for tag in found.tags)
         return found if chooses else parse_metric("auto")
 
@@ -205,8 +222,9 @@ def parse_metric(text: str) -> Metric:
     mean of the last five, `auc(val/accuracy)` the area under the curve over the steps, divided by their range, and
     `gap(accuracy)` by how much the last validation value is worse than the last training value (for an accuracy train
     minus val, for a loss val minus train). `steps_to(val/accuracy >= 0.8)` is the first logged step at which the
-    condition held, `seconds_to(...)` the seconds of training until then; `images_per_second`, `train_seconds` and
-    `num_params` are figures of the result, and `auto` what the task suggests.
+    condition held, `seconds_to(...)` the seconds of training until then, and `trains(val/accuracy >= 0.8)` whether it
+    held at the end: 1 or 0, so that the mean is the share of runs that train. `images_per_second`, `train_seconds` and
+    `num_params` are figures of the result, and `auto` is what the task suggests.
 
     Raises:
         UserError: it has a parenthesis and is none of these.
@@ -221,8 +239,10 @@ def parse_metric(text: str) -> Metric:
             raise UserError(f"metric '{text}' cannot be read; there are: {FORMS} and seconds_to(...)")
         return Metric(text, kind, (f"val/{tag}", f"train/{tag}") if kind == "gap" else (tag,), int(count or 1))
     if "(" in text:
-        match = TIME_TO.fullmatch(text.strip())
+        match, trains = TIME_TO.fullmatch(text.strip()), TRAINS.fullmatch(text.strip())
         try:
+            if trains:
+                return Metric(text, "trains", (trains[1],), sign=trains[2], threshold=float(trains[3]))
             unit, tag, sign, threshold = match.groups() if match else ("", "", "", "")
             return Metric(text, f"{unit}_to", (tag,), sign=sign, threshold=float(threshold))
         except ValueError:

@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 import pytest
 from fake_runs import compare, write_run
-from scipy import stats
+from scipy import special, stats
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorboard.plugins.custom_scalar import layout_pb2
@@ -88,9 +88,12 @@ def test_one_layout_puts_the_metric_first(board):
     found = load(arms[0])
     assert sorted(found.Tags()["scalars"]) == sorted([series.value, series.lower, series.upper, *means])
     assert [event.value for event in found.Scalars(series.value)] == pytest.approx([0.19, 0.29, 0.39])
-    half = 0.05 * stats.t.isf(0.025, 1)  # two seeds know little; and no accuracy exceeds 1
-    upper = [min(1.0, mean + half) for mean in (0.19, 0.29, 0.39)]
-    assert [event.value for event in found.Scalars(series.upper)] == pytest.approx(upper)
+    half = 0.05 * stats.t.isf(0.025, 1)  # two seeds know little, and no accuracy exceeds 1
+    shares = np.array([0.19, 0.29, 0.39])
+    upper = special.expit(special.logit(shares) + half / (shares * (1 - shares)))
+    assert [event.value for event in found.Scalars(series.upper)] == pytest.approx(
+        np.maximum(upper, shares + half).clip(max=1).tolist()
+    )
 
 
 def test_hparams_has_the_metric_first_and_knows_every_value(board):

@@ -172,7 +172,7 @@ def test_networks_that_never_arrive_are_not_the_same(tmp_path, metric, said):
     ]
     (verdict,) = judge(runs, {**SAME, "metric": metric})
     assert (verdict.verdict, verdict.seeds_needed) == ("undecided", None)
-    assert verdict.explain.startswith(said)
+    assert said in verdict.explain
     assert "in 3 seeds" in verdict.explain
 
 
@@ -283,10 +283,10 @@ def test_a_diverged_run_scores_the_worst_there_is(tmp_path):
     assert scores([run], "num_params") == [64810.0]
     lost = write_run(tmp_path, HE, 1, {"val/accuracy": None})
     assert scores([lost, run], "val/accuracy") == [0.0, 0.0]
-    runs = write_inits(tmp_path / "more", [0.9, 0.91, 0.93], [0.1, 0.1, 0.1])
-    (verdict,) = judge([*runs[:3], *(replace(run, status="diverged") for run in runs[3:])], HIGHER)
-    assert (verdict.verdict, verdict.num_diverged) == ("supported", 3)
-    assert "3 of 6 runs diverged, scored at the worst value." in verdict.explain
+    runs = write_inits(tmp_path / "more", [0.9, 0.91, 0.93, 0.92], [0.1, 0.1, 0.1, 0.1])
+    (verdict,) = judge([*runs[:4], *(replace(run, status="diverged") for run in runs[4:])], HIGHER)
+    assert (verdict.verdict, verdict.num_diverged) == ("supported", 4)
+    assert "4 of 8 runs diverged, scored at the worst value." in verdict.explain
 
 
 def test_unknown_metrics_are_named(tmp_path):

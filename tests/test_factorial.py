@@ -40,7 +40,7 @@ def test_a_two_by_two_by_hand(tmp_path):
     (both,) = grid.interactions
     assert both.label == "depth: 8 - 4, init: he_normal - xavier_normal"
     assert both.values == pytest.approx([0.2, 0.2])
-    assert init.center == estimate(init.values)
+    assert init.center == estimate(init.values, (-1.0, 1.0))
     assert grid.means(["model.init"])[("he_normal",)] == pytest.approx([0.65, 0.67])
 
 

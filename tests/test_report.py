@@ -119,8 +119,8 @@ def test_the_table_is_aligned_ascii_within_120_columns(runs, tmp_path):
         assert max(map(len, text.splitlines())) <= 120
     assert re.search(r"\.\.[\w-]*-pool .*\n.*\.\.[\w-]*-drop ", text)
     text = table_text(compare(runs, STUDY))
-    assert re.search(r"depth +init +n +diverged +failed +mean +95 % interval +difference", text)
-    assert re.search(r"30 +xavier_normal +4 +1 +1 +0\.23", text)
+    assert re.search(r"depth +init +n +trained +diverged +failed +mean +95 % interval +difference", text)
+    assert re.search(r"30 +xavier_normal +3 +3/4 +1 +1 +0\.31", text)
     assert "supported  He <b>wins</b> at 30 layers" in text
     assert "he_normal is higher than xavier_normal by 0.67" in text
 
@@ -174,7 +174,7 @@ def test_the_report_can_be_read_aloud(runs, tmp_path):
     assert {attrs["for"] for attrs in outline.all("label")} == {attrs["id"] for attrs in outline.all("input")}
     pictures = [str(attrs["aria-label"]) for _, attrs in outline.found if attrs.get("role") == "img"]
     assert len(pictures) == 7
-    assert "depth=30 init=xavier_normal 0.232 [0.000, 0.479]" in pictures[2]
+    assert "depth=30 init=xavier_normal 0.310 [0.285, 0.335]" in pictures[2]
 
 
 def test_curves_are_drawn_over_what_was_logged(runs, tmp_path):

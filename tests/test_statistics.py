@@ -42,12 +42,13 @@ def test_interval_of_ten_values_is_as_wide_as_either():
 
 
 @pytest.mark.parametrize("n", [2, 5, 10, 25])
-def test_intervals_of_columns_are_those_of_each(n):
+@pytest.mark.parametrize("bounds", [(-INF, INF), (0.0, 8.0)])
+def test_intervals_of_columns_are_those_of_each(n, bounds):
     values = np.random.default_rng(n).exponential(size=(n, 6))
-    values[:, 3], values[:, 4] = 0.1, np.round(values[:, 4])
-    edges = np.array(mean_intervals(values)).T
+    values[:, 3], values[:, 4], values[:, 5] = 0.1, np.round(values[:, 4]), 0.0
+    edges = np.array(mean_intervals(values, bounds)).T
     for column, found in zip(values.T, edges, strict=True):
-        assert found.tolist() == pytest.approx(mean_interval(column.tolist()))
+        assert found.tolist() == pytest.approx(mean_interval(column.tolist(), bounds=bounds))
 
 
 def test_no_interval_goes_beyond_what_there_can_be():
@@ -56,8 +57,14 @@ def test_no_interval_goes_beyond_what_there_can_be():
     found = estimate(values, (0.0, 1.0))
     assert found is not None
     assert found.interval is not None
-    assert found.interval[0] == (mean_interval(values) or (0, 0))[0]
+    assert 0.0 < found.interval[0] < (mean_interval(values) or (0, 0))[0]
     assert found.interval[1] == 1.0
+
+
+def test_far_from_the_bounds_they_change_nothing():
+    values = [0.501, 0.503, 0.497, 0.499, 0.504]
+    assert mean_interval(values, bounds=(0.0, 1.0)) == pytest.approx(mean_interval(values), abs=1e-6)
+    assert mean_interval(values, bounds=(0.0, INF)) == mean_interval(values)
 
 
 def test_degenerate_samples_have_an_interval_of_no_width_or_none():

@@ -29,6 +29,15 @@ def test_scores(parts: Parts, limit: int | None, folder: Path | None) -> dict[st
     return {f"test/{key}": {"last": v, "best": v, "best_step": training.step} for key, v in scores.items()}
 
 
+def chance(parts: Parts) -> float:
+    """The accuracy that the commonest class alone gives, in validation or test, whichever is higher."""
+    shares = []
+    for split in (parts.data.val, parts.data.test):
+        counts = torch.bincount(split.labels[split.index])
+        shares.append(float(counts.max()) / max(1, len(split)))
+    return max(shares)
+
+
 def pack_predictions(test: Split, predicted: torch.Tensor) -> bytes:
     """`predictions.npz`: `index`, `label` and `predicted` of the test images that were read, in small integers.
 

@@ -2,18 +2,22 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from lab.metric import Metric, apart
 from lab.records.results import Run
 from lab.studies.claims.claim import Claim
 from lab.studies.claims.flips import predict_alike
-from lab.studies.select.pairs import Pairs, pair
+from lab.studies.select.modes import Modes, pair_trained
+from lab.studies.select.pairs import Pairs
 from lab.studies.select.scores import Scores
 from lab.studies.select.selectors import Flat, label, matches
 from lab.studies.statistics.estimate import Estimate, estimate
 from lab.studies.statistics.p_values import p_above
 from lab.studies.statistics.power import seeds_needed
+from lab.studies.statistics.proportions import estimate_share_difference, share_above, share_below, turned
 
 Test = Callable[[Sequence[float], float], float]
 """One-sided: values and margin to the p-value of the hypothesis that the values lie at or below the margin."""
@@ -33,6 +37,12 @@ class Contrast:
 
     effect: Estimate | None
     """None without seeds."""
+
+    modes: Modes = field(default_factory=Modes)
+    """In which seeds the sides trained; where that is mixed, pairs and effect are of the seeds in which all did."""
+
+    compared: list[list[Run]] = field(default_factory=list)
+    """The runs of each side that were paired."""
 
     @property
     def differences(self) -> list[float]:
@@ -65,6 +75,8 @@ class ClaimTest:
 
     num_runs: int
     num_diverged: int
+    proved_same: bool
+    """Whether both sides are the same network, as far as the test images tell."""
     p_support: float
     p_refute: float
 
@@ -81,10 +93,8 @@ def put_to_test(claim: Claim, scores: Scores, runs: Sequence[Run], swept: Sequen
     open_keys = [key for key in swept if key not in own]
     contrasts = [measure(sides, scores, inside, open_keys) for sides in claim.contrasts()]
     used = {id(run): run for contrast in contrasts for cell in contrast.cells for run in cell}
-    above = one_network if proved_same(claim, contrasts[0], open_keys) else p_above
-    p_support, p_refute = p_values(claim, [contrast.differences for contrast in contrasts], above)
-    if any(contrast.num_never == len(contrast.differences) for contrast in contrasts):
-        p_support = 1.0  # that none of them gets there does not make them the same
+    proved = proved_same(claim, contrasts[0], open_keys)
+    p_support, p_refute = p_contrasts(claim, contrasts, scores.metric, one_network if proved else p_above)
     return ClaimTest(
         claim=claim,
         metric=scores.metric,
@@ -92,9 +102,22 @@ def put_to_test(claim: Claim, scores: Scores, runs: Sequence[Run], swept: Sequen
         weakest=min(contrasts, key=effect_size),
         num_runs=len(used),
         num_diverged=sum(run.status == "diverged" for run in used.values()),
+        proved_same=proved,
         p_support=p_support,
         p_refute=p_refute,
     )
+
+
+def p_contrasts(
+    claim: Claim, contrasts: Sequence[Contrast], metric: Metric, plain: Test = p_above
+) -> tuple[float, float]:
+    """p for and p against `claim`, unadjusted, with regard to who trained and who gets anywhere."""
+    p_support, p_refute = p_values(claim, contrasts, *tests(metric, plain))
+    if claim.kind == "same" and contrasts[0].modes.kind == "mixed":
+        return 1.0, 1.0  # alike among survivors, or apart, hides what the others are
+    if any(contrast.num_never == len(contrast.differences) for contrast in contrasts):
+        p_support = 1.0  # that none of them gets there does not make them the same
+    return p_support, p_refute
 
 
 def proved_same(claim: Claim, contrast: Contrast, open_keys: Sequence[str]) -> bool:
@@ -113,28 +136,77 @@ def one_network(values: Sequence[float], margin: float) -> float:
 
 def measure(sides: Sequence[Flat], scores: Scores, runs: Sequence[Run], open_keys: Sequence[str]) -> Contrast:
     """The contrast of two or four `sides`, selectors, among `runs`."""
-    cells = [[run for run in runs if matches(run.config, side)] for side in sides]
-    found, bounds = pair(scores, cells, open_keys), scores.metric.difference_bounds
+    return contrast_of(sides, scores, [[run for run in runs if matches(run.config, side)] for side in sides], open_keys)
+
+
+def contrast_of(
+    sides: Sequence[Flat], scores: Scores, cells: list[list[Run]], open_keys: Sequence[str] = ()
+) -> Contrast:
+    """The contrast of two or four `sides`, selectors, whose runs are `cells`."""
+    (found, modes, compared), bounds = pair_trained(scores, cells, open_keys), scores.metric.difference_bounds
     bounds = apart(bounds) if len(sides) == 4 else bounds
-    return Contrast(list(sides), cells, found, estimate(found.differences, bounds))
+    effect = estimate_share_difference(found.sides) if scores.metric.is_share else estimate(found.differences, bounds)
+    return Contrast(list(sides), cells, found, effect, modes, compared)
+
+
+def tests(metric: Metric, plain: Test) -> tuple[Callable[[Contrast, float], float], Callable[[Contrast, float], float]]:
+    """The one-sided tests of a contrast, `above` and `below`: of shares, or `plain` with regard to who trained."""
+    if metric.is_share:
+        return (
+            lambda contrast, margin: share_above(contrast.pairs.sides, margin),
+            lambda contrast, margin: share_below(contrast.pairs.sides, margin),
+        )
+    return partial(p_trained, metric, plain, 1), partial(p_trained, metric, plain, -1)
+
+
+def p_trained(metric: Metric, plain: Test, sign: int, contrast: Contrast, margin: float) -> float:
+    """p of the hypothesis that the effect, times `sign`, lies at or below `margin` times `sign`, of runs that train.
+
+    Where each side is in one mode but not in the same, the effect is that of training, and a few seeds may have it by
+    chance: p is at least that of the shares which train being no further apart than brings the mean effect to the
+    margin (`share_above`). Where modes are mixed, a difference among the seeds in which all trained may hide failures:
+    it is no evidence for sides that train less often. Where no side ever trained it is evidence of nothing.
+    """
+    kind, margin = contrast.modes.kind, sign * margin
+    if kind == "none":
+        return 1.0
+    p = plain([sign * value for value in contrast.differences], margin)
+    if kind == "all":
+        return p
+    trained, effect = contrast.modes.trained, contrast.effect
+    ahead = sum(side * number for side, number in zip((1, -1, -1, 1), trained, strict=False))  # how much more often
+    if kind == "mixed":
+        return 1.0 if ahead * (-sign if metric.lower_is_better else sign) < 0 else p
+    if not (ahead and effect and effect.value):  # of an interaction: it is not that of training
+        return 1.0
+    shares = contrast.modes.indicators() if sign > 0 else turned(contrast.modes.indicators())
+    slope = effect.value / (ahead / contrast.modes.num_seeds)  # how much higher a run scores that trained
+    return max(p, (share_above if slope > 0 else share_below)(shares, margin / slope))
 
 
 def effect_size(contrast: Contrast) -> float:
     return contrast.effect.value if contrast.effect else -math.inf
 
 
-def p_values(claim: Claim, contrasts: Sequence[Sequence[float]], above: Test = p_above) -> tuple[float, float]:
+def p_values(
+    claim: Claim,
+    contrasts: Sequence[Any],
+    above: Callable[[Any, float], float] = p_above,
+    below: Callable[[Any, float], float] | None = None,
+) -> tuple[float, float]:
     """p for and p against `claim`, unadjusted; see the rule in `lab.studies.claims.verdict`.
 
     Args:
         claim: what is claimed.
-        contrasts: the differences of each of its contrasts.
+        contrasts: the differences of each of its contrasts, or whatever the tests take.
         above: the one-sided test.
+        below: that of the other side; by default `above` of the differences with their signs changed.
     """
 
-    def below(values: Sequence[float], margin: float) -> float:
+    def mirrored(values: Sequence[float], margin: float) -> float:
         return above([-value for value in values], -margin)
 
+    below = below or mirrored
     margin, found = claim.margin, contrasts[0]
     if claim.kind == "lower":
         return below(found, -margin), above(found, -margin)
@@ -157,6 +229,8 @@ def seeds_to_decide(test: ClaimTest, alpha: float, later: Callable[[int], float]
         later: the level after so many further seeds.
     """
     claim, found = test.claim, test.differences
+    if test.metric.is_share or any(contrast.modes.kind != "all" for contrast in test.contrasts):
+        return None  # a few seeds tell too little of how often runs train
     if test.weakest.effect is None or test.weakest.num_never == len(found):
         return None
     effect = test.weakest.effect.value

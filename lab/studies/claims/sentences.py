@@ -6,8 +6,17 @@ from collections.abc import Sequence
 
 from lab.metric import Metric
 from lab.studies.claims.claim import Claim
-from lab.studies.claims.contrast import ClaimTest
+from lab.studies.claims.contrast import ClaimTest, Contrast
 from lab.studies.claims.flips import Flips, flips_text
+from lab.studies.claims.trained import (
+    diverged_text,
+    reasons,
+    seeds_text,
+    share_reasons,
+    shares_text,
+    trained_text,
+    unseen_text,
+)
 from lab.studies.select.selectors import Flat, label, show
 from lab.studies.statistics.estimate import ALPHA, Estimate
 from lab.studies.statistics.numerals import count, decimals, fixed, interval_text
@@ -38,6 +47,9 @@ def explain(
         flips: which test images the sides tell differently.
     """
     claim, effect = test.claim, test.weakest.effect
+    who, why = trained_text(test, names_of), reasons(test, word, names_of)
+    if effect is None and test.weakest.modes.num_seeds:
+        return " ".join([*who, *why])
     if effect is None:
         where = f" where {label(claim.where)}" if claim.where else ""
         if test.weakest.pairs.num_incomplete:
@@ -46,19 +58,21 @@ def explain(
         return (
             f"No seed has been run with {first if others[1:] else f'both {first}'} and {' and '.join(others)}{where}."
         )
-    parts = [f"{observed(test, effect)}; the claim asks for {asked(claim, test.metric)}."]
+    parts = [*who, f"{observed(test, effect)}; the claim asks for {asked(claim, test.metric)}."]
     if left_out := test.weakest.pairs.num_incomplete:
         parts.append(f"{count(left_out, 'seed')} without some values of the keys left open left out.")
     if test.num_diverged:
-        parts.append(f"{test.num_diverged} of {count(test.num_runs, 'run')} diverged, scored at the worst value.")
+        parts.append(diverged_text(test))
     if flips and any(flips.gained + flips.lost):
         parts.append(flips_text(flips, *side_names(test.weakest.sides)))
     if len(analyses) > 1:
         parts.append(f"{analyses_text(analyses)}: threshold {level:.2g}.")
     elif word == "undecided" and p < ALPHA:
         parts.append(f"First interim analysis, as seeds may be added: threshold {level:.2g}.")
-    if word == "undecided":
-        parts += [*tied(test), *missing(test, seeds_needed)]
+    parts += why
+    if not why and word == "undecided":
+        parts += share_reasons(test, level) if test.metric.is_share else [*tied(test), *missing(test, seeds_needed)]
+    parts += unseen_text(test, word)
     return " ".join(parts)
 
 
@@ -72,7 +86,9 @@ def analyses_text(analyses: Sequence[int]) -> str:
 def observed(test: ClaimTest, effect: Estimate) -> str:
     """`he_normal is higher than xavier_normal by 0.871 [0.860, 0.880] over 5 seeds`; of a time to a threshold,
     `he_normal gets there 122 [68, 177] steps sooner than xavier_normal over 5 seeds`."""
-    metric, pairs = test.metric, count(effect.n, "seed")
+    metric, pairs = test.metric, seeds_text(test.weakest, effect.n)
+    if metric.is_share:
+        return share_difference(test, effect)
     if test.claim.kind == "interaction":
         return effect_apart(test, effect, pairs)
     left, right = side_names(test.weakest.sides)
@@ -106,6 +122,20 @@ def effect_apart(test: ClaimTest, effect: Estimate, pairs: str) -> str:
     return f"{name} is {word} at {first} than at {second} by {size_text(effect, test.metric)} over {pairs}"
 
 
+def share_difference(test: ClaimTest, effect: Estimate) -> str:
+    """`he_normal trained in 5 of 5 seeds, xavier_normal in 2 of 5: the share is higher by 0.60 [0.05, 0.95]`."""
+    if test.claim.kind == "interaction":
+        one, several = "the difference of the differences is", "the differences"
+    else:
+        one, several = "the share is", "the shares"
+    step = f"At the weakest of {len(test.contrasts)} steps " if test.claim.kind == "ordered" else ""
+    head = f"{step}{shares_text(test.weakest, names_of(test.weakest))}"
+    if not effect.value:
+        between = f", their difference within {interval_text(effect, 2)}" if effect.interval else ""
+        return f"{head}: {several} are equal{between}"
+    return f"{head}: {one} {word_of(effect.value, test.metric)} by {size_text(effect, test.metric)}"
+
+
 def word_of(effect: float, metric: Metric) -> str:
     """What a side is that has a positive, or a negative, effect."""
     low, high = ("sooner", "later") if metric.is_time_to else ("lower", "higher")
@@ -125,6 +155,8 @@ def size_text(effect: Estimate, metric: Metric) -> str:
 def asked(claim: Claim, metric: Metric) -> str:
     """What the claim wants to see."""
     margin = f"{claim.margin:g} {metric.unit}".rstrip()
+    if metric.is_share and claim.kind in ("higher", "lower"):
+        return f"a share {claim.kind} by more than {margin}"
     if claim.kind == "same":
         return f"a difference within {margin}"
     if claim.kind == "ordered":
@@ -158,6 +190,11 @@ def missing(test: ClaimTest, seeds_needed: int | None) -> list[str]:
     if not any(test.differences) and test.weakest.num_never < len(test.differences):
         return []
     return [f"As far as can be told from these runs, {MOST_SEEDS:,} further seeds would not decide it."]
+
+
+def names_of(contrast: Contrast) -> Sequence[str]:
+    """Names of the sides of a contrast, for sentences."""
+    return side_names(contrast.sides) if len(contrast.sides) == 2 else list(map(label, contrast.sides))
 
 
 def side_names(sides: Sequence[Flat]) -> tuple[str, str]:

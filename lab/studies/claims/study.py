@@ -6,7 +6,7 @@ from typing import Any
 
 from lab.config import StudyConfig
 from lab.errors import UserError
-from lab.metric import Metric, parse_metric
+from lab.metric import REACHED, Metric, parse_metric
 from lab.records.results import Run
 from lab.studies.claims.claim import Claim, parse_claim
 from lab.studies.select.arms import complete, is_identity, values_of
@@ -25,6 +25,9 @@ class Study:
 
     metric: Metric = AUTO
     """What is compared; a claim may name its own."""
+
+    trained: Metric | None = None
+    """`trains(...)`, when a run counts as trained; None for the rule that `lab.studies.select.modes` has."""
 
     reference: Flat = field(default_factory=dict)
     """Selector of the arm that the others are compared with; empty for the first."""
@@ -48,9 +51,23 @@ def parse_study(stored: StudyConfig | Mapping[str, Any]) -> Study:
         question=found.get("question") or "",
         source=found.get("source") or "",
         metric=parse_metric(str(found["metric"])) if found.get("metric") else AUTO,
+        trained=parse_trained(str(found.get("trained") or "")),
         reference=found.get("reference") or {},
         claims=tuple(map(parse_claim, found.get("claims") or ())),
     )
+
+
+def parse_trained(condition: str) -> Metric | None:
+    """The metric of `study.trained`, None for an empty one; raises `UserError` for what is no condition."""
+    if not condition.strip():
+        return None
+    try:
+        return parse_metric(f"trains({condition.strip()})")
+    except UserError:
+        raise UserError(
+            f"study.trained={condition} cannot be read; write a condition on a logged value, as 'val/accuracy >= 0.5', "
+            f"with one of {', '.join(REACHED)}"
+        ) from None
 
 
 def read_study(runs: Sequence[Run]) -> Study:

@@ -11,6 +11,13 @@ A p-value counts below 0.04 after Holm's adjustment over all claims of the exper
 each; the rest of 5 % is for interim analyses after seeds were added (`lab.studies.statistics.spending`). Ties prove
 nothing about rarer differences (`lab.studies.statistics.p_values.p_above`), unless both sides predict the same for
 every test image (`lab.studies.claims.flips.predict_alike`). Anything else, and fewer than two seeds, is *undecided*.
+
+A verdict on a score is about runs that train (`lab.studies.select.modes`). Where a side trained in some seeds only,
+the effect is among the seeds in which all sides trained; it decides nothing in favour of a side that trained less
+often, and `same` is undecided. Where one side trained in every seed and the other in none, p is at least that of the
+exact test of shares (`lab.studies.claims.contrast.p_trained`). Claims by `trains(...)` are about how often runs train,
+and tested exactly (`lab.studies.statistics.proportions`).
+
 Runs that a setting nobody swept sets apart (the data set, say) are judged apart, as separate experiments.
 """
 
@@ -24,8 +31,11 @@ from lab.studies.claims.contrast import ClaimTest, Contrast, p_values, put_to_te
 from lab.studies.claims.flips import Flips, find_flips
 from lab.studies.claims.sentences import explain
 from lab.studies.claims.study import Study
+from lab.studies.claims.trained import unseen_share
 from lab.studies.select.arms import setting_keys, swept_keys, telling_keys, values_of
-from lab.studies.select.scores import Scores, logged_tags, score_runs
+from lab.studies.select.modes import SPLIT, score_trained
+from lab.studies.select.scores import Scores, logged_tags
+from lab.studies.select.selectors import label
 from lab.studies.statistics.estimate import improvement
 from lab.studies.statistics.p_values import holm, p_above_exact
 from lab.studies.statistics.spending import level
@@ -88,7 +98,16 @@ class Verdict:
     """`by` or `within`."""
 
     num_diverged: int
-    """Runs on either side that diverged, and count at their worst."""
+    """Runs on either side that diverged."""
+
+    among: str
+    """`trained` where the effect is among the seeds in which all sides trained, as some did not in others; or empty."""
+
+    trained: list[dict[str, Any]]
+    """Of each side (of a chain, of its weakest step) in how many seeds it trained: `side`, `trained`, `seeds`."""
+
+    unseen: float | None
+    """Where all runs trained, the share of failures that so many seeds do not exclude (at 4 %); else None."""
 
     explain: str
     """The numbers in a sentence."""
@@ -124,7 +143,9 @@ def judge(
     tags = logged_tags(runs)
     metrics = [(claim.metric or study.metric).resolve(tags) for claim in study.claims]
     scores = {matrix.metric: matrix for matrix in known}
-    scores |= {metric: score_runs(runs, metric) for metric in dict.fromkeys(metrics) if metric not in scores}
+    scores |= {
+        metric: score_trained(runs, metric, study.trained) for metric in dict.fromkeys(metrics) if metric not in scores
+    }
     swept = [key for key in swept_keys(runs) if key not in tuned]
     analyses = list(analyses) or [len({run.seed for run in runs})]
     by_claim: list[list[Verdict]] = [[] for _ in metrics]
@@ -172,8 +193,10 @@ def conclude(
         return level([*analyses, analyses[-1] + further]) / num_claims
 
     needed = seeds_to_decide(test, threshold / num_claims, later) if word == "undecided" else 0
-    exact = p_values(claim, [contrast.differences for contrast in test.contrasts], p_above_exact)
-    cells = test.weakest.cells
+    exact = test.p_support, test.p_refute
+    if not test.metric.is_share:
+        exact = p_values(claim, [contrast.differences for contrast in test.contrasts], p_above_exact)
+    cells = test.weakest.compared
     flips = find_flips(*cells) if len(cells) == 2 and test.metric.is_about_images else None
     p = p_refute if word == "refuted" else p_support
     return Verdict(
@@ -196,8 +219,22 @@ def conclude(
         metric=test.metric,
         margin=claim.margin,
         num_diverged=test.num_diverged,
+        among="trained" if test.weakest.modes.kind == "mixed" else "",
+        trained=trained_facts(test),
+        unseen=unseen_share(test),
         explain=explain(test, word, needed, min(p_support, p_refute), analyses, threshold, flips),
     )
+
+
+def trained_facts(test: ClaimTest) -> list[dict[str, Any]]:
+    """What `verdict.json` says of who trained; nothing of a metric that is of all runs."""
+    modes, sides = test.weakest.modes, test.weakest.sides
+    if test.metric.kind not in SPLIT:
+        return []
+    return [
+        {"side": label(side), "trained": number, "seeds": modes.num_seeds}
+        for side, number in zip(sides, modes.trained, strict=False)
+    ]
 
 
 def contrast_facts(contrast: Contrast) -> dict[str, Any]:

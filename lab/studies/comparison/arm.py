@@ -6,10 +6,11 @@ from typing import Any
 
 from lab.records.results import Run
 from lab.studies.select.arms import values_of
-from lab.studies.select.pairs import pair
+from lab.studies.select.modes import pair_trained
 from lab.studies.select.scores import Scores, counts
 from lab.studies.select.selectors import full_key, label, matches
 from lab.studies.statistics.estimate import Estimate, estimate
+from lab.studies.statistics.proportions import estimate_share, estimate_share_difference
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,17 @@ class Arm:
     """Their scores, in the same order."""
 
     score: Estimate | None
-    """Mean over the seeds, each the mean of its runs; None without runs."""
+    """Mean over the seeds, each the mean of its runs; None without runs. Where some seeds did not train, of those that
+    did (`lab.studies.select.modes`)."""
+
+    num_trained: int
+    """Seeds that trained, of `num_run`."""
+
+    num_run: int
+    """Seeds that ran."""
+
+    trained: list[bool]
+    """Whether each of the runs trained."""
 
     num_diverged: int
     num_failed: int
@@ -52,6 +63,9 @@ class Arm:
     difference: Estimate | None = None
     """Their mean; None without shared seeds."""
 
+    left_out: tuple[float, ...] = ()
+    """Differences in seeds in which only one of the two trained, where others have both."""
+
     @property
     def num_seeds(self) -> int:
         """Seeds in the mean."""
@@ -65,7 +79,8 @@ class Arm:
 def make_arm(members: Sequence[Run], keys: Sequence[str], scores: Scores, open_keys: Sequence[str]) -> Arm:
     """The arm of `members`, of which those that count have `scores`, without its reference; see `pair`."""
     runs = [run for run in members if counts(run)]
-    (by_seed,) = pair(scores, [runs], open_keys).sides
+    found, modes, _ = pair_trained(scores, [runs], open_keys)
+    (by_seed,), bounds = found.sides, scores.metric.bounds
     config = members[0].config
     speeds = [run.result["images_per_second"] for run in runs if run.result.get("images_per_second")]
     return Arm(
@@ -74,7 +89,10 @@ def make_arm(members: Sequence[Run], keys: Sequence[str], scores: Scores, open_k
         arm_ids=list(dict.fromkeys(run.arm_id for run in members)),
         runs=runs,
         values=scores.of(runs),
-        score=estimate(by_seed, scores.metric.bounds),
+        score=estimate_share(by_seed) if scores.metric.is_share else estimate(by_seed, bounds),
+        num_trained=sum(modes.trained),
+        num_run=modes.num_seeds,
+        trained=[id(run) not in scores.failed for run in runs],
         num_diverged=sum(run.status == "diverged" for run in runs),
         num_failed=len(members) - len(runs),
         images_per_second=sum(speeds) / len(speeds) if speeds else None,
@@ -111,7 +129,12 @@ def set_against(arm: Arm, reference: Arm, scores: Scores, open_keys: Sequence[st
     """`arm` with its differences to `reference`, paired by seed and averaged over `open_keys`."""
     if arm is reference:
         return replace(arm, reference=arm.label)
-    found = pair(scores, [arm.runs, reference.runs], open_keys).differences
+    found, _, _ = pair_trained(scores, [arm.runs, reference.runs], open_keys)
+    mean = estimate(found.differences, scores.metric.difference_bounds)
     return replace(
-        arm, reference=reference.label, differences=found, difference=estimate(found, scores.metric.difference_bounds)
+        arm,
+        reference=reference.label,
+        differences=found.differences,
+        left_out=found.left_out,
+        difference=estimate_share_difference(found.sides) if scores.metric.is_share else mean,
     )

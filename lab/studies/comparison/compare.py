@@ -2,16 +2,18 @@
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from lab.metric import Metric
+from lab.metric import Metric, parse_metric
 from lab.records.results import Run
 from lab.records.tuning import Tuning
 from lab.studies.claims.study import Study
 from lab.studies.claims.verdict import Verdict, judge
 from lab.studies.comparison.arm import Arm, distinct, find_reference, make_arm, set_against
 from lab.studies.select.arms import complete, differing_keys, setting_keys, swept_keys, telling_keys, values_of
+from lab.studies.select.modes import score_trained, who_trained
 from lab.studies.select.reference import check_reference
-from lab.studies.select.scores import Scores, counts, logged_tags, score_runs
+from lab.studies.select.scores import Scores, counts, logged_tags
 from lab.studies.select.selectors import full_key, label
 from lab.studies.statistics.spending import counted_analyses
 
@@ -47,6 +49,9 @@ class Comparison:
 
     open_keys: list[str]
     """The full keys whose values an arm's runs differ in, and are averaged over within a seed."""
+
+    untrained: frozenset[Path]
+    """The folders of the runs whose curves are of no run that trained; see `lab.studies.select.modes`."""
 
     tuning: Tuning | None = None
     """What was tuned before, of the arms that are here."""
@@ -95,7 +100,7 @@ def compare(
     keys = by or telling_keys(configs, [*swept, *differing_keys(configs), "data.root"])
     open_keys = [key for key in [*swept, *apart] if by and key not in by]
     groups = group(everything, [values_of(run.config, by) if by else run.arm_id for run in everything])
-    scores = score_runs(counted, (metric or study.metric).resolve(logged_tags(everything)))
+    scores = score_trained(counted, (metric or study.metric).resolve(logged_tags(everything)), study.trained)
     arms = distinct([make_arm(members, keys, scores, open_keys) for members in groups])
     references = [find_reference(arm, arms, reference, [] if by else apart) for arm in arms]
     analyses = counted_analyses(analyses, len({run.seed for run in counted}))
@@ -112,8 +117,16 @@ def compare(
         analyses=analyses,
         where_keys=list(dict.fromkeys(full_key(key, configs[0]) for claim in study.claims for key in claim.where)),
         open_keys=open_keys,
+        untrained=untrained(counted, scores.metric, study.trained),
         tuning=tuning,
     )
+
+
+def untrained(runs: Sequence[Run], metric: Metric, rule: Metric | None) -> frozenset[Path]:
+    """The folders of those of `runs` that did not train, by the curve that shows `metric`."""
+    curve = parse_metric(metric.curve_tag)
+    found = who_trained(runs, curve, rule if rule and rule.tags[0] in logged_tags(runs) else None)
+    return frozenset(run.path for run, trained in zip(runs, found, strict=True) if not trained)
 
 
 def group(runs: Sequence[Run], classes: Sequence[Hashable]) -> list[list[Run]]:

@@ -14,7 +14,8 @@ from typing import Any
 
 from lab.metric import apart
 from lab.studies.comparison.compare import Comparison
-from lab.studies.select.pairs import pair, subtract
+from lab.studies.select.modes import pair_trained
+from lab.studies.select.pairs import subtract
 from lab.studies.select.selectors import canonical, short_keys, show
 from lab.studies.statistics.estimate import Estimate, estimate
 
@@ -92,8 +93,9 @@ def cell_of(values: Mapping[str, Any], keys: Sequence[str]) -> Cell:
 
 
 def seed_scores(comparison: Comparison, keys: Sequence[str]) -> dict[int, dict[Cell, float]]:
-    """For each seed that has a finite score in every arm its scores by cell, several runs of a cell averaged."""
-    found = pair(comparison.scores, [arm.runs for arm in comparison.arms], comparison.open_keys)
+    """For each seed that has a finite score in every arm (of which all trained, where that differs between seeds) its
+    scores by cell, several runs of a cell averaged."""
+    found, _, _ = pair_trained(comparison.scores, [arm.runs for arm in comparison.arms], comparison.open_keys)
     cells = [cell_of(arm.keys, keys) for arm in comparison.arms]
     rows = sorted(zip(found.seeds, zip(*found.sides, strict=True), strict=True))
     return {seed: dict(zip(cells, row, strict=True)) for seed, row in rows if all(map(math.isfinite, row))}

@@ -52,23 +52,28 @@ def mean_series(runs: Sequence[Run], tags: Iterable[str]) -> Series:
             values = np.array([values[rows].mean(axis=0) for rows in members])  # (seeds, steps)
         lows = highs = np.full(len(steps), math.nan)
         if len(values) > 1:
-            low, high = quantity(tag).bounds
-            lows, highs = (edges.clip(low, high) for edges in mean_intervals(values))
+            lows, highs = mean_intervals(values, quantity(tag).bounds)
         columns = (values.mean(axis=0), lows, highs)
         series[tag] = list(zip(steps, *(column.tolist() for column in columns), strict=True))
     return series
 
 
 def arm_means(comparison: Comparison) -> list[ArmMeans]:
-    """The means of everything logged by the runs that count, for each folder of an arm."""
+    """The means of everything logged by the runs that count, or that trained, where others did not: one a folder."""
     arms: dict[str, list[Run]] = {}
     for run in comparison.runs:
         arms.setdefault(run.path.resolve().parent.name, []).append(run)
     found = []
     for folder, runs in arms.items():
+        runs = trained_runs(runs, comparison.untrained)
         tags = dict.fromkeys(tag for run in runs for row in run.history for tag in row if tag not in NOT_SCALARS)
         found.append(ArmMeans(folder, len(runs), mean_series(runs, tags)))
     return found
+
+
+def trained_runs(runs: Sequence[Run], untrained: frozenset[Path]) -> list[Run]:
+    """Those of `runs` that trained, as no mean is to be of both kinds; all where none did."""
+    return [run for run in runs if run.path not in untrained] or list(runs)
 
 
 def is_finite(value: Any) -> bool:

@@ -58,12 +58,15 @@ def draw_cost(comparison: Comparison, narrow: bool = False) -> Figure | None:
 
 
 def draw_arms(axis: Axes, arms: Sequence[Arm], key: str, color: str, marker: str) -> None:
-    """The dots of arms of one colour and shape, and for each the mean of its finite ones where they are."""
-    points = [
-        [(run.result[key], value) for run, value in zip(arm.runs, arm.values, strict=True) if math.isfinite(value)]
-        for arm in arms
-    ]
-    xs, ys = zip(*(point for own in points for point in own), strict=True)
+    """The dots of arms of one colour and shape, and for each the mean of its finite ones (that trained, if any did)."""
+    points, averaged = [], []
+    for arm in arms:
+        rows = zip(arm.runs, arm.values, arm.trained, strict=True)
+        own = [(run.result[key], value, trained) for run, value, trained in rows if math.isfinite(value)]
+        among = [one for one in own if one[2]] or own
+        points += [one[:2] for one in own]
+        averaged.append([one[:2] for one in among])
+    xs, ys = zip(*points, strict=True)
     axis.plot(xs, ys, "o", color=color, markersize=3.5, alpha=0.45, markeredgewidth=0, zorder=3)
-    xs, ys = zip(*([fmean(column) for column in zip(*own, strict=True)] for own in points), strict=True)
+    xs, ys = zip(*([fmean(column) for column in zip(*own, strict=True)] for own in averaged), strict=True)
     axis.plot(xs, ys, marker, color=color, markersize=7.5, markeredgecolor="#FFFFFF", zorder=4)

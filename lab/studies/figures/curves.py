@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from matplotlib import rc_context
@@ -14,7 +15,7 @@ from lab.metric import Metric
 from lab.records.results import Run
 from lab.studies.comparison.arm import Arm
 from lab.studies.comparison.compare import Comparison
-from lab.studies.comparison.means import is_finite, mean_series
+from lab.studies.comparison.means import is_finite, mean_series, trained_runs
 from lab.studies.figures.style import (
     NARROW,
     OTHERS,
@@ -49,6 +50,8 @@ class Curve:
     """Where these steps lie on each axis: the mean over the seeds."""
     seeds: list[tuple[dict[str, list[float]], list[float], bool]]
     """For each run its coordinates, its values, and whether it diverged after the last."""
+    trained: list[bool]
+    """Whether each run trained; where some did, the mean is of those."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def read_curves(comparison: Comparison) -> Curves | None:
     arms = [arm for arm, _ in found]
     points = [row for _, rows in found for one in rows for row in one]
     axes = [axis for axis in AXES if all(is_finite(row.get(axis)) for row in points)]
-    curves = [read_curve(arm, rows, tag, axes) for arm, rows in found]
+    curves = [read_curve(arm, rows, tag, axes, comparison.untrained) for arm, rows in found]
     most = max(1, MOST_SEED_LINES // len(arms))
     few = all(len(arm.runs) <= most for arm in arms)
     drawn = Metric(tag, "last", (tag,))
@@ -88,17 +91,22 @@ def read_curves(comparison: Comparison) -> Curves | None:
     return Curves(drawn, threshold, curves, panel_key(comparison, arms), axes, None if few else most)
 
 
-def read_curve(arm: Arm, histories: list[list[dict[str, Any]]], tag: str, axes: list[str]) -> Curve:
+def read_curve(
+    arm: Arm, histories: list[list[dict[str, Any]]], tag: str, axes: list[str], untrained: frozenset[Path]
+) -> Curve:
     """The mean curve of one arm, and its seeds, whose rows with a finite `tag` are given."""
-    points = mean_series(arm.runs, [tag]).get(tag, [])
+    averaged = trained_runs(arm.runs, untrained)
+    paths = {run.path for run in averaged}
+    points = mean_series(averaged, [tag]).get(tag, [])
     steps, means, lows, highs = (list(column) for column in zip(*points, strict=True)) if points else ([], [], [], [])
     rows = [{row["step"]: row for row in one} for one in histories]
-    places = {axis: [math.fsum(run[step][axis] for run in rows) / len(rows) for step in steps] for axis in axes}
+    among = [one for one, run in zip(rows, arm.runs, strict=True) if run.path in paths]
+    places = {axis: [math.fsum(run[step][axis] for run in among) / len(among) for step in steps] for axis in axes}
     seeds = [
         ({axis: [row[axis] for row in one.values()] for axis in axes}, [row[tag] for row in one.values()], diverged)
         for one, diverged in zip(rows, (run.status == "diverged" for run in arm.runs), strict=True)
     ]
-    return Curve(arm, means, lows, highs, places, seeds)
+    return Curve(arm, means, lows, highs, places, seeds, [run.path not in untrained for run in arm.runs])
 
 
 def logged(run: Run, tag: str) -> list[dict[str, Any]]:
@@ -168,9 +176,11 @@ def draw_curve(
     axis.fill_between(
         places, curve.lows, curve.highs, color=color, alpha=0.07 if crowded else 0.15, linewidth=0, zorder=3
     )
-    for xs, values, _ in curve.seeds[:num_seeds]:
+    for (xs, values, _), trained in list(zip(curve.seeds, curve.trained, strict=True))[:num_seeds]:
         if values and len(curve.seeds) > 1:
-            axis.plot(xs[along], values, color=color, linewidth=0.6, alpha=0.15 if crowded else 0.35, zorder=3)
+            width, dots = (0.6, "-") if trained else (0.9, (0, (1, 1.5)))
+            faint = 0.15 if crowded else 0.35 if trained else 0.6
+            axis.plot(xs[along], values, color=color, linewidth=width, linestyle=dots, alpha=faint, zorder=3)
     for xs, values, diverged in curve.seeds:
         if values and diverged:
             axis.plot(xs[along][-1], values[-1], "x", color=color, markersize=6, markeredgewidth=1.6, zorder=5)

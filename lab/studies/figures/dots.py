@@ -25,13 +25,24 @@ class Row:
     """One a seed, or a pair of runs; may be infinite."""
     center: Estimate | None
     color: str
+    hollow: Sequence[float] = ()
+    """Further values, of which the mean is not."""
 
 
 def seed_rows(comparison: Comparison) -> list[Row]:
     """A row an arm, of the scores of its runs."""
     arms = [arm for arm in comparison.arms if arm.values]
     colors = arm_colors(comparison, arms)
-    return [Row(arm.label, arm.values, arm.score, colors[arm.label]) for arm in arms]
+    return [
+        Row(
+            arm.label,
+            [value for value, trained in zip(arm.values, arm.trained, strict=True) if trained],
+            arm.score,
+            colors[arm.label],
+            [value for value, trained in zip(arm.values, arm.trained, strict=True) if not trained],
+        )
+        for arm in arms
+    ]
 
 
 def draw_seeds(comparison: Comparison, narrow: bool = False) -> Figure | None:
@@ -79,9 +90,10 @@ def draw_rows(
     heights = [index + (0.12 if narrow else 0) for index in range(len(rows))]
     draw_dots(axis, heights, rows)
     for height, row in zip(heights, rows, strict=True):
-        num_infinite = len(row.values) - sum(map(math.isfinite, row.values))
+        values = [*row.values, *row.hollow]
+        num_infinite = len(values) - sum(map(math.isfinite, values))
         if num_infinite:
-            text, place = f"{num_infinite} of {len(row.values)} {infinite}", axis.get_yaxis_transform()
+            text, place = f"{num_infinite} of {len(values)} {infinite}", axis.get_yaxis_transform()
             axis.text(1.01, height, text, transform=place, va="center", fontsize=8.5)
     for index, text in enumerate(labels if narrow else ()):
         place, blank = axis.get_yaxis_transform(), {"facecolor": "#FFFFFF", "edgecolor": "none", "pad": 0.8}
@@ -108,10 +120,12 @@ def draw_dots(axis: Axes, heights: Sequence[float], rows: Sequence[Row]) -> None
         own = [(height, row) for height, row in zip(heights, rows, strict=True) if row.color == color]
         means = [(height + 0.16, row.center) for height, row in own if row.center and math.isfinite(row.center.value)]
         dots = [(value, height - 0.1) for height, row in own for value in row.values if math.isfinite(value)]
+        rings = [(value, height - 0.1) for height, row in own for value in row.hollow if math.isfinite(value)]
         edges = [(x, height) for height, mean in means if mean.interval for x in (*mean.interval, math.nan)]
         centers = [(mean.value, height) for height, mean in means]
         for points, shape, style in (
             (dots, "o", {"markersize": 4.5, "markeredgewidth": 0, "alpha": 0.5}),
+            (rings, "o", {"markersize": 4, "markerfacecolor": "none", "markeredgewidth": 0.9, "alpha": 0.8}),
             (edges, "|-", {"markersize": 6, "linewidth": 1.6}),
             (centers, "D", {"markersize": 4.5, "markeredgewidth": 0}),
         ):

@@ -11,7 +11,11 @@ def difference_rows(comparison: Comparison) -> list[Row]:
     """A row for each arm that has a difference: its pairs' differences, their mean and interval."""
     arms = [arm for arm in comparison.arms if arm.values]
     colors = arm_colors(comparison, arms)
-    return [Row(arm.label, arm.differences, arm.difference, colors[arm.label]) for arm in arms if arm.difference]
+    return [
+        Row(arm.label, arm.differences, arm.difference, colors[arm.label], arm.left_out)
+        for arm in arms
+        if arm.difference or arm.left_out
+    ]
 
 
 def draw_forest(comparison: Comparison, narrow: bool = False) -> Figure | None:

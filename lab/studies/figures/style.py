@@ -148,6 +148,8 @@ def axis_label(metric: Metric) -> str:
     """`validation accuracy`, `steps to val/accuracy >= 0.8`."""
     if metric.is_time_to:
         return metric.text.replace("_to(", " to ").removesuffix(")")
+    if metric.is_share:
+        return f"share of runs with {metric.condition}"
     part, _, name = metric.text.partition("/")
     return f"{WORDS.get(part, part)} {name.replace('_', ' ')}" if name else metric.text.replace("_", " ")
 

@@ -63,6 +63,7 @@ def arm_data(arm: Arm) -> dict[str, Any]:
         "label": arm.label,
         "keys": arm.keys,
         "n": arm.num_seeds,
+        "num_trained": arm.num_trained,
         "num_diverged": arm.num_diverged,
         "num_failed": arm.num_failed,
         "is_reference": arm.is_reference,

@@ -87,23 +87,44 @@ def listed_scores(comparison: Comparison) -> str:
     return listed((arm.label, arm.score, False) for arm in comparison.arms if arm.score)
 
 
+FEW_SEEDS = 5
+"""Seeds below which a caption calls intervals unreliable."""
+
+
+def few_seeds(comparison: Comparison) -> str:
+    """What a caption adds where an arm has an interval of so few seeds."""
+    few = any(arm.score and arm.score.interval and arm.num_seeds < FEW_SEEDS for arm in comparison.arms)
+    return f" With fewer than {FEW_SEEDS} seeds these intervals are unreliable." * few
+
+
+def if_failed(comparison: Comparison, what: str) -> str:
+    """What a caption adds where some runs did not train."""
+    return f" {what}" * any(arm.num_trained < arm.num_run for arm in comparison.arms)
+
+
 def forest_words(subject: Subject) -> tuple[str, str]:
     metric, reference = subject.comparison.metric, subject.comparison.reference
     apart = listed((arm.label, arm.difference, True) for arm in subject.comparison.arms if arm.difference)
     return (
         f"Differences in {metric} to {reference}, with 95 % intervals: {apart}",
-        f"{metric}, each arm minus {reference}. Dots: seeds. Diamond and bar: mean and 95 % interval.",
+        f"{metric}, each arm minus {reference}. Dots: seeds. Diamond and bar: mean and 95 % interval."
+        + few_seeds(subject.comparison)
+        + " Rings: seeds in which only one of the two trained, left out of the mean."
+        * any(arm.left_out for arm in subject.comparison.arms),
     )
 
 
 def curves_words(subject: Subject) -> tuple[str, str]:
+    comparison = subject.comparison
     along = " (over seconds at their mean time)" if subject.curves and len(subject.curves.axes) > 2 else ""
-    diverged = any(run.status == "diverged" for run in subject.comparison.runs)
+    diverged = any(run.status == "diverged" for run in comparison.runs)
     return (
-        f"Curves of {subject.comparison.metric}; at the end: {listed_scores(subject.comparison)}",
+        f"Curves of {comparison.metric}; at the end: {listed_scores(comparison)}",
         f"Thick: mean over seeds{along}. Band: 95 % interval of the mean at each step. "
         "Thin: single seeds (the first of each arm, where they are many)."
-        f"{' Cross: the run diverged.' * diverged}",
+        f"{' Cross: the run diverged.' * diverged}"
+        f"{' Dotted: runs that did not train, left out of the mean where others did.' * bool(comparison.untrained)}"
+        f"{few_seeds(comparison)}",
     )
 
 
@@ -120,7 +141,9 @@ def curves_along(name: str, along: str, title: str) -> Exhibit:
 def seeds_words(subject: Subject) -> tuple[str, str]:
     return (
         f"{subject.comparison.metric} of every run; mean and 95 % interval: {listed_scores(subject.comparison)}",
-        "Dots: single runs. Diamond and bar: mean and 95 % interval.",
+        "Dots: single runs. Diamond and bar: mean and 95 % interval."
+        + if_failed(subject.comparison, "Rings: runs that did not train, left out of the mean where others did.")
+        + few_seeds(subject.comparison),
     )
 
 
@@ -132,7 +155,8 @@ def effects_words(subject: Subject) -> tuple[str, str]:
         f"{listed((effect.label, effect.center, True) for effect in effects)}",
         f"What each factor does to {subject.comparison.metric}, the others averaged over. An interaction is how much "
         "more (or less) a level does at another factor's level than at that one's reference. Dots: seeds. "
-        f"Diamond and bar: mean and 95 % interval over {count(len(subject.grid.seeds), 'seed')}.",
+        f"Diamond and bar: mean and 95 % interval over {count(len(subject.grid.seeds), 'seed')}."
+        + if_failed(subject.comparison, "Only seeds in which all arms trained."),
     )
 
 
@@ -140,14 +164,15 @@ def interactions_words(subject: Subject) -> tuple[str, str]:
     return (
         f"{subject.comparison.metric} at each pair of levels; the numbers are in the table that follows.",
         "Lines that are not parallel interact. Means over seeds and the other factors, with 95 % intervals. "
-        "Dots: seeds.",
+        "Dots: seeds." + if_failed(subject.comparison, "Only seeds in which all arms trained."),
     )
 
 
 def cost_words(subject: Subject) -> tuple[str, str]:
     return (
         f"{subject.comparison.metric} over what it cost; the numbers are in the table that follows.",
-        "Small: single runs. Large: means of an arm.",
+        "Small: single runs. Large: means of an arm."
+        + if_failed(subject.comparison, "Runs that did not train are left out of the means where others did."),
     )
 
 

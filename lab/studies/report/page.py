@@ -107,9 +107,11 @@ def headline(comparison: Comparison) -> str:
     lower = comparison.metric.lower_is_better
     best = (min if lower else max)(scored, key=lambda arm: arm.score.value if arm.score else 0.0)
     bounds = f" {interval_text(best.score, places)}" if best.score and best.score.interval else ""
+    part = best.num_trained < best.num_run and best.num_trained
+    among = f" among the {best.num_trained} of {count(best.num_run, 'seed')} that trained" if part else ""
     return (
         f"{best.label} has the {'lowest' if lower else 'highest'} {comparison.metric}: "
-        f"{center_text(best.score, places)}{bounds}. No claim was written beforehand, so this is no verdict."
+        f"{center_text(best.score, places)}{bounds}{among}. No claim was written beforehand, so this is no verdict."
     )
 
 

@@ -17,7 +17,7 @@ from lab.studies.statistics.numerals import center_text, decimals, fixed, interv
 
 WIDTH = 120
 
-NUMBERS = ("n", "diverged", "failed", "mean", "IQM", "difference", "images/s", "parameters")
+NUMBERS = ("n", "trained", "diverged", "failed", "mean", "IQM", "difference", "images/s", "parameters")
 
 
 def columns(comparison: Comparison) -> dict[str, list[str]]:
@@ -31,6 +31,8 @@ def columns(comparison: Comparison) -> dict[str, list[str]]:
         table["arm"] = [arm.label for arm in arms]
     table |= tuned_columns(comparison)
     table["n"] = [str(arm.num_seeds) for arm in arms]
+    if any(arm.num_trained < arm.num_run for arm in arms):
+        table["trained"] = [f"{arm.num_trained}/{arm.num_run}" for arm in arms]
     if any(arm.num_diverged for arm in arms):
         table["diverged"] = [str(arm.num_diverged) for arm in arms]
     if any(arm.num_failed for arm in arms):
@@ -135,8 +137,13 @@ def verdict_lines(comparison: Comparison) -> list[str]:
 def cautions(comparison: Comparison) -> list[str]:
     """What makes numbers of the table doubtful: a single seed, few seeds near what a metric cannot pass."""
     found = []
+    if any(0 < arm.num_trained < arm.num_run for arm in comparison.arms):
+        apart = ", and differences are of the seeds in which both did" if len(comparison.arms) > 1 else ""
+        found.append(f"Some seeds did not train: means and intervals are of those that did{apart}.")
     if any(arm.difference and arm.difference.n == 1 for arm in comparison.arms):
         found.append("A difference from a single seed may be chance: another seed can turn it round.")
+    if comparison.metric.is_share:  # its intervals are exact
+        return found
     low, high = comparison.metric.bounds
     near = 0.01 * (high - low) if math.isfinite(high - low) else 0.0
     for arm in comparison.arms:
@@ -175,13 +182,13 @@ def csv_text(comparison: Comparison) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     tuned = tuned_columns(comparison, full=True)
-    header = ["metric", *comparison.keys, *tuned, "n", "num_diverged", "num_failed"]
+    header = ["metric", *comparison.keys, *tuned, "n", "num_trained", "num_diverged", "num_failed"]
     header += ["mean", "mean_low", "mean_high", "iqm", "difference", "difference_low", "difference_high"]
     writer.writerow([*header, "is_reference", "images_per_second", "num_params", "seeds", "scores"])
     for index, arm in enumerate(comparison.arms):
         row: list[Any] = [comparison.metric, *(show(arm.keys[key]) for key in comparison.keys)]
         row += [cells[index] for cells in tuned.values()]
-        row += [arm.num_seeds, arm.num_diverged, arm.num_failed, *three_numbers(arm.score)]
+        row += [arm.num_seeds, arm.num_trained, arm.num_diverged, arm.num_failed, *three_numbers(arm.score)]
         row += [arm.score and arm.score.iqm, *three_numbers(arm.difference)]
         row += [arm.is_reference, arm.images_per_second, arm.num_params]
         writer.writerow([*row, " ".join(str(run.seed) for run in arm.runs), " ".join(f"{v:.10g}" for v in arm.values)])

@@ -36,6 +36,9 @@ class Pairs:
     num_incomplete: int = 0
     """Seeds left out: all sides have them, but not at all levels."""
 
+    left_out: tuple[float, ...] = ()
+    """Differences in seeds left out because some side did not train (`lab.studies.select.modes`)."""
+
 
 def pair(scores: Scores, sides: Sequence[Iterable[Run]], open_keys: Sequence[str] = ()) -> Pairs:
     """Pairs the scores of runs that share their seed and the values of `open_keys`, and averages within each seed.

@@ -20,9 +20,17 @@ class Scores:
     values: tuple[float, ...]
     """One a run; infinite where the run has none."""
 
+    trained: tuple[bool, ...] = ()
+    """Whether each run trained, as far as the metric cares (`lab.studies.select.modes`); empty if all did."""
+
     @cached_property
     def _of(self) -> Mapping[int, float]:
         return {id(run): value for run, value in zip(self.runs, self.values, strict=True)}
+
+    @cached_property
+    def failed(self) -> frozenset[int]:
+        """The `id` of each run that did not train."""
+        return frozenset(id(run) for run, trained in zip(self.runs, self.trained, strict=False) if not trained)
 
     def of(self, runs: Iterable[Run]) -> list[float]:
         """The scores of some of the runs, in their order."""
@@ -70,6 +78,8 @@ def score(run: Run, metric: Metric) -> float:
         if tag not in logged:
             raise UserError(f"the run in {run.path} did not log '{tag}'; leave it out, or compare by another metric")
     value = summarised(run, metric)
+    if metric.is_share:
+        return float(metric.reached(value))
     return metric.worst if value is None or math.isnan(value) else float(value)
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from lab.studies.statistics.bounded import logit_edges
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -52,10 +54,7 @@ def estimate(values: Sequence[float], bounds: tuple[float, float] = UNBOUNDED) -
         return None
     num_infinite = sum(map(math.isinf, values))
     center = median(values) if num_infinite else math.fsum(values) / len(values)
-    interval = mean_interval(values)
-    if interval:
-        interval = max(interval[0], bounds[0]), min(interval[1], bounds[1])
-    return Estimate(center, interval, len(values), num_infinite, interquartile_mean(values))
+    return Estimate(center, mean_interval(values, bounds=bounds), len(values), num_infinite, interquartile_mean(values))
 
 
 def median(values: Sequence[float]) -> float:
@@ -74,12 +73,15 @@ def interquartile_mean(values: Sequence[float]) -> float | None:
     return math.fsum(middle) / len(middle) if all(map(math.isfinite, middle)) else None
 
 
-def mean_interval(values: Sequence[float], level: float = 1 - ALPHA) -> tuple[float, float] | None:
+def mean_interval(
+    values: Sequence[float], level: float = 1 - ALPHA, bounds: tuple[float, float] = UNBOUNDED
+) -> tuple[float, float] | None:
     """Interval of the mean of `values`, the same at every call.
 
     The t interval; from ten values on each edge is the farther one of it and of the BCa bootstrap interval. The first
     is too short on the side of a long tail, the second where tails are heavy; together they cover what they say
-    (`benchmarks/README.md`). Whatever it leaves out the t-test rejects, too.
+    (`benchmarks/README.md`). Within `bounds` each edge is also as far as the t interval on their logit scale
+    (`logit_edges`), and does not leave them. Whatever it leaves out the t-test rejects, too.
 
     Returns:
         (low, high); both the mean where all values are alike; None with fewer than two values or an infinite one.
@@ -93,15 +95,17 @@ def mean_interval(values: Sequence[float], level: float = 1 - ALPHA) -> tuple[fl
     n, center = len(values), math.fsum(values) / len(values)
     # `stdtrit` is what `stats.t.isf` calls, without a hundred microseconds of checks.
     half = float(special.stdtrit(n - 1, (1 + level) / 2)) * spread(values) / math.sqrt(n)
-    if n < BOOTSTRAP_FROM:
-        return center - half, center + half
-    import numpy as np
+    edges = [(center - half, center + half), logit_edges(center, half, bounds)]
+    if n >= BOOTSTRAP_FROM:
+        import numpy as np
 
-    (low,), (high,) = bca_edges(np.array(values, dtype=float)[:, None], level)
-    return min(float(low), center - half), max(float(high), center + half)
+        (low,), (high,) = bca_edges(np.array(values, dtype=float)[:, None], level)
+        edges.append((low, high))
+    lows, highs = zip(*edges, strict=True)
+    return max(float(min(lows)), bounds[0]), min(float(max(highs)), bounds[1])
 
 
-def mean_intervals(values: "np.ndarray") -> tuple["np.ndarray", "np.ndarray"]:
+def mean_intervals(values: "np.ndarray", bounds: tuple[float, float] = UNBOUNDED) -> tuple["np.ndarray", "np.ndarray"]:
     """`mean_interval` of each column of finite `values` (n, columns), two or more a column, computed together.
 
     Returns:
@@ -112,13 +116,14 @@ def mean_intervals(values: "np.ndarray") -> tuple["np.ndarray", "np.ndarray"]:
 
     n, center, deviation = len(values), values.mean(axis=0), values.std(axis=0, ddof=1)
     half = special.stdtrit(n - 1, 1 - ALPHA / 2) * deviation / math.sqrt(n)
-    lows, highs = center - half, center + half
+    low, high = logit_edges(center, half, bounds)
+    lows, highs = np.minimum(low, center - half), np.maximum(high, center + half)
     varied = np.ptp(values, axis=0) > 1e-12 * np.maximum(1.0, abs(values).max(axis=0))
     lows[~varied] = highs[~varied] = center[~varied]
     if n >= BOOTSTRAP_FROM and varied.any():
         edges = np.array(bca_edges(values[:, varied]))
         lows[varied], highs[varied] = np.minimum(lows[varied], edges[0]), np.maximum(highs[varied], edges[1])
-    return lows, highs
+    return lows.clip(*bounds), highs.clip(*bounds)
 
 
 def bca_edges(values: "np.ndarray", level: float = 1 - ALPHA) -> tuple["np.ndarray", "np.ndarray"]:
