@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lab.metric import Metric, apart
 from lab.records.results import Run
 from lab.studies.claims.claim import Claim
 from lab.studies.claims.flips import predict_alike
+from lab.studies.select.idle import idle_keys
 from lab.studies.select.pairs import Pairs, pair
 from lab.studies.select.scores import Scores
 from lab.studies.select.selectors import Flat, label, matches
@@ -68,6 +69,9 @@ class ClaimTest:
     p_support: float
     p_refute: float
 
+    idle_keys: list[str] = field(default_factory=list)
+    """What the sides of a contrast differ in, where it did nothing: their runs are one and the same."""
+
     @property
     def differences(self) -> list[float]:
         """Of the weakest contrast."""
@@ -85,6 +89,9 @@ def put_to_test(claim: Claim, scores: Scores, runs: Sequence[Run], swept: Sequen
     p_support, p_refute = p_values(claim, [contrast.differences for contrast in contrasts], above)
     if any(contrast.num_never == len(contrast.differences) for contrast in contrasts):
         p_support = 1.0  # that none of them gets there does not make them the same
+    idle = [key for contrast in contrasts for key in idle_keys(contrast.cells, open_keys)]
+    if idle:
+        p_support = p_refute = 1.0  # a run compared with itself is no evidence
     return ClaimTest(
         claim=claim,
         metric=scores.metric,
@@ -94,6 +101,7 @@ def put_to_test(claim: Claim, scores: Scores, runs: Sequence[Run], swept: Sequen
         num_diverged=sum(run.status == "diverged" for run in used.values()),
         p_support=p_support,
         p_refute=p_refute,
+        idle_keys=list(dict.fromkeys(idle)),
     )
 
 
@@ -157,7 +165,7 @@ def seeds_to_decide(test: ClaimTest, alpha: float, later: Callable[[int], float]
         later: the level after so many further seeds.
     """
     claim, found = test.claim, test.differences
-    if test.weakest.effect is None or test.weakest.num_never == len(found):
+    if test.weakest.effect is None or test.weakest.num_never == len(found) or test.idle_keys:
         return None
     effect = test.weakest.effect.value
 

@@ -11,6 +11,8 @@ A p-value counts below 0.04 after Holm's adjustment over all claims of the exper
 each; the rest of 5 % is for interim analyses after seeds were added (`lab.studies.statistics.spending`). Ties prove
 nothing about rarer differences (`lab.studies.statistics.p_values.p_above`), unless both sides predict the same for
 every test image (`lab.studies.claims.flips.predict_alike`). Anything else, and fewer than two seeds, is *undecided*.
+Sides that differ only in keys which did nothing (`lab.studies.select.idle`), or that are scored on different test
+images (`lab.studies.select.images`), are *undecided*, whatever their scores.
 Runs that a setting nobody swept sets apart (the data set, say) are judged apart, as separate experiments.
 """
 
@@ -28,6 +30,7 @@ from lab.studies.select.arms import setting_keys, swept_keys, telling_keys, valu
 from lab.studies.select.scores import Scores, logged_tags, score_runs
 from lab.studies.statistics.estimate import improvement
 from lab.studies.statistics.p_values import holm, p_above_exact
+from lab.studies.statistics.shared import Shared, find_shared
 from lab.studies.statistics.spending import level
 
 
@@ -74,6 +77,9 @@ class Verdict:
     improvement: tuple[float, float, float] | None
     """Probability that a seed's difference is above 0, ties counted half, with its 95 % interval."""
 
+    shared: Shared | None
+    """What the two sides share over the seeds; None with fewer than three, and for an interaction."""
+
     steps: list[dict[str, Any]]
     """Of a chain, each step: `say`, `effect`, `interval`, `n`; empty for other claims."""
 
@@ -87,6 +93,9 @@ class Verdict:
     margin: float
     """`by` or `within`."""
 
+    idle_keys: list[str]
+    """What the sides differ in although they are one and the same: such a claim stays undecided."""
+
     num_diverged: int
     """Runs on either side that diverged, and count at their worst."""
 
@@ -96,6 +105,7 @@ class Verdict:
     def as_json(self) -> dict[str, Any]:
         """The verdict as `verdict.json` has it."""
         fields = {**vars(self), "metric": self.metric.text, "flips": self.flips and self.flips.as_json()}
+        fields["shared"] = self.shared and vars(self.shared)
         facts = {"looks" if name == "analyses" else name: value for name, value in fields.items()}
         return {**facts, "within" if self.kind == "same" else "by": self.margin}
 
@@ -190,11 +200,13 @@ def conclude(
         p_exact=exact[word == "refuted"],
         iqm=effect.iqm if effect else None,
         improvement=improvement(test.differences),
+        shared=find_shared(*sides) if len(sides := test.weakest.pairs.sides) == 2 else None,
         steps=[contrast_facts(contrast) for contrast in test.contrasts] if claim.kind == "ordered" else [],
         flips=flips,
         setting=setting,
         metric=test.metric,
         margin=claim.margin,
+        idle_keys=test.idle_keys,
         num_diverged=test.num_diverged,
         explain=explain(test, word, needed, min(p_support, p_refute), analyses, threshold, flips),
     )

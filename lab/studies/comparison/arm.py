@@ -6,10 +6,12 @@ from typing import Any
 
 from lab.records.results import Run
 from lab.studies.select.arms import values_of
+from lab.studies.select.images import may_meet
 from lab.studies.select.pairs import pair
 from lab.studies.select.scores import Scores, counts
 from lab.studies.select.selectors import full_key, label, matches
 from lab.studies.statistics.estimate import Estimate, estimate
+from lab.studies.statistics.shared import Shared, find_shared
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,9 @@ class Arm:
 
     difference: Estimate | None = None
     """Their mean; None without shared seeds."""
+
+    shared: Shared | None = None
+    """What the two share over their seeds; None with fewer than three."""
 
     @property
     def num_seeds(self) -> int:
@@ -94,12 +99,16 @@ def find_reference(arm: Arm, arms: Sequence[Arm], reference: Mapping[str, Any], 
     Args:
         reference: selector; may pick several arms, one for each depth, say.
         apart: keys in which two arms must agree to be comparable at all.
+
+    Returns:
+        `arm` itself where no other is scored on the same test images.
     """
 
     def config(arm: Arm) -> dict[str, Any]:
         return {**arm.runs[0].config, **arm.keys} if arm.runs else arm.keys
 
     near = [other for other in arms if values_of(config(other), apart) == values_of(config(arm), apart)]
+    near = [other for other in near if other is arm or not other.runs or may_meet(arm.runs, other.runs)]
     picked = [other for other in near if other.runs and reference and matches(config(other), reference)]
     named = {full_key(key, config(picked[0])) for key in reference} if picked else set()
     rest = [key for key in arm.keys if key not in named]
@@ -111,7 +120,7 @@ def set_against(arm: Arm, reference: Arm, scores: Scores, open_keys: Sequence[st
     """`arm` with its differences to `reference`, paired by seed and averaged over `open_keys`."""
     if arm is reference:
         return replace(arm, reference=arm.label)
-    found = pair(scores, [arm.runs, reference.runs], open_keys).differences
-    return replace(
-        arm, reference=reference.label, differences=found, difference=estimate(found, scores.metric.difference_bounds)
-    )
+    pairs = pair(scores, [arm.runs, reference.runs], open_keys)
+    difference = estimate(pairs.differences, scores.metric.difference_bounds)
+    label, found, shared = reference.label, pairs.differences, find_shared(*pairs.sides)
+    return replace(arm, reference=label, differences=found, difference=difference, shared=shared)
