@@ -112,12 +112,12 @@ def idle(comparison: Comparison) -> list[str]:
                 break
         else:
             firsts.append((arm, digits))
-    return [
-        f"{' and '.join(keys)} had no effect: "
-        + listed([f"{one} is the same net as {other}, trained alike" for one, other in pairs], MOST_ARMS)
-        + "."
-        for keys, pairs in found.items()
-    ]
+    lines = []
+    for keys, pairs in found.items():
+        words = [f"{one} is the same net as {other}, trained alike" for one, other in pairs[:MOST_ARMS]]
+        words += [f"and {len(pairs) - MOST_ARMS} more"] if len(pairs) > MOST_ARMS else []
+        lines.append(f"{' and '.join(keys)} had no effect: {'; '.join(words)}.")
+    return lines
 
 
 def pairing(arms: Sequence[Arm]) -> list[str]:
