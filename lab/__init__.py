@@ -4,6 +4,7 @@ Imports point down this list, and `tests/test_structure.py` holds the order:
 
     cli                    the commands; the only folder with Hydra
     launch                 many runs: sweeps, tuning, worker processes
+    checks                 theory, before the first run: which arms are one and the same
     runs, studies          one run, which joins data, net and training; evidence, from records to a verdict
     data, nets, records    data sets on the device; networks; the files that a run leaves behind
     training               one run's loop, optimizers, schedules, losses, checkpoints

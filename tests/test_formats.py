@@ -39,7 +39,10 @@ def test_markdown_csv_and_json_are_all_that_is_printed(runs, tmp_path, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[2].startswith("| depth | init | n | mean | 95 % interval | difference |")
     assert lines[3].startswith("| --- | --- | ---: | ---: | --- | ---: |")
-    assert len(lines) == 8
+    assert len(lines) == 10
+    assert lines[9].startswith(
+        "Over 4 seeds depth=3 init=xavier_normal and its reference correlate by 1.00, so pairing"
+    )
     assert main(["compare", folder, "--format", "csv"]) == 0
     rows = list(csv.DictReader(capsys.readouterr().out.splitlines()))
     assert [row["model.init"] for row in rows] == ["he_normal", "xavier_normal"] * 2

@@ -92,7 +92,7 @@ def test_a_reference_that_no_arm_has_is_told_before_the_first_run(
     words: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(lab.launch.sweep, "train_runs", lambda jobs: pytest.fail("it trains"))
+    monkeypatch.setattr(lab.launch.sweep, "train_runs", lambda *_: pytest.fail("it trains"))
     assert main([*TWO, *words]) == 2
     error = capsys.readouterr().err
     assert error.startswith(("lab: study.", "lab: the study's reference: "))

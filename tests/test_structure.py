@@ -25,6 +25,7 @@ FLOORS = (  # lowest first; a room imports from floors below its own, and from i
     ("training",),
     ("data", "nets", "records"),
     ("runs", "studies"),
+    ("checks",),
     ("launch",),
     ("cli",),
 )

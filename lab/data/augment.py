@@ -5,6 +5,9 @@ of that shape. A user's own, `module:attribute`, has the same signature.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from types import FunctionType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -75,13 +78,30 @@ def make_augment(config: DataConfig, shape: tuple[int, ...], seed: int) -> Augme
     if len(shape) != 3:
         raise UserError(f"data.augment={config.augment} has no effect on data.name={config.name}, which has no images")
 
-    def augment(images: Tensor, step: int) -> Tensor:
-        generator = torch.Generator().manual_seed(derive_seed(seed, "augment", step))
-        for word in words:
-            images = word(images, generator, config)
+    return Augmentation(words, config, seed)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """The words of `data.augment` in a row."""
+
+    words: list[Word]
+    config: DataConfig
+    seed: int
+
+    def __call__(self, images: Tensor, step: int) -> Tensor:
+        """Augmented copies of scaled images (b, c, h, w), for optimizer step `step`, counted from 0."""
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "augment", step))
+        for word in self.words:
+            images = word(images, generator, self.config)
         return images
 
-    return augment
+    def knobs(self) -> dict[str, Any]:
+        """The fields of the configuration that the words read: all of them where a word is the user's own."""
+        if any(word not in AUGMENTS.values() for word in self.words):
+            return vars(self.config)
+        names = {name for word in self.words if isinstance(word, FunctionType) for name in word.__code__.co_names}
+        return {key: value for key, value in vars(self.config).items() if key in names}
 
 
 def beside(there: Tensor, values: Tensor) -> Tensor:

@@ -70,7 +70,8 @@ def train_and_compare(jobs: list[Job], study: Study, root: Path, tuned: bool) ->
         print(f"{len(jobs) - len(missing)} finished already, {len(missing)} to do", flush=True)
     for key in stopped_early(jobs):
         print(f"note: {key} ends arms at different steps, so they are compared after unequal training", file=sys.stderr)
-    stopped, errors = train_runs(missing) if missing else (False, {})
+    # A tuned sweep was searched for keys that do nothing before its tuning trials.
+    stopped, errors = train_runs(missing, () if tuned else jobs) if missing else (False, {})
     if stopped:
         return interrupted()
     return compare_jobs([settled(job) for job in jobs], study, root, errors, tuned)

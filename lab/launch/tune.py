@@ -28,8 +28,8 @@ FIRST_SEED = 1_000_000
 """Of tuning trials; all seeds of a comparison lie below. So tuning trials split training and validation images
 otherwise than any of its runs; the test images are the same, and their scores are not used."""
 
-Train = Callable[[list[Job]], tuple[bool, dict[Path, str]]]
-"""What trains runs: `lab.launch.local.train_runs`."""
+Train = Callable[[list[Job], Sequence[Job]], tuple[bool, dict[Path, str]]]
+"""What trains runs, some of a sweep: `lab.launch.local.train_runs`."""
 
 
 def check_tuning(jobs: Sequence[Job], parsed: Study) -> None:
@@ -107,7 +107,7 @@ def tune(jobs: Sequence[Job], compared: Metric, root: Path, train: Train) -> tup
     missing = [job for job in everything if not job.is_terminal()]
     if len(missing) < num_trials:
         print(f"{count(num_trials - len(missing), 'tuning trial')} finished already, {len(missing)} to do", flush=True)
-    stopped, errors = train(missing) if missing else (False, {})
+    stopped, errors = train(missing, everything) if missing else (False, {})
     if stopped:
         return None
     runs = {job.folder: read_run(settled(job).folder) for job in everything}

@@ -5,13 +5,15 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Sequence
+from contextlib import suppress
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import Any
 
 from lab.config import RunConfig
 from lab.errors import DamagedFileError, OwnPartError, UserError
-from lab.identity import arm_hash
+from lab.identity import arm_hash, flatten
 from lab.records.lock import LockedError, LostLockError, is_locked
 from lab.records.notes import noted
 from lab.records.places import Job, settled
@@ -46,12 +48,21 @@ def _follow_parent() -> None:
         os._exit(1)
 
 
-def check(configs: list[RunConfig]) -> None:
+def check(configs: list[RunConfig], whole: Sequence[RunConfig] = ()) -> list[str]:
     """Builds everything that each arm names, and trains none: raises `UserError` for the first bad one.
 
     A damaged data file, or a user's own part that fails, is left to its runs to report, unless all arms need it.
+
+    Args:
+        configs: of the runs to train.
+        whole: of all runs of their sweep, which is searched for keys that do nothing; nothing is if empty.
+
+    Returns:
+        Lines about such keys.
     """
+    from lab.checks.sameness import idle_notes
     from lab.runs.build import assemble
+    from lab.runs.fingerprint import fingerprint
     from lab.runs.origin import find_run
 
     for config in configs:
@@ -62,16 +73,25 @@ def check(configs: list[RunConfig]) -> None:
                 raise UserError(f"{error}{trials_hint(config)}") from error
     arms = {arm_hash(config): config for config in configs}.values()
     alone: list[UserError] = []
+    built: dict[tuple[str, int], str | None] = {}
     for config in arms:
         try:
             with noted():  # each run repeats its own
-                assemble(config)
+                parts = assemble(config)
         except (DamagedFileError, OwnPartError) as error:
             alone.append(error)
+        else:
+            built[arm_hash(config), config.seed] = fingerprint(parts) if whole else None
     if len(alone) == len(arms):
         raise alone[0]
     for message in dict.fromkeys(str(error) for error in alone if isinstance(error, OwnPartError)):
         print(f"note: one arm will fail: {message}", file=sys.stderr, flush=True)
+    arms = {arm_hash(config): config for config in whole if config.seed == whole[-1].seed}
+    for digits, config in arms.items():
+        if (digits, config.seed) not in built:  # trained before, and perhaps not possible to build any more
+            with suppress(Exception), noted():
+                built[digits, config.seed] = fingerprint(assemble(config))
+    return idle_notes([flatten(one) for one in arms.values()], [built.get((one, c.seed)) for one, c in arms.items()])
 
 
 def trials_hint(config: RunConfig) -> str:

@@ -98,9 +98,10 @@ def assemble(config: RunConfig) -> Parts:
     score = partial(
         evaluate, model, loss=plain_loss, metrics=eval_metrics, autocast=machine.autocast, ranks=machine.ranks
     )
+    limit = train.eval_limit
     training = Training(
         train_step,
-        evaluate=lambda: score(data.val.batches(eval_batch(data.shape, machine.device), train.eval_limit)),
+        evaluate=lambda: score(data.val.batches(eval_batch(data.shape, machine.device), limit)),
         clock=Clock(machine.device, math.inf if train.max_seconds is None else train.max_seconds),
         steps=steps,
         log_every=log_every,

@@ -20,6 +20,7 @@ from lab.records.results import finite, read_metrics, read_result, write_atomica
 from lab.records.writer import summarise
 from lab.runs.build import Parts, assemble
 from lab.runs.ending import chance, find_divergence, test_scores
+from lab.runs.fingerprint import record_of
 from lab.runs.progress import Progress
 from lab.runs.recorder import Recorder
 from lab.system.devices import device_name
@@ -81,6 +82,7 @@ def _run(
     result["num_params"] = sum(p.numel() for p in parts.model.parameters())
     result |= {"started_from": parts.started_from} if parts.started_from else {}
     result |= {"chance": chance(parts)} if parts.data.classes else {}
+    result |= record_of(parts, job.config.train.eval_limit)
     try:
         with stop_signals() as signalled:
             result.update(_train(job, parts, check, progress, lambda: signalled() or should_stop()))

@@ -59,12 +59,12 @@ def make_bound(config: TrainConfig, model: nn.Module) -> Callable[[], None] | No
     """
     if config.max_norm == 0:
         return None
-    weights = decayed(model)
+    weights, max_norm = decayed(model), config.max_norm
 
     @torch.no_grad()
     def bound() -> None:
         for weight in (weight for weight in weights if weight.requires_grad):  # frozen ones stay
-            weight.copy_(torch.renorm(weight, 2, 0, config.max_norm))
+            weight.copy_(torch.renorm(weight, 2, 0, max_norm))
 
     return bound
 

@@ -10,6 +10,7 @@ from lab.metric import Metric, apart
 from lab.records.results import Run
 from lab.studies.claims.claim import Claim
 from lab.studies.claims.flips import predict_alike
+from lab.studies.select.idle import idle_keys
 from lab.studies.select.modes import Modes, pair_trained
 from lab.studies.select.pairs import Pairs
 from lab.studies.select.scores import Scores
@@ -80,6 +81,9 @@ class ClaimTest:
     p_support: float
     p_refute: float
 
+    idle_keys: list[str] = field(default_factory=list)
+    """What the sides of a contrast differ in, where it did nothing: their runs are one and the same."""
+
     @property
     def differences(self) -> list[float]:
         """Of the weakest contrast."""
@@ -95,6 +99,9 @@ def put_to_test(claim: Claim, scores: Scores, runs: Sequence[Run], swept: Sequen
     used = {id(run): run for contrast in contrasts for cell in contrast.cells for run in cell}
     proved = proved_same(claim, contrasts[0], open_keys)
     p_support, p_refute = p_contrasts(claim, contrasts, scores.metric, one_network if proved else p_above)
+    idle = [key for contrast in contrasts for key in idle_keys(contrast.cells, open_keys)]
+    if idle:
+        p_support = p_refute = 1.0  # a run compared with itself is no evidence
     return ClaimTest(
         claim=claim,
         metric=scores.metric,
@@ -105,6 +112,7 @@ def put_to_test(claim: Claim, scores: Scores, runs: Sequence[Run], swept: Sequen
         proved_same=proved,
         p_support=p_support,
         p_refute=p_refute,
+        idle_keys=list(dict.fromkeys(idle)),
     )
 
 
@@ -231,7 +239,7 @@ def seeds_to_decide(test: ClaimTest, alpha: float, later: Callable[[int], float]
     claim, found = test.claim, test.differences
     if test.metric.is_share or any(contrast.modes.kind != "all" for contrast in test.contrasts):
         return None  # a few seeds tell too little of how often runs train
-    if test.weakest.effect is None or test.weakest.num_never == len(found):
+    if test.weakest.effect is None or test.weakest.num_never == len(found) or test.idle_keys:
         return None
     effect = test.weakest.effect.value
 

@@ -52,6 +52,9 @@ def explain(
         return " ".join([*who, *why])
     if effect is None:
         where = f" where {label(claim.where)}" if claim.where else ""
+        if test.weakest.pairs.num_unlike:
+            left, right, *_ = map(label, test.weakest.sides)
+            return f"{left} and {right} are scored on different test images{where}, so they are not subtracted."
         if test.weakest.pairs.num_incomplete:
             return f"No seed has been run at all values of the keys that the claim leaves open{where}."
         first, *others = map(label, test.weakest.sides)
@@ -59,6 +62,10 @@ def explain(
             f"No seed has been run with {first if others[1:] else f'both {first}'} and {' and '.join(others)}{where}."
         )
     parts = [*who, f"{observed(test, effect)}; the claim asks for {asked(claim, test.metric)}."]
+    if test.idle_keys:
+        return " ".join([*parts, idle_text(test.idle_keys)])
+    if left_out := test.weakest.pairs.num_unlike:
+        parts.append(f"{count(left_out, 'seed')} with other test images on one side left out.")
     if left_out := test.weakest.pairs.num_incomplete:
         parts.append(f"{count(left_out, 'seed')} without some values of the keys left open left out.")
     if test.num_diverged:
@@ -74,6 +81,11 @@ def explain(
         parts += share_reasons(test, level) if test.metric.is_share else [*tied(test), *missing(test, seeds_needed)]
     parts += unseen_text(test, word)
     return " ".join(parts)
+
+
+def idle_text(keys: Sequence[str]) -> str:
+    """`model.norm had no effect in these runs: both sides are one and the same net, trained alike.`"""
+    return f"{' and '.join(keys)} had no effect in these runs: both sides are one and the same net, trained alike."
 
 
 def analyses_text(analyses: Sequence[int]) -> str:

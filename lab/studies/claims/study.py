@@ -10,6 +10,7 @@ from lab.metric import REACHED, Metric, parse_metric
 from lab.records.results import Run
 from lab.studies.claims.claim import Claim, parse_claim
 from lab.studies.select.arms import complete, is_identity, values_of
+from lab.studies.select.images import image_keys
 from lab.studies.select.reference import check_reference
 from lab.studies.select.selectors import Flat, full_key, label, pick
 
@@ -91,8 +92,8 @@ def check_claims(study: Study, arms: Sequence[Flat]) -> None:
         arms: the flat configuration of each arm.
 
     Raises:
-        UserError: a claim names an unknown key, or picks no arm, the same arm on both sides, or arms
-            that have no counterpart on the other side.
+        UserError: a claim names an unknown key, or picks no arm, the same arm on both sides, arms that have no
+            counterpart on the other side, or sides with different test images.
     """
     arms = [complete(arm) for arm in arms]
     if study.reference:
@@ -104,8 +105,22 @@ def check_claims(study: Study, arms: Sequence[Flat]) -> None:
         # A group brings its keys along, so they may differ between the sides as well.
         own_groups = tuple(key.removesuffix("name") for key in own if key.endswith(".name"))
         rest = [key for key in arms[0] if is_identity(key) and key not in own and not key.startswith(own_groups)]
-        for sides in claim.contrasts():
-            check_contrast([(side, pick(inside, side, name, LEFT_OUT)) for side in sides], rest, name)
+        for selectors in claim.contrasts():
+            sides = [(selector, pick(inside, selector, name, LEFT_OUT)) for selector in selectors]
+            check_images(sides, [key for key in own if key in image_keys(arms[0])], name)
+            check_contrast(sides, rest, name)
+
+
+def check_images(sides: Sequence[tuple[Flat, Sequence[Flat]]], keys: Sequence[str], name: str) -> None:
+    """Raises `UserError` where two of `sides`, (selector, arms), would be subtracted and differ in `keys`, which choose
+    test images."""
+    for (left, arms), (right, others) in zip(sides[::2], sides[1::2], strict=True):
+        if {values_of(arm, keys) for arm in arms} != {values_of(arm, keys) for arm in others}:
+            raise UserError(
+                f"{name}: {label(left)} and {label(right)} are scored on different test images, so they are not "
+                f"subtracted; compare within one {' and '.join(keys)} (where), or the effect of another key between "
+                "them (interaction with between)"
+            )
 
 
 def check_contrast(sides: Sequence[tuple[Flat, Sequence[Flat]]], rest: Sequence[str], name: str) -> None:

@@ -18,7 +18,9 @@ often, and `same` is undecided. Where one side trained in every seed and the oth
 exact test of shares (`lab.studies.claims.contrast.p_trained`). Claims by `trains(...)` are about how often runs train,
 and tested exactly (`lab.studies.statistics.proportions`).
 
-Runs that a setting nobody swept sets apart (the data set, say) are judged apart, as separate experiments.
+Sides that differ only in keys which did nothing (`lab.studies.select.idle`), or that are scored on different test
+images (`lab.studies.select.images`), are *undecided*, whatever their scores. Runs that a setting, which nobody swept,
+sets apart (the data set, say) are judged apart, as separate experiments.
 """
 
 from collections.abc import Sequence
@@ -38,6 +40,7 @@ from lab.studies.select.scores import Scores, logged_tags
 from lab.studies.select.selectors import label
 from lab.studies.statistics.estimate import improvement
 from lab.studies.statistics.p_values import holm, p_above_exact
+from lab.studies.statistics.shared import Shared, find_shared
 from lab.studies.statistics.spending import level
 
 
@@ -84,6 +87,9 @@ class Verdict:
     improvement: tuple[float, float, float] | None
     """Probability that a seed's difference is above 0, ties counted half, with its 95 % interval."""
 
+    shared: Shared | None
+    """What the two sides share over the seeds; None with fewer than three, and for an interaction."""
+
     steps: list[dict[str, Any]]
     """Of a chain, each step: `say`, `effect`, `interval`, `n`; empty for other claims."""
 
@@ -96,6 +102,9 @@ class Verdict:
     metric: Metric
     margin: float
     """`by` or `within`."""
+
+    idle_keys: list[str]
+    """What the sides differ in although they are one and the same: such a claim stays undecided."""
 
     num_diverged: int
     """Runs on either side that diverged."""
@@ -115,6 +124,7 @@ class Verdict:
     def as_json(self) -> dict[str, Any]:
         """The verdict as `verdict.json` has it."""
         fields = {**vars(self), "metric": self.metric.text, "flips": self.flips and self.flips.as_json()}
+        fields["shared"] = self.shared and vars(self.shared)
         facts = {"looks" if name == "analyses" else name: value for name, value in fields.items()}
         return {**facts, "within" if self.kind == "same" else "by": self.margin}
 
@@ -213,11 +223,13 @@ def conclude(
         p_exact=exact[word == "refuted"],
         iqm=effect.iqm if effect else None,
         improvement=improvement(test.differences),
+        shared=find_shared(*sides) if len(sides := test.weakest.pairs.sides) == 2 else None,
         steps=[contrast_facts(contrast) for contrast in test.contrasts] if claim.kind == "ordered" else [],
         flips=flips,
         setting=setting,
         metric=test.metric,
         margin=claim.margin,
+        idle_keys=test.idle_keys,
         num_diverged=test.num_diverged,
         among="trained" if test.weakest.modes.kind == "mixed" else "",
         trained=trained_facts(test),

@@ -6,11 +6,13 @@ from typing import Any
 
 from lab.records.results import Run
 from lab.studies.select.arms import values_of
+from lab.studies.select.images import may_meet
 from lab.studies.select.modes import pair_trained
 from lab.studies.select.scores import Scores, counts
 from lab.studies.select.selectors import full_key, label, matches
 from lab.studies.statistics.estimate import Estimate, estimate
 from lab.studies.statistics.proportions import estimate_share, estimate_share_difference
+from lab.studies.statistics.shared import Shared, find_shared
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,9 @@ class Arm:
     left_out: tuple[float, ...] = ()
     """Differences in seeds in which only one of the two trained, where others have both."""
 
+    shared: Shared | None = None
+    """What the two share over their seeds; None with fewer than three."""
+
     @property
     def num_seeds(self) -> int:
         """Seeds in the mean."""
@@ -112,12 +117,16 @@ def find_reference(arm: Arm, arms: Sequence[Arm], reference: Mapping[str, Any], 
     Args:
         reference: selector; may pick several arms, one for each depth, say.
         apart: keys in which two arms must agree to be comparable at all.
+
+    Returns:
+        `arm` itself where no other is scored on the same test images.
     """
 
     def config(arm: Arm) -> dict[str, Any]:
         return {**arm.runs[0].config, **arm.keys} if arm.runs else arm.keys
 
     near = [other for other in arms if values_of(config(other), apart) == values_of(config(arm), apart)]
+    near = [other for other in near if other is arm or not other.runs or may_meet(arm.runs, other.runs)]
     picked = [other for other in near if other.runs and reference and matches(config(other), reference)]
     named = {full_key(key, config(picked[0])) for key in reference} if picked else set()
     rest = [key for key in arm.keys if key not in named]
@@ -137,4 +146,5 @@ def set_against(arm: Arm, reference: Arm, scores: Scores, open_keys: Sequence[st
         differences=found.differences,
         left_out=found.left_out,
         difference=estimate_share_difference(found.sides) if scores.metric.is_share else mean,
+        shared=find_shared(*found.sides),
     )

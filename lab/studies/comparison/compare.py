@@ -3,6 +3,7 @@
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from lab.metric import Metric, parse_metric
 from lab.records.results import Run
@@ -11,6 +12,7 @@ from lab.studies.claims.study import Study
 from lab.studies.claims.verdict import Verdict, judge
 from lab.studies.comparison.arm import Arm, distinct, find_reference, make_arm, set_against
 from lab.studies.select.arms import complete, differing_keys, setting_keys, swept_keys, telling_keys, values_of
+from lab.studies.select.images import IMAGE_KEYS, image_keys, may_meet
 from lab.studies.select.modes import score_trained, who_trained
 from lab.studies.select.reference import check_reference
 from lab.studies.select.scores import Scores, counts, logged_tags
@@ -98,7 +100,8 @@ def compare(
     # Where nobody said what is compared, everything that differs is.
     apart = setting_keys(configs, list(dict.fromkeys([*swept, *named, *tuned]))) if swept or named else []
     keys = by or telling_keys(configs, [*swept, *differing_keys(configs), "data.root"])
-    open_keys = [key for key in [*swept, *apart] if by and key not in by]
+    images = [key for key in IMAGE_KEYS if len({values_of(c, [key]) for c in configs if key in image_keys(c)}) > 1]
+    open_keys = [key for key in dict.fromkeys([*swept, *apart, *images]) if by and key not in by]
     groups = group(everything, [values_of(run.config, by) if by else run.arm_id for run in everything])
     scores = score_trained(counted, (metric or study.metric).resolve(logged_tags(everything)), study.trained)
     arms = distinct([make_arm(members, keys, scores, open_keys) for members in groups])
@@ -109,7 +112,7 @@ def compare(
         source=study.source,
         scores=scores,
         keys=keys,
-        reference=label(reference) if len(set(map(id, references))) > 1 and reference else references[0].label,
+        reference=reference_name(references, reference),
         arms=[set_against(arm, other, scores, open_keys) for arm, other in zip(arms, references, strict=True)],
         verdicts=judge(study, counted, [scores], analyses, tuned),
         runs=counted,
@@ -127,6 +130,14 @@ def untrained(runs: Sequence[Run], metric: Metric, rule: Metric | None) -> froze
     curve = parse_metric(metric.curve_tag)
     found = who_trained(runs, curve, rule if rule and rule.tags[0] in logged_tags(runs) else None)
     return frozenset(run.path for run, trained in zip(runs, found, strict=True) if not trained)
+
+
+def reference_name(references: Sequence[Arm], selector: Mapping[str, Any]) -> str:
+    """What the arms are compared with, of whom each has one of `references`: one label, or words for several."""
+    if len(set(map(id, references))) > 1 and selector:
+        return label(selector)
+    apart = any(one.runs and not may_meet(references[0].runs, one.runs) for one in references)
+    return "the first arm of the same test images" if apart else references[0].label
 
 
 def group(runs: Sequence[Run], classes: Sequence[Hashable]) -> list[list[Run]]:

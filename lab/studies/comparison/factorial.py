@@ -13,7 +13,9 @@ from statistics import fmean
 from typing import Any
 
 from lab.metric import apart
+from lab.studies.comparison.arm import Arm
 from lab.studies.comparison.compare import Comparison
+from lab.studies.select.images import scored_alike
 from lab.studies.select.modes import pair_trained
 from lab.studies.select.pairs import subtract
 from lab.studies.select.selectors import canonical, short_keys, show
@@ -49,7 +51,7 @@ class Grid:
     scores: dict[int, dict[Cell, float]]
     """The score of each seed in each cell."""
     main: list[Effect]
-    """The mean difference of each level to its factor's reference."""
+    """The mean difference of each level to its factor's reference; of none whose levels have other test images."""
     interactions: list[Effect]
     """How much more (or less) a level of one factor does at a level of another than at that one's reference."""
 
@@ -82,10 +84,18 @@ def find_grid(comparison: Comparison) -> Grid | None:
         own = canonical(first.keys[key])
         factors[key] = [there[own], *(value for name, value in there.items() if name != own)]
     bounds = comparison.metric.difference_bounds
-    main = [effect for index in range(len(keys)) for effect in main_effects(scores, factors, index, bounds)]
-    pairs = itertools.combinations(range(len(keys)), 2)
+    kept = [index for index in range(len(keys)) if may_contrast(comparison.arms, keys, index)]
+    main = [effect for index in kept for effect in main_effects(scores, factors, index, bounds)]
+    pairs = [pair for pair in itertools.combinations(range(len(keys)), 2) if {*pair} & {*kept}]
     crossed = [effect for left, right in pairs for effect in interactions(scores, factors, left, right, apart(bounds))]
     return Grid(factors, list(scores), scores, main, crossed)
+
+
+def may_contrast(arms: Sequence[Arm], keys: Sequence[str], index: int) -> bool:
+    """Whether arms that differ in the factor `keys[index]` alone are scored on the same test images."""
+    rest = [key for key in keys if key != keys[index]]
+    first: dict[Cell, Arm] = {}
+    return all(scored_alike(first.setdefault(cell_of(arm.keys, rest), arm).runs, arm.runs) for arm in arms)
 
 
 def cell_of(values: Mapping[str, Any], keys: Sequence[str]) -> Cell:
@@ -95,7 +105,7 @@ def cell_of(values: Mapping[str, Any], keys: Sequence[str]) -> Cell:
 def seed_scores(comparison: Comparison, keys: Sequence[str]) -> dict[int, dict[Cell, float]]:
     """For each seed that has a finite score in every arm (of which all trained, where that differs between seeds) its
     scores by cell, several runs of a cell averaged."""
-    found, _, _ = pair_trained(comparison.scores, [arm.runs for arm in comparison.arms], comparison.open_keys)
+    found, _, _ = pair_trained(comparison.scores, [arm.runs for arm in comparison.arms], comparison.open_keys, True)
     cells = [cell_of(arm.keys, keys) for arm in comparison.arms]
     rows = sorted(zip(found.seeds, zip(*found.sides, strict=True), strict=True))
     return {seed: dict(zip(cells, row, strict=True)) for seed, row in rows if all(map(math.isfinite, row))}

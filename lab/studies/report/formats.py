@@ -69,6 +69,7 @@ def arm_data(arm: Arm) -> dict[str, Any]:
         "is_reference": arm.is_reference,
         "score": arm.score and vars(arm.score),
         "difference": arm.difference and vars(arm.difference),
+        "shared": arm.shared and vars(arm.shared),
         "images_per_second": arm.images_per_second,
         "num_params": arm.num_params,
         "seeds": [run.seed for run in arm.runs],

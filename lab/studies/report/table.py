@@ -10,7 +10,9 @@ from typing import Any
 
 from lab.studies.claims.verdict import Verdict
 from lab.studies.comparison.compare import Comparison
+from lab.studies.comparison.noise import noise_floor
 from lab.studies.comparison.tuned import tuning_texts
+from lab.studies.report.foot import foot
 from lab.studies.select.selectors import label, short_keys, show
 from lab.studies.statistics.estimate import BOOTSTRAP_FROM, Estimate
 from lab.studies.statistics.numerals import center_text, decimals, fixed, interval_text
@@ -135,7 +137,7 @@ def verdict_lines(comparison: Comparison) -> list[str]:
 
 
 def cautions(comparison: Comparison) -> list[str]:
-    """What makes numbers of the table doubtful: a single seed, few seeds near what a metric cannot pass."""
+    """What makes numbers of the table doubtful, a single seed or few near what a metric cannot pass; and its foot."""
     found = []
     if any(0 < arm.num_trained < arm.num_run for arm in comparison.arms):
         apart = ", and differences are of the seeds in which both did" if len(comparison.arms) > 1 else ""
@@ -152,7 +154,7 @@ def cautions(comparison: Comparison) -> list[str]:
             ends = " or ".join(f"{edge:g}" for edge in (low, high) if math.isfinite(edge))
             found.append(f"Intervals near {ends} are unreliable with fewer than {BOOTSTRAP_FROM} seeds.")
             break
-    return found
+    return [*found, *foot(comparison)]
 
 
 def wins_text(verdict: Verdict) -> str:
@@ -206,4 +208,6 @@ def verdict_data(comparison: Comparison) -> dict[str, Any]:
     """The content of `verdict.json`."""
     claims = [verdict.as_json() for verdict in comparison.verdicts]
     tune = {"tune": asdict(comparison.tuning)} if comparison.tuning else {}
-    return {"metric": comparison.metric.text, "looks": comparison.analyses, "claims": claims, **tune}
+    noise = noise_floor(comparison.arms, comparison.metric)
+    found = {"noise_floor": vars(noise)} if noise else {}
+    return {"metric": comparison.metric.text, "looks": comparison.analyses, "claims": claims, **found, **tune}

@@ -108,10 +108,12 @@ def commonest(run: Run) -> float | None:
     return float(np.bincount(labels).max() / len(labels)) if len(labels) else None
 
 
-def find_modes(scores: Scores, sides: Sequence[Iterable[Run]], open_keys: Sequence[str] = ()) -> Modes:
+def find_modes(
+    scores: Scores, sides: Sequence[Iterable[Run]], open_keys: Sequence[str] = (), crossed: bool = False
+) -> Modes:
     """In which seeds the runs of each side trained; see `pair` for what it is that is matched."""
     failed = scores.failed
-    matched = sorted(match(sides, open_keys), key=lambda row: row[1])  # the levels of all seeds in one order
+    matched = sorted(match(sides, open_keys, crossed), key=lambda row: row[1])  # the levels of all seeds in one order
     patterns: dict[int, list[list[bool]]] = {}  # a row a level: one answer a side
     for seed, cells in complete_rows(matched):
         patterns.setdefault(seed, []).append([not any(id(run) in failed for run in runs) for runs in cells])
@@ -126,18 +128,19 @@ def find_modes(scores: Scores, sides: Sequence[Iterable[Run]], open_keys: Sequen
 
 
 def pair_trained(
-    scores: Scores, sides: Sequence[Sequence[Run]], open_keys: Sequence[str] = ()
+    scores: Scores, sides: Sequence[Sequence[Run]], open_keys: Sequence[str] = (), crossed: bool = False
 ) -> tuple[Pairs, Modes, list[list[Run]]]:
     """Pairs the sides: in all seeds where each side is in one mode, else in those in which all sides trained.
 
     Returns:
         The pairs, the modes, and the runs of each side that were paired.
     """
-    modes, cells = find_modes(scores, sides, open_keys), [list(side) for side in sides]
-    found = pair(scores, cells, open_keys)
+    modes, cells = find_modes(scores, sides, open_keys, crossed), [list(side) for side in sides]
+    found = pair(scores, cells, open_keys, crossed)
     if modes.kind != "mixed":
         return found, modes, cells
     left_out = [d for seed, d in zip(found.seeds, found.differences, strict=False) if seed not in modes.seeds]
     cells = [[run for run in side if run.seed in modes.seeds] for side in cells]
-    among = pair(scores, cells, open_keys)
-    return replace(among, num_incomplete=found.num_incomplete, left_out=tuple(left_out)), modes, cells
+    among = pair(scores, cells, open_keys, crossed)
+    whole = {"num_incomplete": found.num_incomplete, "num_unlike": found.num_unlike}
+    return replace(among, **whole, left_out=tuple(left_out)), modes, cells

@@ -11,6 +11,7 @@ from statistics import fmean
 
 from lab.records.results import Run
 from lab.studies.select.arms import values_of
+from lab.studies.select.images import scored_alike
 from lab.studies.select.scores import Scores
 
 Levels = tuple[str, ...]
@@ -36,24 +37,30 @@ class Pairs:
     num_incomplete: int = 0
     """Seeds left out: all sides have them, but not at all levels."""
 
+    num_unlike: int = 0
+    """Seeds left out: the sides are scored on different test images."""
+
     left_out: tuple[float, ...] = ()
     """Differences in seeds left out because some side did not train (`lab.studies.select.modes`)."""
 
 
-def pair(scores: Scores, sides: Sequence[Iterable[Run]], open_keys: Sequence[str] = ()) -> Pairs:
+def pair(scores: Scores, sides: Sequence[Iterable[Run]], open_keys: Sequence[str] = (), crossed: bool = False) -> Pairs:
     """Pairs the scores of runs that share their seed and the values of `open_keys`, and averages within each seed.
 
     Args:
         scores: of all the runs.
         sides: the runs of each side.
         open_keys: keys whose levels are averaged over.
+        crossed: whether the sides are the cells of a grid, which may have different test images.
 
     Returns:
         The seeds that all sides have at every level, in the order of the first side. A seed without one of the levels
         is left out: its mean would be of something else. Several runs of a side that share seed and levels count by
         their mean.
     """
-    matched = match(sides, open_keys)
+    sides = [list(side) for side in sides]
+    everything = match(sides, open_keys, crossed=True)
+    matched = everything if crossed else [row for row in everything if may_subtract(row[2])]
     by_seed: dict[int, list[list[float]]] = {}  # a row a level: one score a side
     for seed, cells in complete_rows(matched):
         by_seed.setdefault(seed, []).append([mean(scores.of(runs)) for runs in cells])
@@ -64,17 +71,32 @@ def pair(scores: Scores, sides: Sequence[Iterable[Run]], open_keys: Sequence[str
         tuple(mean([difference(row) for row in levels]) for levels in rows) if len(sides) in (2, 4) else (),
         sum(all(len(set(row)) == 1 and math.isinf(row[0]) for row in levels) for levels in rows),
         len({seed for seed, _, _ in matched}) - len(by_seed),
+        len({seed for seed, _, _ in everything} - {seed for seed, _, _ in matched}),
     )
 
 
-def match(sides: Sequence[Iterable[Run]], open_keys: Sequence[str] = ()) -> list[tuple[int, Levels, list[list[Run]]]]:
-    """(seed, levels, runs of each side) for each seed and values of `open_keys` that all sides have."""
+def match(
+    sides: Sequence[Iterable[Run]], open_keys: Sequence[str] = (), crossed: bool = False
+) -> list[tuple[int, Levels, list[list[Run]]]]:
+    """(seed, levels, runs of each side) for each seed and values of `open_keys` that all sides have.
+
+    Args:
+        sides: the runs of each side.
+        open_keys: keys in which the runs of a match agree.
+        crossed: whether sides that would be subtracted may be scored on different test images.
+    """
     groups: list[dict[tuple[int, Levels], list[Run]]] = [{} for _ in sides]
     for side, group in zip(sides, groups, strict=True):
         for run in side:
             group.setdefault((run.seed, values_of(run.config, open_keys)), []).append(run)
     first, *others = groups
-    return [(*key, [group[key] for group in groups]) for key in first if all(key in other for other in others)]
+    found = [(*key, [group[key] for group in groups]) for key in first if all(key in other for other in others)]
+    return found if crossed else [row for row in found if may_subtract(row[2])]
+
+
+def may_subtract(cells: Sequence[Sequence[Run]]) -> bool:
+    """Whether the runs of two sides, or of either difference of an interaction, are scored on the same test images."""
+    return all(scored_alike(left, right) for left, right in zip(cells[::2], cells[1::2], strict=False))
 
 
 def complete_rows(rows: Sequence[tuple[int, Levels, list[list[Run]]]]) -> list[tuple[int, list[list[Run]]]]:
