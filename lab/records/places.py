@@ -10,6 +10,7 @@ from typing import Any
 from lab.config import RunConfig
 from lab.identity import arm_hash, flatten
 from lab.records.lock import Held, locked
+from lab.records.registration import FILE
 from lab.records.results import TRIALS, read_result
 from lab.records.tuning import is_trial
 
@@ -52,6 +53,7 @@ class Job:
             "command": self.command,
             "place": self.place,
             "config": flatten(self.config),
+            "registered": (self.folder.parent.parent / FILE).exists(),
         }
 
 

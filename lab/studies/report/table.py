@@ -89,7 +89,9 @@ def table_text(comparison: Comparison) -> str:
     lines += ["", *notes] if notes else []
     texts = tuning_texts(comparison.tuning)
     tuning = [line for text in texts for line in textwrap.wrap(text, WIDTH, subsequent_indent="  ")]
-    return ascii_only("\n".join([*lines, *verdict_lines(comparison), *([""] if tuning else []), *tuning]))
+    apart = [line for text in comparison.departures for line in textwrap.wrap(text, WIDTH, subsequent_indent="  ")]
+    tail = [*([""] if tuning else []), *tuning, *([""] if apart else []), *apart]
+    return ascii_only("\n".join([*lines, *verdict_lines(comparison), *tail]))
 
 
 def narrowed(table: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -127,16 +129,19 @@ def verdict_lines(comparison: Comparison) -> list[str]:
     lines: list[str] = []
     for verdict in comparison.verdicts:
         head, text = verdict_texts(verdict)
-        lines += ["", *textwrap.wrap(f"{verdict.verdict:<11}{head}", WIDTH, subsequent_indent=" " * 11)]
+        lines += ["", *textwrap.wrap(f"{verdict.verdict:<10} {head}", WIDTH, subsequent_indent=" " * 11)]
         lines += textwrap.wrap(text, WIDTH, initial_indent=" " * 11, subsequent_indent=" " * 11)
     return lines
 
 
 def cautions(comparison: Comparison) -> list[str]:
-    """What makes numbers of the table doubtful: a single seed, few seeds near what a metric cannot pass."""
+    """What makes numbers of the table doubtful: a single seed, few seeds near what a metric cannot pass, runs
+    that are not shown."""
     found = []
     if any(arm.difference and arm.difference.n == 1 for arm in comparison.arms):
         found.append("A difference from a single seed may be chance: another seed can turn it round.")
+    if comparison.is_part and comparison.verdicts:
+        found.append("The verdicts rest on all runs of the experiment, the table on some of them.")
     low, high = comparison.metric.bounds
     near = 0.01 * (high - low) if math.isfinite(high - low) else 0.0
     for arm in comparison.arms:
@@ -199,4 +204,5 @@ def verdict_data(comparison: Comparison) -> dict[str, Any]:
     """The content of `verdict.json`."""
     claims = [verdict.as_json() for verdict in comparison.verdicts]
     tune = {"tune": asdict(comparison.tuning)} if comparison.tuning else {}
-    return {"metric": comparison.metric.text, "looks": comparison.analyses, "claims": claims, **tune}
+    facts = {"metric": comparison.metric.text, "looks": comparison.analyses, "claims": claims}
+    return {**facts, "departures": list(comparison.departures), **tune}
