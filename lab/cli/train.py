@@ -76,11 +76,14 @@ def _start(jobs: list[Job]) -> int:
 
 def _run_alone(job: Job) -> int:
     """One run in this process, shown as it goes."""
+    from lab.launch.changed import change_notes
     from lab.records.notes import notes_text
     from lab.records.places import settled
     from lab.records.results import outcome, read_result
 
     first = is_first_process()
+    if first and (changed := change_notes([job])):
+        print(*changed, sep="\n", file=sys.stderr)
     if job.is_terminal():
         result = read_result(job.folder) or {}
         if first:

@@ -7,11 +7,12 @@ from pathlib import Path
 from lab.config import TrainConfig
 from lab.errors import UserError
 from lab.identity import flatten
+from lab.launch.changed import change_notes
 from lab.launch.local import train_runs
 from lab.launch.register import register, remember_runs
 from lab.launch.tune import check_tuning, tune
 from lab.records.places import TERMINAL, Job, settled
-from lab.records.results import TRIALS, Run, failures, read_run
+from lab.records.results import TRIALS, Run, failures, read_run, told_apart
 from lab.records.tuning import is_trial, read_tuning
 from lab.studies.claims.departures import seeds_text
 from lab.studies.claims.study import Study, check_claims, parse_study
@@ -72,6 +73,8 @@ def train_and_compare(jobs: list[Job], study: Study, root: Path, tuned: bool) ->
     print(f"{config.name}: {len(jobs)} runs, {num_arms} arms, seeds {', '.join(map(str, seeds))}", flush=True)
     if len(missing) < len(jobs):
         print(f"{len(jobs) - len(missing)} finished already, {len(missing)} to do", flush=True)
+    for line in change_notes(jobs):
+        print(line, file=sys.stderr)
     for key in stopped_early(jobs):
         print(f"note: {key} ends arms at different steps, so they are compared after unequal training", file=sys.stderr)
     begin = partial(register, jobs, root)
@@ -123,8 +126,8 @@ def compare_jobs(jobs: list[Job], study: Study, root: Path, errors: dict[Path, s
     from lab.studies.report.publish import publish
 
     found = {job.folder: read_run(job.folder) for job in jobs}
-    runs = [run for run in found.values() if run is not None]
-    runs += (more := further_seeds(jobs))
+    more = further_seeds(jobs)
+    runs = told_apart([*(run for run in found.values() if run is not None), *more])
     failed = failures(found, errors)
     if len(failed) < len(found):
         if more:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import UserError
+from lab.records.defaults import stored_config
 from lab.records.interim import Analyses, joined, read_interim
 from lab.records.lock import is_locked
 from lab.records.registration import Entry, Registration, has_score, read_registration, run_folders
@@ -235,7 +236,7 @@ def of_runs(study: Study, root: Path, registration: Registration) -> list[Depart
     found, arms = [], registration.arms
     for digits, seeds in (registration.runs or {}).items():
         folders = there.get(digits, {})
-        config = arms.get(digits, {}).get("config") or stored_config([*folders.values()])
+        config = arms.get(digits, {}).get("config") or first_config(folders.values())
         name = arms.get(digits, {}).get("label", digits)
         scored = {seed: seed in folders and (is_locked(folders[seed]) or has_score(folders[seed])) for seed in seeds}
         if gone := [seed for seed, here in scored.items() if not here]:
@@ -250,19 +251,19 @@ def of_runs(study: Study, root: Path, registration: Registration) -> list[Depart
             name = arms.get(digits, {}).get("label", digits)
             what = f"{count(len(stopped), 'run')} stopped after {'it' if len(stopped) == 1 else 'they'} had scores"
             text = f"{name}: {what} ({seeds_text(stopped)}); the same command carries on."
-            config = stored_config([*folders.values()]) or arms.get(digits, {}).get("config")
+            config = first_config(folders.values()) or arms.get(digits, {}).get("config")
             claims = identities(study, config) if config is not None else all_ids(study)
             found.append(Departure(text, claims, f"{what} ({name}, {seeds_text(stopped)})"))
     return found
 
 
+def first_config(folders: Iterable[Path]) -> dict[str, Any] | None:
+    """The flat configuration of the first of `folders` that has one."""
+    return next((config for folder in folders if (config := stored_config(folder))), None)
+
+
 def all_ids(study: Study) -> tuple[str, ...]:
     return tuple(claim_id(claim, study.metric) for claim in study.claims)
-
-
-def stored_config(folders: Sequence[Path]) -> dict[str, Any] | None:
-    """The flat configuration of the first of `folders` that has a result."""
-    return next((result["config"] for folder in folders if (result := read_result(folder))), None)
 
 
 def is_unfinished(folder: Path) -> bool:
