@@ -127,7 +127,9 @@ def test_seeds_are_added_to_an_experiment() -> None:
     assert "added: 6 runs, 2 arms, seeds 0, 1, 2" in more.stdout
     assert "4 finished already, 2 to do" in more.stdout
     assert "Second interim analysis (2, then 3 seeds): threshold" in " ".join(more.stdout.split())
-    assert json.loads(Path("outputs/added/looks.json").read_text()) == {"looks": [2, 3], "last_seed": 2}
+    looks = json.loads(Path("outputs/added/looks.json").read_text())
+    assert (looks["looks"], looks["last_seed"]) == ([2, 3], 2)
+    assert [[one["n"] for one in analyses] for analyses in looks["claims"].values()] == [[2, 3]]
     assert main(["train", *words[1:], "seeds=3"]) == 2  # beside `seed=` it is not clear which
 
 

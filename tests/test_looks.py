@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from fake_runs import compare, write_arms
+from fake_runs import compare, write_arms, write_run
 from scipy import stats
 
 from lab.errors import UserError
@@ -57,12 +57,15 @@ def test_false_support_stays_below_five_percent_after_four_looks() -> None:
 
 def test_a_comparison_with_claims_is_remembered(tmp_path, capsys) -> None:
     scores = {"relu": [0.5, 0.52, 0.5, 0.53, 0.55], "tanh": [0.5, 0.5, 0.51, 0.5, 0.52]}
-    runs = write_arms(tmp_path, "model.act", scores)
     study = parse_study({"claims": [CLAIM]})
-    publish([run for run in runs if run.seed < 3], study, tmp_path, last_seed=2)
-    assert read_interim(tmp_path) == Interim((3,), 2)
+    runs = write_arms(tmp_path, "model.act", {act: column[:3] for act, column in scores.items()})
+    publish(runs, study, tmp_path, last_seed=2)
+    assert (read_interim(tmp_path).num_seeds, read_interim(tmp_path).last_seed) == ((3,), 2)
+    for act, column in scores.items():
+        runs += [write_run(tmp_path, {"model.act": act}, seed, {"val/accuracy": column[seed]}) for seed in (3, 4)]
     publish(runs, study, tmp_path)
-    assert read_interim(tmp_path) == Interim((3, 5), 2)
+    assert (read_interim(tmp_path).num_seeds, read_interim(tmp_path).last_seed) == ((3, 5), 2)
+    assert [[one.n for one in analyses] for analyses in (read_interim(tmp_path).claims or {}).values()] == [[3, 5]]
     text = capsys.readouterr().out
     assert "Second interim analysis (3, then 5 seeds): threshold 0.01" in " ".join(text.split())
     written = json.loads((tmp_path / "verdict.json").read_text())

@@ -38,7 +38,7 @@ def test_a_sweep_parses_each_claim_once(tmp_path: Path, monkeypatch: pytest.Monk
     words.append("study.claims=[{say: relu wins, higher: {model.act: relu}, than: {model.act: tanh}}]")
     words.append("study.tune={optimizer.lr:[0.01,0.1]}")
     assert main(words) == 0
-    assert parsed == ["relu wins"]
+    assert parsed == ["relu wins", "relu wins"]  # as typed, and as study.json has it
 
 
 def test_a_comparison_parses_each_claim_once(tmp_path: Path, parsed: list[str]) -> None:

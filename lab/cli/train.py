@@ -9,6 +9,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -22,6 +23,7 @@ from lab.cli.catalogue import config_dir
 from lab.cli.compose import one_message, store_schema
 from lab.cli.overrides import rewritten
 from lab.cli.plan import plan
+from lab.config import RunConfig
 from lab.errors import UserError
 from lab.records.places import Job
 from lab.studies.select.reference import check_keys
@@ -74,17 +76,21 @@ def _start(jobs: list[Job]) -> int:
 
 def _run_alone(job: Job) -> int:
     """One run in this process, shown as it goes."""
+    from lab.launch.changed import change_notes
     from lab.records.notes import notes_text
     from lab.records.places import settled
     from lab.records.results import outcome, read_result
 
     first = is_first_process()
+    if first and (changed := change_notes([job])):
+        print(*changed, sep="\n", file=sys.stderr)
     if job.is_terminal():
         result = read_result(job.folder) or {}
         if first:
             print(f"{job.folder} is {result['status']} already; force=true starts over")
     else:
         import lab.runs.preload  # noqa: F401 (first: it imports fast)
+        from lab.launch.register import register
         from lab.runs.progress import Console
         from lab.runs.run import run
         from lab.system.devices import set_threads
@@ -92,7 +98,9 @@ def _run_alone(job: Job) -> int:
 
         set_threads(job.config.train.threads)
         with joined(num_processes(), *local_rank(), job.config.train.device):
-            result = run(job, Console() if first else None)
+            named = job.config.name != RunConfig().name  # single runs under the default name are attempts
+            begin = partial(register, [job], job.folder.parent.parent) if named else lambda: None
+            result = run(job, Console() if first else None, begin=begin)
         if first and (notes := notes_text([result])):
             print(*notes, sep="\n", file=sys.stderr)
     if result["status"] == "failed":

@@ -1,16 +1,20 @@
 """Many runs: those that are not finished train in parallel processes, then all are compared."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 from lab.config import TrainConfig
 from lab.errors import UserError
 from lab.identity import flatten
+from lab.launch.changed import change_notes
 from lab.launch.local import train_runs
+from lab.launch.register import register, remember_runs
 from lab.launch.tune import check_tuning, tune
-from lab.records.places import Job, settled
-from lab.records.results import TRIALS, failures, read_run
+from lab.records.places import TERMINAL, Job, settled
+from lab.records.results import TRIALS, Run, failures, read_run, told_apart
 from lab.records.tuning import is_trial, read_tuning
+from lab.studies.claims.departures import seeds_text
 from lab.studies.claims.study import Study, check_claims, parse_study
 
 INTERRUPTED = 130
@@ -43,7 +47,8 @@ def sweep(jobs: list[Job]) -> int:
         raise UserError(f"out={config.out}: cannot write {root} ({error.strerror or error})") from error
     troubles: list[str] = []
     if tuned:
-        if (found := tune(jobs, study.metric, root, train_runs)) is None:
+        train = partial(train_runs, begin=partial(register, jobs, root))
+        if (found := tune(jobs, study.metric, root, train)) is None:
             return interrupted()
         jobs, troubles = found
     code = train_and_compare(jobs, study, root, bool(tuned)) if jobs else 1
@@ -68,13 +73,29 @@ def train_and_compare(jobs: list[Job], study: Study, root: Path, tuned: bool) ->
     print(f"{config.name}: {len(jobs)} runs, {num_arms} arms, seeds {', '.join(map(str, seeds))}", flush=True)
     if len(missing) < len(jobs):
         print(f"{len(jobs) - len(missing)} finished already, {len(missing)} to do", flush=True)
+    for line in change_notes(jobs):
+        print(line, file=sys.stderr)
     for key in stopped_early(jobs):
         print(f"note: {key} ends arms at different steps, so they are compared after unequal training", file=sys.stderr)
-    # A tuned sweep was searched for keys that do nothing before its tuning trials.
-    stopped, errors = train_runs(missing, () if tuned else jobs) if missing else (False, {})
+    begin = partial(register, jobs, root)
+    stopped, errors = False, dict[Path, str]()
+    if missing:
+        # A tuned sweep was searched for keys that do nothing before its tuning trials.
+        stopped, errors = train_runs(missing, () if tuned else jobs, begin)
+    else:
+        begin()
+    remember_runs(root)
     if stopped:
         return interrupted()
     return compare_jobs([settled(job) for job in jobs], study, root, errors, tuned)
+
+
+def further_seeds(jobs: list[Job]) -> list[Run]:
+    """The ended runs of the arms of `jobs` with other seeds: all count, as who picks seeds picks verdicts."""
+    asked = {job.folder for job in jobs}
+    folders = [path for arm in dict.fromkeys(job.folder.parent for job in jobs) for path in arm.glob("seed=*")]
+    found = [run for path in folders if path not in asked and (run := read_run(path))]
+    return sorted((run for run in found if run.status in TERMINAL), key=lambda run: run.seed)
 
 
 def interrupted() -> int:
@@ -106,9 +127,13 @@ def compare_jobs(jobs: list[Job], study: Study, root: Path, errors: dict[Path, s
     from lab.studies.report.publish import publish
 
     found = {job.folder: read_run(job.folder) for job in jobs}
-    runs = [run for run in found.values() if run is not None]
+    more = further_seeds(jobs)
+    runs = told_apart([*(run for run in found.values() if run is not None), *more])
     failed = failures(found, errors)
     if len(failed) < len(found):
+        if more:
+            seeds = seeds_text(run.seed for run in more)
+            print(f"compared with what these arms have besides: {seeds} (all finished seeds count)")
         print()
         last_seed = max(job.config.seed for job in jobs)
         tuning = read_tuning(root) if tuned else None

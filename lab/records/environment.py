@@ -20,6 +20,14 @@ def code_version() -> dict[str, Any]:
     return {"git_commit": commit, "git_dirty": bool(_git(here, "status", "--porcelain", "--untracked-files=no"))}
 
 
+def working_copy() -> dict[str, Any]:
+    """Commit of the working directory, uncommitted changes (both None outside a clone), version of the lab."""
+    here = Path.cwd()
+    commit = _git(here, "rev-parse", "HEAD")
+    dirty = None if commit is None else bool(_git(here, "status", "--porcelain", "--untracked-files=no"))
+    return {"git_commit": commit, "git_dirty": dirty, "lab": lab.__version__}
+
+
 def environment(device: str, threads: int) -> dict[str, Any]:
     """The entry `environment` of `result.json`."""
     return {

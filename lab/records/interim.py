@@ -1,10 +1,31 @@
-"""`looks.json` of an experiment: with how many seeds its claims were judged so far, an interim analysis each time."""
+"""`looks.json` of an experiment: on which evidence its claims were judged so far, an interim analysis each time."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lab.records.results import write_json
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a claim was judged on: a change of any of it is another interim analysis."""
+
+    n: int
+    """Number of seeds."""
+
+    digest: str
+    """Of the differences, seed by seed."""
+
+    seeds: tuple[int, ...]
+
+    arms: tuple[str, ...]
+    """Hashes of the arms on its sides."""
+
+
+Analyses = Mapping[str, tuple[Evidence, ...]]
+"""The interim analyses of each claim, by its identity, in order."""
 
 
 @dataclass(frozen=True)
@@ -12,10 +33,21 @@ class Interim:
     """What `looks.json` holds."""
 
     num_seeds: tuple[int, ...] = ()
-    """At each interim analysis, in increasing order."""
+    """Seeds of the experiment at each interim analysis, in increasing order."""
 
     last_seed: int | None = None
     """The largest seed of a sweep that ended, which `seeds=+5` adds to; None before the first."""
+
+    claims: Analyses | None = None
+    """None in a file that knows only `num_seeds`."""
+
+    before: tuple[int, ...] = ()
+    """Seeds of the experiment at those analyses that were made when the file knew only these."""
+
+    @property
+    def unspecified(self) -> tuple[int, ...]:
+        """Seeds at those analyses of which nothing else is known: they count for every claim."""
+        return self.num_seeds if self.claims is None else self.before
 
 
 def read_interim(folder: Path) -> Interim:
@@ -24,13 +56,50 @@ def read_interim(folder: Path) -> Interim:
         found = json.loads((folder / "looks.json").read_text())
     except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
         return Interim()
-    return Interim(tuple(found.get("looks", ())), found.get("last_seed"))
+    claims = {
+        digits: tuple(Evidence(one["n"], one["digest"], tuple(one["seeds"]), tuple(one["arms"])) for one in analyses)
+        for digits, analyses in found.get("claims", {}).items()
+    }
+    looks, before = tuple(found.get("looks", ())), tuple(found.get("before", ()))
+    return Interim(looks, found.get("last_seed"), claims if "claims" in found else None, before)
 
 
-def record_interim(folder: Path, num_seeds: int, last_seed: int | None = None) -> None:
-    """Adds an analysis of `num_seeds` seeds, unless there is one of as many, and the largest seed of an ended sweep."""
+def record_interim(
+    folder: Path, num_seeds: int | None, last_seed: int | None = None, judged: Iterable[tuple[str, Evidence]] = ()
+) -> None:
+    """Adds an analysis, and the largest seed of an ended sweep.
+
+    Args:
+        folder: the experiment's.
+        num_seeds: of the experiment, if the folder is that of one.
+        last_seed: of a sweep that ended.
+        judged: claims, by their identity, with the evidence that they were judged on; what is known is not added again.
+    """
     before = read_interim(folder)
     seeds = [seed for seed in (before.last_seed, last_seed) if seed is not None]
-    after = Interim(tuple(sorted({*before.num_seeds, num_seeds})), max(seeds, default=None))
+    claims = joined([before.claims or {}, *({digits: (evidence,)} for digits, evidence in judged)])
+    known = claims or before.claims is not None
+    looks = tuple(sorted({*before.num_seeds} if num_seeds is None else {*before.num_seeds, num_seeds}))
+    after = Interim(looks, max(seeds, default=None), claims if known else None, before.unspecified if known else ())
     if after != before:
-        write_json(folder / "looks.json", {"looks": after.num_seeds, "last_seed": after.last_seed})
+        write_json(folder / "looks.json", as_json(after))
+
+
+def as_json(interim: Interim) -> dict[str, object]:
+    """The content of `looks.json`."""
+    found: dict[str, object] = {"looks": interim.num_seeds, "last_seed": interim.last_seed}
+    if interim.before:
+        found["before"] = interim.before
+    if interim.claims is not None:
+        found["claims"] = {digits: [asdict(one) for one in analyses] for digits, analyses in interim.claims.items()}
+    return found
+
+
+def joined(parts: Iterable[Analyses]) -> dict[str, tuple[Evidence, ...]]:
+    """The analyses of all `parts`, those of the same evidence once."""
+    found: dict[str, dict[str, Evidence]] = {}
+    for part in parts:
+        for digits, analyses in part.items():
+            for one in analyses:
+                found.setdefault(digits, {}).setdefault(one.digest, one)
+    return {digits: tuple(there.values()) for digits, there in found.items()}

@@ -10,7 +10,10 @@ from typing import Any
 from lab.config import RunConfig
 from lab.errors import UserError
 from lab.identity import arm_hash, flatten
+from lab.records.code import changes, own_code
+from lab.records.defaults import other_defaults
 from lab.records.lock import Held, locked
+from lab.records.registration import FILE
 from lab.records.results import TRIALS, read_result
 from lab.records.tuning import is_trial
 
@@ -36,6 +39,11 @@ class Job:
         result = None if self.config.force else read_result(self.folder)
         return result is not None and result.get("status") in TERMINAL
 
+    def changed_code(self) -> list[str]:
+        """The user's modules that were other code when this run ended; none where it has not."""
+        result = read_result(self.folder) if self.is_terminal() else None
+        return changes(own_code(flatten(self.config)), result.get("code") or {}) if result else []
+
     @property
     def group(self) -> str:
         """The row of TensorBoard's HParams tab of the run: its arm's, or that of the arm's tuning trials."""
@@ -53,6 +61,8 @@ class Job:
             "command": self.command,
             "place": self.place,
             "config": flatten(self.config),
+            "registered": (self.folder.parent.parent / FILE).exists(),
+            **({"code": code} if (code := own_code(flatten(self.config))) else {}),
         }
 
 
@@ -87,6 +97,9 @@ def arm_folders(experiment: Path) -> dict[str, Path]:
 def arm_folder(config: RunConfig, arm: dict[str, Any], known: dict[str, Path] | None = None) -> Path:
     """The folder of an arm, under whatever label it was first made, else a new one labelled by `arm`.
 
+    The hash tells what differs from the defaults, so a folder may hold runs from when a default was another: they stay,
+    and the arm gets a folder that bears the new value.
+
     Args:
         config: the configuration of one of its runs.
         arm: the keys that tell this arm from its neighbours, for a new folder's label.
@@ -95,7 +108,14 @@ def arm_folder(config: RunConfig, arm: dict[str, Any], known: dict[str, Path] | 
     experiment = Path(config.out) / config.name
     digits = arm_hash(config)
     known = arm_folders(experiment) if known is None else known
-    return known.get(digits, experiment / f"{arm_label(arm)}-{digits}")
+    if digits not in known:
+        return experiment / f"{arm_label(arm)}-{digits}"
+    values: dict[str, Any] = {}
+    for folder in sorted(experiment.glob(f"*-{digits}")):
+        if not (differing := other_defaults(config, folder)):
+            return folder
+        values |= {key: now for key, (_, now) in differing.items()}
+    return experiment / f"{arm_label({**arm, **values})}-{digits}"
 
 
 def run_folder(config: RunConfig, arm: dict[str, Any], known: dict[str, Path] | None = None) -> Path:

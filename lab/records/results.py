@@ -8,12 +8,13 @@ import sys
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from lab.errors import UserError
+from lab.identity import NOT_IDENTITY, arm_hash, default_leaves
 
 TRIALS = "_tune"
 """Folder of tuning trials, `<out>/_tune/<name>/`; no comparison has them. Old ones lie in `<out>/<name>/_tune/`."""
@@ -238,7 +239,23 @@ def find_runs(folders: Iterable[Path]) -> list[Run]:
         )
     if not runs:
         raise UserError(f"no finished run under {', '.join(map(str, folders))}; start some with 'lab train'")
-    return runs
+    return told_apart(runs)
+
+
+def told_apart(runs: Sequence[Run]) -> list[Run]:
+    """`runs`, those of one hash that were made with different defaults as different arms.
+
+    The hash tells what differs from the defaults; where a default has changed between two runs, each gets the hash that
+    its configuration has today.
+    """
+    default = {key: value for key, value in default_leaves().items() if key not in NOT_IDENTITY}
+    first: dict[str, dict[str, Any]] = {}
+    mixed: set[str] = set()
+    for run in runs:
+        config = {key: run.config.get(key, value) for key, value in default.items()}
+        if first.setdefault(run.arm_id, config) != config:
+            mixed.add(run.arm_id)
+    return [replace(run, arm_id=arm_hash(run.config)) if run.arm_id in mixed else run for run in runs]
 
 
 def without_copies(runs: Sequence[Run]) -> tuple[list[Run], int]:

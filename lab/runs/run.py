@@ -31,7 +31,12 @@ from lab.training.fit import Training, fit
 CPU = torch.device("cpu")
 
 
-def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bool] = lambda: False) -> dict[str, Any]:
+def run(
+    job: Job,
+    progress: Progress | None = None,
+    should_stop: Callable[[], bool] = lambda: False,
+    begin: Callable[[], None] = lambda: None,
+) -> dict[str, Any]:
     """Trains one run to its end, resuming it where it was interrupted, and writes its folder (rank 0 does).
 
     A terminal run is left as it is. An exception during training becomes a result of status `failed`; the folder then
@@ -41,6 +46,7 @@ def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bo
         job: what to run, and where.
         progress: where to show it; nowhere if None.
         should_stop: asked after every step, besides the signals.
+        begin: called once the configuration is found to be possible, before anything of the run is written.
 
     Returns:
         The content of `result.json`.
@@ -56,6 +62,7 @@ def run(job: Job, progress: Progress | None = None, should_stop: Callable[[], bo
         try:
             ranks = parts.training.train_step.ranks
             if ranks.rank == 0:
+                begin()
                 job, held = stack.enter_context(claimed(job))
                 if ranks.size == 1 and job.is_terminal() and (result := read_result(job.folder)):
                     return result  # another process was faster

@@ -1,5 +1,7 @@
 """A study: what an experiment asks and claims, read once a command and handed on."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,6 +43,18 @@ class Study:
         return list(dict.fromkeys(full_key(key, config) for key in named))
 
 
+def claim_id(claim: Claim, metric: Metric) -> str:
+    """Eight hexadecimal digits that name what `claim` says, whatever its words: kind, sides, margin and metric.
+
+    Args:
+        claim: one of a study.
+        metric: the study's, for a claim without its own.
+    """
+    said = {key: value for key, value in vars(claim).items() if value and key != "say"}
+    text = json.dumps({**said, "metric": (claim.metric or metric).text}, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
 def parse_study(stored: StudyConfig | Mapping[str, Any]) -> Study:
     """Reads the study of a configuration, or of the `study` mapping that a run stored, in which any key may be missing.
 
@@ -72,16 +86,21 @@ def parse_trained(condition: str) -> Metric | None:
 
 
 def read_study(runs: Sequence[Run]) -> Study:
-    """The study that `runs` were made for, as the newest of them that has claims wrote it down, or else the newest."""
+    """The study that `runs` were made for; see `stored_study`."""
+    return parse_study(stored_study(runs))
+
+
+def stored_study(runs: Sequence[Run]) -> Mapping[str, Any]:
+    """The study of `runs` as the newest of them that has claims wrote it down, or else the newest."""
     import yaml
 
     newest: Mapping[str, Any] | None = None
     for run in sorted(runs, key=lambda run: str(run.result.get("finished_at", "")), reverse=True):
         study = yaml.safe_load((run.path / "config.yaml").read_text()).get("study", {})
         if study.get("claims"):
-            return parse_study(study)
+            return study
         newest = study if newest is None else newest
-    return parse_study(newest or {})
+    return newest or {}
 
 
 def check_claims(study: Study, arms: Sequence[Flat]) -> None:

@@ -28,11 +28,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.metric import Metric
+from lab.records.interim import Evidence
 from lab.records.results import Run
+from lab.studies.claims.analyses import analyses_until, evidence_of
 from lab.studies.claims.contrast import ClaimTest, Contrast, p_values, put_to_test, seeds_to_decide
+from lab.studies.claims.departures import NOTHING_PAST, Past
 from lab.studies.claims.flips import Flips, find_flips
 from lab.studies.claims.sentences import explain
-from lab.studies.claims.study import Study
+from lab.studies.claims.study import Study, claim_id
 from lab.studies.claims.trained import unseen_share
 from lab.studies.select.arms import setting_keys, swept_keys, telling_keys, values_of
 from lab.studies.select.modes import SPLIT, score_trained
@@ -42,6 +45,9 @@ from lab.studies.statistics.estimate import improvement
 from lab.studies.statistics.p_values import holm, p_above_exact
 from lab.studies.statistics.shared import Shared, find_shared
 from lab.studies.statistics.spending import level
+
+WORDS = ("supported", "refuted", "undecided", "exploratory")
+"""What a verdict can be; `exploratory` where a departure from what was registered makes its level untrue."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,7 @@ class Verdict:
     """`higher`, `lower`, `same`, `ordered` or `interaction`."""
 
     verdict: str
-    """`supported`, `refuted` or `undecided`."""
+    """One of `WORDS`."""
 
     effect: float | None
     """Left side minus right side, in the metric's unit: the mean, or the median where a value is infinite. Of a chain
@@ -121,11 +127,18 @@ class Verdict:
     explain: str
     """The numbers in a sentence."""
 
+    departures: list[str]
+    """Why it is exploratory; empty for every other verdict."""
+
+    claim_id: str
+    evidence: Evidence
+    """What it rests on, for the record of interim analyses."""
+
     def as_json(self) -> dict[str, Any]:
         """The verdict as `verdict.json` has it."""
         fields = {**vars(self), "metric": self.metric.text, "flips": self.flips and self.flips.as_json()}
         fields["shared"] = self.shared and vars(self.shared)
-        facts = {"looks" if name == "analyses" else name: value for name, value in fields.items()}
+        facts = {"looks" if name == "analyses" else name: value for name, value in fields.items() if name != "evidence"}
         return {**facts, "within" if self.kind == "same" else "by": self.margin}
 
 
@@ -135,6 +148,7 @@ def judge(
     known: Sequence[Scores] = (),
     analyses: Sequence[int] = (),
     tuned: Sequence[str] = (),
+    past: Past = NOTHING_PAST,
 ) -> list[Verdict]:
     """The verdicts on all claims of `study`, claim by claim, and for each claim setting by setting.
 
@@ -142,8 +156,9 @@ def judge(
         study: its claims, and the metric of those that name none.
         runs: finished or diverged runs, with complete configurations.
         known: score matrices of these runs that were built before; others are built here.
-        analyses: seeds at each interim analysis, this one included; it is the first if empty.
+        analyses: seeds at each earlier interim analysis of which nothing else is known.
         tuned: keys that each arm has its own best value of, so that they set nothing apart.
+        past: what the record of the experiment says.
 
     Raises:
         UserError: a metric or key is unknown.
@@ -157,18 +172,26 @@ def judge(
         metric: score_trained(runs, metric, study.trained) for metric in dict.fromkeys(metrics) if metric not in scores
     }
     swept = [key for key in swept_keys(runs) if key not in tuned]
-    analyses = list(analyses) or [len({run.seed for run in runs})]
-    by_claim: list[list[Verdict]] = [[] for _ in metrics]
-    for setting, members in settings(runs, [*swept, *study.named_keys(runs[0].config), *tuned]):
-        tests = [
-            put_to_test(claim, scores[metric], members, swept)
-            for claim, metric in zip(study.claims, metrics, strict=True)
-        ]
-        support, refute = holm([test.p_support for test in tests]), holm([test.p_refute for test in tests])
-        for verdicts, test, p_support, p_refute in zip(by_claim, tests, support, refute, strict=True):
-            verdicts.append(conclude(test, p_support, p_refute, setting, analyses, len(tests)))
-    # A setting that says nothing about a claim is worth a line only where all are silent.
-    return [verdict for verdicts in by_claim for verdict in [v for v in verdicts if v.n] or verdicts[:1]]
+    groups = settings(runs, [*swept, *study.named_keys(runs[0].config), *tuned])
+    tests: list[tuple[ClaimTest, dict[str, Any], list[int], tuple[str, Evidence]]] = []
+    for claim, metric in zip(study.claims, metrics, strict=True):
+        put = [(put_to_test(claim, scores[metric], members, swept), setting) for setting, members in groups]
+        # A setting that says nothing about a claim is worth a line only where all are silent.
+        put = [one for one in put if one[0].differences] or put[:1]
+        evidence, digits = [evidence_of(test) for test, _ in put], claim_id(claim, study.metric)
+        for (test, setting), own in zip(put, evidence, strict=True):
+            others = [other for other in evidence if other is not own]
+            tests.append(
+                (test, setting, analyses_until(own, others, analyses, past.analyses.get(digits, ())), (digits, own))
+            )
+    # Holm's correction counts settings as well, and claims that were registered and dropped.
+    dropped = [1.0] * past.num_dropped
+    support = holm([*(test.p_support for test, *_ in tests), *dropped])
+    refute = holm([*(test.p_refute for test, *_ in tests), *dropped])
+    return [
+        conclude(test, p_support, p_refute, setting, seen, len(support), named, past.reasons.get(named[0], ()))
+        for (test, setting, seen, named), p_support, p_refute in zip(tests, support, refute, strict=False)
+    ]
 
 
 def settings(runs: Sequence[Run], compared: Sequence[str]) -> list[tuple[dict[str, Any], list[Run]]]:
@@ -189,38 +212,45 @@ def conclude(
     setting: dict[str, Any],
     analyses: list[int],
     num_claims: int,
+    named: tuple[str, Evidence],
+    reasons: Sequence[str] = (),
 ) -> Verdict:
     """The verdict on a claim from p-values that Holm has adjusted.
 
     Args:
         num_claims: what Holm's strictest level is divided by, at which the seeds still needed are enough whatever
             becomes of the other claims.
+        named: the claim's identity, and what it rests on.
+        reasons: why it is exploratory.
     """
     claim, effect, threshold = test.claim, test.weakest.effect, level(analyses)
     word = "supported" if p_support < threshold else "refuted" if p_refute < threshold else "undecided"
+    refuted = word == "refuted"
+    if reasons and test.differences:
+        word = "exploratory"
 
     def later(further: int) -> float:
         return level([*analyses, analyses[-1] + further]) / num_claims
 
-    needed = seeds_to_decide(test, threshold / num_claims, later) if word == "undecided" else 0
+    needed = seeds_to_decide(test, threshold / num_claims, later) if word == "undecided" else None if reasons else 0
     exact = test.p_support, test.p_refute
     if not test.metric.is_share:
         exact = p_values(claim, [contrast.differences for contrast in test.contrasts], p_above_exact)
     cells = test.weakest.compared
     flips = find_flips(*cells) if len(cells) == 2 and test.metric.is_about_images else None
-    p = p_refute if word == "refuted" else p_support
+    caution = f"Exploratory: {'; '.join(reasons)}. " if word == "exploratory" else ""
     return Verdict(
         say=claim.say,
         kind=claim.kind,
         verdict=word,
         effect=effect.value if effect else None,
         interval=effect.interval if effect else None,
-        p=p,
+        p=p_refute if refuted else p_support,
         n=len(test.differences),
         seeds_needed=needed,
         level=threshold,
         analyses=analyses,
-        p_exact=exact[word == "refuted"],
+        p_exact=exact[refuted],
         iqm=effect.iqm if effect else None,
         improvement=improvement(test.differences),
         shared=find_shared(*sides) if len(sides := test.weakest.pairs.sides) == 2 else None,
@@ -234,7 +264,10 @@ def conclude(
         among="trained" if test.weakest.modes.kind == "mixed" else "",
         trained=trained_facts(test),
         unseen=unseen_share(test),
-        explain=explain(test, word, needed, min(p_support, p_refute), analyses, threshold, flips),
+        departures=list(reasons) if caution else [],
+        claim_id=named[0],
+        evidence=named[1],
+        explain=caution + explain(test, word, needed, min(p_support, p_refute), analyses, threshold, flips),
     )
 
 

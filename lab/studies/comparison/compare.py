@@ -8,6 +8,7 @@ from typing import Any
 from lab.metric import Metric, parse_metric
 from lab.records.results import Run
 from lab.records.tuning import Tuning
+from lab.studies.claims.departures import NOTHING_PAST, Past
 from lab.studies.claims.study import Study
 from lab.studies.claims.verdict import Verdict, judge
 from lab.studies.comparison.arm import Arm, distinct, find_reference, make_arm, set_against
@@ -58,6 +59,12 @@ class Comparison:
     tuning: Tuning | None = None
     """What was tuned before, of the arms that are here."""
 
+    is_part: bool = False
+    """Whether the verdicts rest on other runs as well, all of the experiment."""
+
+    departures: tuple[str, ...] = ()
+    """What is otherwise than it was registered before the first run, in sentences."""
+
     @property
     def metric(self) -> Metric:
         """What is compared."""
@@ -72,6 +79,8 @@ def compare(
     analyses: Sequence[int] = (),
     tuning: Tuning | None = None,
     asked: Mapping[str, str] | None = None,
+    past: Past = NOTHING_PAST,
+    whole: Comparison | None = None,
 ) -> Comparison:
     """Compares arms, in the order in which `runs` has them.
 
@@ -83,6 +92,8 @@ def compare(
         analyses: seeds at each earlier interim analysis of the experiment.
         tuning: of these arms; the keys tuned are no difference between them, whatever values they have.
         asked: a reference that replaces the study's.
+        past: what the record of the experiment says.
+        whole: the comparison of the whole experiment, whose verdicts hold whatever part of it is compared.
 
     Raises:
         UserError: an unknown key or metric, or an `asked` reference that no arm has.
@@ -106,7 +117,7 @@ def compare(
     scores = score_trained(counted, (metric or study.metric).resolve(logged_tags(everything)), study.trained)
     arms = distinct([make_arm(members, keys, scores, open_keys) for members in groups])
     references = [find_reference(arm, arms, reference, [] if by else apart) for arm in arms]
-    analyses = counted_analyses(analyses, len({run.seed for run in counted}))
+    so_far = counted_analyses([*analyses, *past.num_seeds], len({run.seed for run in counted}))
     return Comparison(
         question=study.question,
         source=study.source,
@@ -114,14 +125,18 @@ def compare(
         keys=keys,
         reference=reference_name(references, reference),
         arms=[set_against(arm, other, scores, open_keys) for arm, other in zip(arms, references, strict=True)],
-        verdicts=judge(study, counted, [scores], analyses, tuned),
+        verdicts=whole.verdicts
+        if whole
+        else judge(study, counted, [scores], [*analyses, *past.unspecified], tuned, past),
         runs=counted,
         failed=[run for run in everything if not counts(run)],
-        analyses=analyses,
+        analyses=whole.analyses if whole else so_far,
         where_keys=list(dict.fromkeys(full_key(key, configs[0]) for claim in study.claims for key in claim.where)),
         open_keys=open_keys,
         untrained=untrained(counted, scores.metric, study.trained),
         tuning=tuning,
+        is_part=whole is not None and {run.path for run in whole.runs} != {run.path for run in counted},
+        departures=whole.departures if whole else past.departures,
     )
 
 

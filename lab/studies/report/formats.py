@@ -29,6 +29,7 @@ def markdown(comparison: Comparison) -> str:
     title = f"{comparison.metric}, {count(len(comparison.runs), 'run')}"
     title += f", differences to {comparison.reference} paired by seed" if len(comparison.arms) > 1 else ""
     bullets = [*verdict_bullets(comparison), *(f"- {text}" for text in tuning_texts(comparison.tuning))]
+    bullets += [f"- {text}" for text in comparison.departures]
     notes = [line for text in cautions(comparison) for line in ("", text)]
     return ascii_only("\n".join([f"{title}.", "", *lines, *notes, *([""] if bullets else []), *bullets]))
 

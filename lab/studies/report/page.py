@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lab.records.results import write_atomically, write_json
 from lab.studies.claims.flips import stable_text
-from lab.studies.claims.verdict import Verdict
+from lab.studies.claims.verdict import WORDS, Verdict
 from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.cost import target
 from lab.studies.comparison.tuned import budget_text, tuning_warnings
@@ -96,7 +96,7 @@ def headline(comparison: Comparison) -> str:
         return f"{verdicts[0].verdict.capitalize()}: {verdicts[0].say}."
     if verdicts:
         words = [verdict.verdict for verdict in verdicts]
-        counts = [f"{words.count(word)} {word}" for word in ("supported", "refuted", "undecided") if word in words]
+        counts = [f"{words.count(word)} {word}" for word in WORDS if word in words]
         if len(counts) == 1:
             return f"{'Both' if len(words) == 2 else f'All {len(words)}'} claims are {words[0]}{named(verdicts)}."
         return f"Of {len(words)} claims, {', '.join(counts[:-1])} and {counts[-1]}{named(verdicts)}."
@@ -118,7 +118,7 @@ def headline(comparison: Comparison) -> str:
 def named(verdicts: Sequence[Verdict]) -> str:
     """` (supported: ..., and ...; undecided: ...)`, without its commonest word where it would take over three lines."""
     says: dict[str, list[str]] = {}
-    for word in ("supported", "refuted", "undecided"):
+    for word in WORDS:
         there = dict.fromkeys(verdict.say.rstrip(".") for verdict in verdicts if verdict.verdict == word)
         says |= {word: list(there)} if there else {}
     if len(says) == 1 and len(text := ", and ".join(*says.values())) <= MOST_ANSWER:

@@ -1,23 +1,25 @@
 """From runs to all that a comparison leaves behind: the table on the screen, the report and the mean curves."""
 
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lab.errors import UserError, choose
-from lab.metric import parse_metric
-from lab.records.interim import read_interim, record_interim
+from lab.metric import Metric, parse_metric
+from lab.records.interim import record_interim
 from lab.records.lock import locked
-from lab.records.results import Run, find_runs, without_copies
+from lab.records.registration import read_registration, run_folders
+from lab.records.results import Run, find_runs, read_run, without_copies
 from lab.records.tuning import Tuning
-from lab.studies.claims.study import Study, read_study
-from lab.studies.comparison.compare import compare
+from lab.studies.claims.departures import recall
+from lab.studies.claims.study import Study, parse_study, read_study
+from lab.studies.comparison.compare import Comparison, compare
 from lab.studies.comparison.means import arm_means, write_mean_runs
 from lab.studies.comparison.tuned import compared, find_tuning
 from lab.studies.report.board import write_board
 from lab.studies.report.formats import FORMATS
 from lab.studies.select.arms import complete
+from lab.studies.select.scores import counts, logged_tags, score_runs
 from lab.studies.select.selectors import label, matches
 from lab.system.machine import collector_off
 
@@ -34,7 +36,8 @@ def publish(
 ) -> None:
     """Prints the comparison of `runs` and writes the report, the table, the verdicts, figures, `_mean/` and `_study/`.
 
-    Where there are claims it is an interim analysis of the experiment, which `looks.json` in `folder` remembers.
+    Where there are claims it is an interim analysis of the experiment, which `looks.json` in `folder` remembers. They
+    are judged on all runs of the experiments, whichever are compared.
 
     Args:
         runs: what is compared; failed and interrupted ones are counted, and left out of the statistics.
@@ -51,8 +54,10 @@ def publish(
     from lab.studies.report.page import write_report  # late: it imports matplotlib
 
     show = choose("--format", form, FORMATS)
+    whole = judged(runs, study, folder)
     tuning = tuning and compared(tuning, runs)
-    comparison = compare(runs, study, analyses=read_interim(folder).num_seeds, tuning=tuning)
+    same = len(runs) == len(whole.runs) + len(whole.failed) and tuning == whole.tuning
+    comparison = whole if same else compare(runs, study, tuning=tuning, whole=whole)
     print(show(comparison))
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, ".report.lock", wait=True):  # another command may be writing the same files
@@ -60,8 +65,7 @@ def publish(
         means = arm_means(comparison)
         write_mean_runs(means, folder)
         write_board(comparison, means, folder)
-        if comparison.runs and study.claims:
-            record_interim(folder, comparison.analyses[-1], last_seed)
+    record(comparison, study, runs, folder, last_seed)
     # Whoever reads a table from the output wants nothing else in it.
     places = f"\nreport: {html or folder / 'report.html'}\ncurves: lab board {folder}"
     print(places, file=sys.stdout if form == "text" else sys.stderr)
@@ -101,28 +105,91 @@ def compare_folders(
         )
     if len(runs) < len(found):
         print(f"left out: {len(found) - len(runs)} runs with other values than their tuning picked", file=sys.stderr)
-    study, asked = read_study(runs), read_selector("--reference", reference)
+    roots, folder = experiments(runs), folders[0]
+    study, asked = registered_study(roots) or read_study(runs), read_selector("--reference", reference)
     chosen = parse_metric(metric) if metric else None
     several = len({folder.resolve() for folder in folders}) > 1
-    if not (several or by or metric or where or reference):
-        publish(runs, study, folders[0], html, form, tuning=tuning)
+    within = any(root.resolve() in folder.resolve().parents for root in roots)  # an arm's folder, or a run's
+    if not (several or within or by or metric or where or reference):
+        publish(runs, study, folder, html, form, tuning=tuning)
         return
     show = choose("--format", form, FORMATS)
-    runs, num_runs = select(runs, where), len(runs)
+    whole = judged(runs, study, folder)
+    runs = select(runs, where)
     tuning = tuning and compared(tuning, runs)
-    comparison = compare(runs, study, by, chosen, read_interim(folders[0]).num_seeds, tuning, asked)
-    if where:
-        comparison = replace(comparison, verdicts=[verdict for verdict in comparison.verdicts if verdict.n])
+    comparison = compare(runs, study, by, chosen, tuning=tuning, asked=asked, whole=whole)
     print(show(comparison))
-    if comparison.runs and study.claims and len(runs) == num_runs:  # printed verdicts are an analysis
-        with locked(folders[0], ".report.lock", wait=True):
-            record_interim(folders[0], comparison.analyses[-1])
+    record(comparison, study, runs, folder)  # who reads a verdict has analysed
     if html:
         from lab.studies.report.page import write_page
 
         write_page(comparison, html)
     place = f"report: {html}" if html else "nothing was written; --html FILE writes a page"
     print(f"\n{place}", file=sys.stdout if form == "text" else sys.stderr)
+
+
+def experiments(runs: Sequence[Run]) -> list[Path]:
+    """The folders of the experiments that `runs` belong to, each once."""
+    roots = {run.path.parent.parent.resolve(): run.path.parent.parent for run in runs}
+    return list(roots.values())
+
+
+def places_of(roots: Sequence[Path], folder: Path) -> list[Path]:
+    """`folder` and those of `roots` that are other folders: all that may have a `looks.json`."""
+    return [folder, *(root for root in roots if root.resolve() != folder.resolve())]
+
+
+def registered_study(roots: Sequence[Path]) -> Study | None:
+    """The study that `study.json` has, of several folders that of the last command; None without one."""
+    found = [(registration.studies[-1].at, registration) for root in roots if (registration := read_registration(root))]
+    current = max(found, key=lambda one: one[0])[1].current() if found else None
+    return None if current is None else parse_study(current)
+
+
+def judged(runs: list[Run], study: Study, folder: Path) -> Comparison:
+    """The comparison of all runs of the experiments of `runs`: a claim has one verdict, however it is looked up.
+
+    Runs that lack what a claim is measured by are left out, unless they are among `runs`.
+
+    Args:
+        runs: those that the user compares, one at least.
+        study: what is claimed.
+        folder: where files go, whose `looks.json` counts as well.
+    """
+    roots = experiments(runs)
+    everything = runs
+    if study.claims:
+        inside = {run.path.resolve() for run in runs}
+        paths = [path for root in roots for _, _, path in run_folders(root) if path.resolve() not in inside]
+        others = [run for path in paths if (run := read_run(path))]
+        tags = logged_tags([*runs, *others])
+        metrics = {(claim.metric or study.metric).resolve(tags) for claim in study.claims}
+        there, _ = without_copies([*runs, *(run for run in others if has_scores(run, metrics))])
+        everything = find_tuning(there)[1]
+    tuning, _ = find_tuning(everything)
+    past = recall(study, everything, places_of(roots, folder))
+    return compare(everything, study, tuning=tuning and compared(tuning, everything), past=past)
+
+
+def has_scores(run: Run, metrics: Iterable[Metric]) -> bool:
+    """Whether `run` did not end, or can be scored by all `metrics`."""
+    try:
+        return not counts(run) or all(score_runs([run], metric) for metric in metrics)
+    except UserError:
+        return False
+
+
+def record(
+    comparison: Comparison, study: Study, runs: Sequence[Run], folder: Path, last_seed: int | None = None
+) -> None:
+    """Remembers a comparison with verdicts as an interim analysis, in `folder` and in those of the experiments."""
+    if not comparison.runs or not study.claims:
+        return
+    verdicts = [(verdict.claim_id, verdict.evidence) for verdict in comparison.verdicts if verdict.n > 1]
+    for place in places_of(experiments(runs), folder):
+        with locked(place, ".report.lock", wait=True):
+            own = place == folder
+            record_interim(place, comparison.analyses[-1] if own else None, last_seed if own else None, verdicts)
 
 
 def select(runs: list[Run], where: Sequence[str]) -> list[Run]:

@@ -93,7 +93,9 @@ def table_text(comparison: Comparison) -> str:
     lines += ["", *notes] if notes else []
     texts = tuning_texts(comparison.tuning)
     tuning = [line for text in texts for line in textwrap.wrap(text, WIDTH, subsequent_indent="  ")]
-    return ascii_only("\n".join([*lines, *verdict_lines(comparison), *([""] if tuning else []), *tuning]))
+    apart = [line for text in comparison.departures for line in textwrap.wrap(text, WIDTH, subsequent_indent="  ")]
+    tail = [*([""] if tuning else []), *tuning, *([""] if apart else []), *apart]
+    return ascii_only("\n".join([*lines, *verdict_lines(comparison), *tail]))
 
 
 def narrowed(table: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -131,19 +133,22 @@ def verdict_lines(comparison: Comparison) -> list[str]:
     lines: list[str] = []
     for verdict in comparison.verdicts:
         head, text = verdict_texts(verdict)
-        lines += ["", *textwrap.wrap(f"{verdict.verdict:<11}{head}", WIDTH, subsequent_indent=" " * 11)]
+        lines += ["", *textwrap.wrap(f"{verdict.verdict:<10} {head}", WIDTH, subsequent_indent=" " * 11)]
         lines += textwrap.wrap(text, WIDTH, initial_indent=" " * 11, subsequent_indent=" " * 11)
     return lines
 
 
 def cautions(comparison: Comparison) -> list[str]:
-    """What makes numbers of the table doubtful, a single seed or few near what a metric cannot pass; and its foot."""
+    """What makes numbers of the table doubtful: a single seed, few near what a metric cannot pass, runs that are not
+    shown; and its foot."""
     found = []
     if any(0 < arm.num_trained < arm.num_run for arm in comparison.arms):
         apart = ", and differences are of the seeds in which both did" if len(comparison.arms) > 1 else ""
         found.append(f"Some seeds did not train: means and intervals are of those that did{apart}.")
     if any(arm.difference and arm.difference.n == 1 for arm in comparison.arms):
         found.append("A difference from a single seed may be chance: another seed can turn it round.")
+    if comparison.is_part and comparison.verdicts:
+        found.append("The verdicts rest on all runs of the experiment, the table on some of them.")
     if comparison.metric.is_share:  # its intervals are exact
         return found
     low, high = comparison.metric.bounds
@@ -210,4 +215,5 @@ def verdict_data(comparison: Comparison) -> dict[str, Any]:
     tune = {"tune": asdict(comparison.tuning)} if comparison.tuning else {}
     noise = noise_floor(comparison.arms, comparison.metric)
     found = {"noise_floor": vars(noise)} if noise else {}
-    return {"metric": comparison.metric.text, "looks": comparison.analyses, "claims": claims, **found, **tune}
+    facts = {"metric": comparison.metric.text, "looks": comparison.analyses, "claims": claims}
+    return {**facts, "departures": list(comparison.departures), **found, **tune}

@@ -6,6 +6,7 @@ largest that spends no more than this, given what those before it have spent (Sl
 found for normal means are used for t, Jennison and Turnbull 2000, section 4.4).
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from functools import lru_cache
@@ -31,8 +32,15 @@ def counted_analyses(recorded: Sequence[int], num_seeds: int) -> list[int]:
 
 
 def level(analyses: Sequence[int]) -> float:
-    """The threshold of p at the last of `analyses`, numbers of seeds in increasing order; `ALPHA` without any."""
-    return levels(tuple(analyses))[-1] if analyses else ALPHA
+    """The threshold of p at the last of `analyses`, numbers of seeds in their order; `ALPHA` without any.
+
+    Where the numbers do not increase, as runs were replaced by others, an analysis gets what it may spend, which holds
+    whatever analyses have in common (Bonferroni).
+    """
+    if not analyses:
+        return ALPHA
+    increasing = all(before < seeds for before, seeds in itertools.pairwise(analyses))
+    return levels(tuple(analyses))[-1] if increasing else spending(len(analyses))
 
 
 @lru_cache(maxsize=4096)
