@@ -171,7 +171,7 @@ def test_what_else_differs_is_named(tmp_path: Path) -> None:
 
 
 def test_one_run_compared_with_itself_supports_nothing(tmp_path: Path) -> None:
-    wrong = {"index": np.arange(40), "label": np.arange(40) % 10, "predicted": np.arange(40) % 9}
+    wrong: dict[str, Any] = {"index": np.arange(40), "label": np.arange(40) % 10, "predicted": np.arange(40) % 9}
 
     def runs(name: str, *digits: str | None) -> list[Run]:
         found = [
