@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fake_runs import check_claims, compare, write_run
 
@@ -170,14 +171,19 @@ def test_what_else_differs_is_named(tmp_path: Path) -> None:
 
 
 def test_one_run_compared_with_itself_supports_nothing(tmp_path: Path) -> None:
+    wrong: dict[str, Any] = {"index": np.arange(40), "label": np.arange(40) % 10, "predicted": np.arange(40) % 9}
+
     def runs(name: str, *digits: str | None) -> list[Run]:
-        return [
+        found = [
             write_run(tmp_path / name, {"model.norm": norm}, seed, {TAG: score}, fingerprint=f"{own}{seed}")
             if own
             else write_run(tmp_path / name, {"model.norm": norm}, seed, {TAG: score})
             for norm, own in zip(("none", "batch"), digits, strict=True)
             for seed, score in enumerate(SCORES)
         ]
+        for run in found:
+            np.savez(run.path / "predictions.npz", **wrong)
+        return found
 
     sides = ({"model.norm": "none"}, {"model.norm": "batch"})
     claims = [claim("same", *sides, within=0.05), claim("higher", *sides, by=0.01)]
@@ -194,6 +200,7 @@ def test_one_run_compared_with_itself_supports_nothing(tmp_path: Path) -> None:
     for name, digits in (("two", ("a", "b")), ("three", ("a", None)), ("four", (None, None))):
         same, higher = compare(runs(name, *digits), {"claims": claims}).verdicts
         assert same.idle_keys == higher.idle_keys == []
+        assert same.verdict == "supported", "built differently, and the same for every test image"
         assert "no effect" not in same.explain
 
 
