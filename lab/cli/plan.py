@@ -54,7 +54,8 @@ def plan(
     """The runs that the overrides `typed` stand for, one list an experiment, inside an initialised Hydra.
 
     Args:
-        typed: overrides as on the command line; commas and ranges make a sweep, `seeds=+5` further seeds.
+        typed: overrides as on the command line; commas and ranges make a sweep, `seeds=+5` further seeds, and
+            `seeds=auto` all that it may take.
         command: the whole command, for the record.
         config_name: the primary configuration.
         multirun: whether the user asked for a sweep even without commas.
@@ -90,7 +91,7 @@ def plan(
         if root not in known:
             known[root] = arm_folders(root)
         home = arm_folder(config, arm, known[root])
-        for seed in asked_seeds(asked, seeds or [f"seed={config.seed}"], root):
+        for seed in asked_seeds(asked, seeds or [f"seed={config.seed}"], root, config.study.max_seeds):
             one = copy.copy(config)
             one.seed = whole_seed(seed)
             folder = home / f"seed={one.seed}"

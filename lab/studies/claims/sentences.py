@@ -25,6 +25,7 @@ def explain(
     analyses: Sequence[int],
     level: float,
     flips: Flips | None,
+    ending: Sequence[str] | None = None,
 ) -> str:
     """The numbers behind a verdict: who is higher by how much, what was asked, and what is missing.
 
@@ -36,9 +37,12 @@ def explain(
         analyses: seeds at each interim analysis so far.
         level: what p had to be below.
         flips: which test images the sides tell differently.
+        ending: what is said of the analysis and of further seeds in the design of `seeds=auto`.
     """
     claim, effect = test.claim, test.weakest.effect
     if effect is None:
+        if ending:
+            return " ".join(ending)
         where = f" where {label(claim.where)}" if claim.where else ""
         if test.weakest.pairs.num_incomplete:
             return f"No seed has been run at all values of the keys that the claim leaves open{where}."
@@ -53,6 +57,8 @@ def explain(
         parts.append(f"{test.num_diverged} of {count(test.num_runs, 'run')} diverged, scored at the worst value.")
     if flips and any(flips.gained + flips.lost):
         parts.append(flips_text(flips, *side_names(test.weakest.sides)))
+    if ending is not None:
+        return " ".join([*parts, *(tied(test) if word == "undecided" else []), *ending])
     if len(analyses) > 1:
         parts.append(f"{analyses_text(analyses)}: threshold {level:.2g}.")
     elif word == "undecided" and p < ALPHA:

@@ -15,14 +15,16 @@ Runs that a setting nobody swept sets apart (the data set, say) are judged apart
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lab.metric import Metric
+from lab.records.design import Design
 from lab.records.results import Run
 from lab.studies.claims.contrast import ClaimTest, Contrast, p_values, put_to_test, seeds_to_decide
 from lab.studies.claims.flips import Flips, find_flips
 from lab.studies.claims.sentences import explain
+from lab.studies.claims.stages import Stage, repeat_analyses
 from lab.studies.claims.study import Study
 from lab.studies.select.arms import setting_keys, swept_keys, telling_keys, values_of
 from lab.studies.select.scores import Scores, logged_tags, score_runs
@@ -93,6 +95,9 @@ class Verdict:
     explain: str
     """The numbers in a sentence."""
 
+    stage: dict[str, Any] = field(default_factory=dict)
+    """Where the claim stands in the design of `seeds=auto` (`Stage.as_json`); empty without one."""
+
     def as_json(self) -> dict[str, Any]:
         """The verdict as `verdict.json` has it."""
         fields = {**vars(self), "metric": self.metric.text, "flips": self.flips and self.flips.as_json()}
@@ -106,6 +111,7 @@ def judge(
     known: Sequence[Scores] = (),
     analyses: Sequence[int] = (),
     tuned: Sequence[str] = (),
+    design: Design | None = None,
 ) -> list[Verdict]:
     """The verdicts on all claims of `study`, claim by claim, and for each claim setting by setting.
 
@@ -115,6 +121,7 @@ def judge(
         known: score matrices of these runs that were built before; others are built here.
         analyses: seeds at each interim analysis, this one included; it is the first if empty.
         tuned: keys that each arm has its own best value of, so that they set nothing apart.
+        design: of `seeds=auto` for these claims, whose analyses are then the only ones.
 
     Raises:
         UserError: a metric or key is unknown.
@@ -129,6 +136,13 @@ def judge(
     analyses = list(analyses) or [len({run.seed for run in runs})]
     by_claim: list[list[Verdict]] = [[] for _ in metrics]
     for setting, members in settings(runs, [*swept, *study.named_keys(runs[0].config), *tuned]):
+        if design:
+            for verdicts, stage in zip(
+                by_claim, repeat_analyses(study.claims, metrics, scores, members, swept, design), strict=True
+            ):
+                ps = stage.p_support, stage.p_refute
+                verdicts.append(conclude(stage.test, *ps, setting, stage.analyses, len(metrics), stage))
+            continue
         tests = [
             put_to_test(claim, scores[metric], members, swept)
             for claim, metric in zip(study.claims, metrics, strict=True)
@@ -158,20 +172,25 @@ def conclude(
     setting: dict[str, Any],
     analyses: list[int],
     num_claims: int,
+    stage: Stage | None = None,
 ) -> Verdict:
     """The verdict on a claim from p-values that Holm has adjusted.
 
     Args:
         num_claims: what Holm's strictest level is divided by, at which the seeds still needed are enough whatever
             becomes of the other claims.
+        stage: where the claim stands in the design of `seeds=auto`, which has thresholds of its own.
     """
-    claim, effect, threshold = test.claim, test.weakest.effect, level(analyses)
+    claim, effect, threshold = test.claim, test.weakest.effect, stage.level if stage else level(analyses)
     word = "supported" if p_support < threshold else "refuted" if p_refute < threshold else "undecided"
 
     def later(further: int) -> float:
         return level([*analyses, analyses[-1] + further]) / num_claims
 
-    needed = seeds_to_decide(test, threshold / num_claims, later) if word == "undecided" else 0
+    if stage:
+        needed = stage.seeds_needed() if word == "undecided" else 0
+    else:
+        needed = seeds_to_decide(test, threshold / num_claims, later) if word == "undecided" else 0
     exact = p_values(claim, [contrast.differences for contrast in test.contrasts], p_above_exact)
     cells = test.weakest.cells
     flips = find_flips(*cells) if len(cells) == 2 and test.metric.is_about_images else None
@@ -196,7 +215,10 @@ def conclude(
         metric=test.metric,
         margin=claim.margin,
         num_diverged=test.num_diverged,
-        explain=explain(test, word, needed, min(p_support, p_refute), analyses, threshold, flips),
+        explain=explain(
+            test, word, needed, min(p_support, p_refute), analyses, threshold, flips, stage and stage.sentences()
+        ),
+        stage=stage.as_json() if stage else {},
     )
 
 

@@ -4,8 +4,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lab.metric import Metric
+from lab.records.design import Design
 from lab.records.results import Run
 from lab.records.tuning import Tuning
+from lab.studies.claims.stages import fits
 from lab.studies.claims.study import Study
 from lab.studies.claims.verdict import Verdict, judge
 from lab.studies.comparison.arm import Arm, distinct, find_reference, make_arm, set_against
@@ -51,6 +53,9 @@ class Comparison:
     tuning: Tuning | None = None
     """What was tuned before, of the arms that are here."""
 
+    design: Design | None = None
+    """Of `seeds=auto`, if these claims have one."""
+
     @property
     def metric(self) -> Metric:
         """What is compared."""
@@ -65,6 +70,7 @@ def compare(
     analyses: Sequence[int] = (),
     tuning: Tuning | None = None,
     asked: Mapping[str, str] | None = None,
+    design: Design | None = None,
 ) -> Comparison:
     """Compares arms, in the order in which `runs` has them.
 
@@ -76,6 +82,7 @@ def compare(
         analyses: seeds at each earlier interim analysis of the experiment.
         tuning: of these arms; the keys tuned are no difference between them, whatever values they have.
         asked: a reference that replaces the study's.
+        design: of `seeds=auto`; it is left aside where it is for other claims.
 
     Raises:
         UserError: an unknown key or metric, or an `asked` reference that no arm has.
@@ -98,7 +105,9 @@ def compare(
     scores = score_runs(counted, (metric or study.metric).resolve(logged_tags(everything)))
     arms = distinct([make_arm(members, keys, scores, open_keys) for members in groups])
     references = [find_reference(arm, arms, reference, [] if by else apart) for arm in arms]
-    analyses = counted_analyses(analyses, len({run.seed for run in counted}))
+    design = fits(design, study)
+    num_seeds = len({run.seed for run in counted})
+    analyses = list(design.holds()) if design else counted_analyses(analyses, num_seeds)
     return Comparison(
         question=study.question,
         source=study.source,
@@ -106,13 +115,14 @@ def compare(
         keys=keys,
         reference=label(reference) if len(set(map(id, references))) > 1 and reference else references[0].label,
         arms=[set_against(arm, other, scores, open_keys) for arm, other in zip(arms, references, strict=True)],
-        verdicts=judge(study, counted, [scores], analyses, tuned),
+        verdicts=judge(study, counted, [scores], analyses, tuned, design),
         runs=counted,
         failed=[run for run in everything if not counts(run)],
         analyses=analyses,
         where_keys=list(dict.fromkeys(full_key(key, configs[0]) for claim in study.claims for key in claim.where)),
         open_keys=open_keys,
         tuning=tuning,
+        design=design,
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lab.errors import UserError, choose
 from lab.metric import parse_metric
+from lab.records.design import read_design
 from lab.records.interim import read_interim, record_interim
 from lab.records.lock import locked
 from lab.records.results import Run, find_runs, without_copies
@@ -52,7 +53,9 @@ def publish(
 
     show = choose("--format", form, FORMATS)
     tuning = tuning and compared(tuning, runs)
-    comparison = compare(runs, study, analyses=read_interim(folder).num_seeds, tuning=tuning)
+    comparison = compare(
+        runs, study, analyses=read_interim(folder).num_seeds, tuning=tuning, design=read_design(folder)
+    )
     print(show(comparison))
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, ".report.lock", wait=True):  # another command may be writing the same files
@@ -60,8 +63,8 @@ def publish(
         means = arm_means(comparison)
         write_mean_runs(means, folder)
         write_board(comparison, means, folder)
-        if comparison.runs and study.claims:
-            record_interim(folder, comparison.analyses[-1], last_seed)
+        for num_seeds in comparison.analyses if comparison.runs and study.claims else ():
+            record_interim(folder, num_seeds, last_seed)
     # Whoever reads a table from the output wants nothing else in it.
     places = f"\nreport: {html or folder / 'report.html'}\ncurves: lab board {folder}"
     print(places, file=sys.stdout if form == "text" else sys.stderr)
@@ -110,13 +113,16 @@ def compare_folders(
     show = choose("--format", form, FORMATS)
     runs, num_runs = select(runs, where), len(runs)
     tuning = tuning and compared(tuning, runs)
-    comparison = compare(runs, study, by, chosen, read_interim(folders[0]).num_seeds, tuning, asked)
+    comparison = compare(
+        runs, study, by, chosen, read_interim(folders[0]).num_seeds, tuning, asked, read_design(folders[0])
+    )
     if where:
         comparison = replace(comparison, verdicts=[verdict for verdict in comparison.verdicts if verdict.n])
     print(show(comparison))
     if comparison.runs and study.claims and len(runs) == num_runs:  # printed verdicts are an analysis
         with locked(folders[0], ".report.lock", wait=True):
-            record_interim(folders[0], comparison.analyses[-1])
+            for num_seeds in comparison.analyses:
+                record_interim(folders[0], num_seeds)
     if html:
         from lab.studies.report.page import write_page
 
