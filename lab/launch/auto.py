@@ -179,5 +179,5 @@ def claim_text(verdict: Verdict) -> str:
         return f"{verdict.say}: not analysed yet"
     text = f"{verdict.say}: {verdict.verdict} after {count(verdict.analyses[-1], 'seed')}"
     most = verdict.stage["analyses"][-1]
-    why = {"maximum": ", the maximum", "futile": f"; a verdict with {most} has a chance below {FUTILE:.0%}"}
+    why = {"maximum": ", the maximum", "futile": f"; a verdict with {most} has a chance below {100 * FUTILE:.0f} %"}
     return text + why.get(verdict.stage["status"], "")

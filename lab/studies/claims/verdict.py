@@ -179,7 +179,7 @@ def conclude(
     Args:
         num_claims: what Holm's strictest level is divided by, at which the seeds still needed are enough whatever
             becomes of the other claims.
-        stage: where the claim stands in the design of `seeds=auto`, which has thresholds of its own.
+        stage: where the claim stands in the design of `seeds=auto`, which sets the threshold.
     """
     claim, effect, threshold = test.claim, test.weakest.effect, stage.level if stage else level(analyses)
     word = "supported" if p_support < threshold else "refuted" if p_refute < threshold else "undecided"

@@ -137,6 +137,10 @@ def cautions(comparison: Comparison) -> list[str]:
     found = []
     if any(arm.difference and arm.difference.n == 1 for arm in comparison.arms):
         found.append("A difference from a single seed may be chance: another seed can turn it round.")
+    numbers = sorted({arm.num_seeds for arm in comparison.arms})
+    if comparison.design and len(numbers) > 1:
+        seeds = f"Arms have {numbers[0]} to {numbers[-1]} seeds, as their claims need"
+        found.append(f"{seeds}; a difference is that of the seeds that both arms have.")
     low, high = comparison.metric.bounds
     near = 0.01 * (high - low) if math.isfinite(high - low) else 0.0
     for arm in comparison.arms:
