@@ -58,7 +58,9 @@ class Stage:
         if self.status == "open":
             found.append(f"The same command adds seeds, up to {design.max_seeds}.")
         if self.status == "futile":
-            found.append(f"No more seeds: the chance of a verdict with {design.max_seeds} is below {100 * FUTILE:.0f} %.")
+            found.append(
+                f"No more seeds: the chance of a verdict with {design.max_seeds} is below {100 * FUTILE:.0f} %."
+            )
         if self.status in ("maximum", "futile") and (number := self.seeds_afresh()) is not None:
             found.append(f"A new experiment would need about {count(number, 'seed')}.")
         return found
