@@ -7,7 +7,7 @@ thresholds are exact for the t-test of normal differences, since those of normal
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -34,8 +34,15 @@ def planned_analyses(max_seeds: int) -> tuple[int, ...]:
     return (*(seeds for seeds in found if seeds <= 0.9 * max_seeds), max_seeds)
 
 
+def spend_evenly(share: float) -> float:
+    """What is spent of the chance of a false verdict by a `share` of the seeds: as much."""
+    return share
+
+
 @lru_cache(maxsize=64)
-def planned_levels(analyses: tuple[int, ...], alpha: float = ALPHA) -> tuple[float, ...]:
+def planned_levels(
+    analyses: tuple[int, ...], alpha: float = ALPHA, spending: Callable[[float], float] = spend_evenly
+) -> tuple[float, ...]:
     """The threshold of a one-sided t-test's p at each of `analyses`, which together reject wrongly with chance `alpha`.
 
     The angle between the values and (1, ..., 1) tells t, t = sqrt(n - 1) / tan(angle), and under the null hypothesis it
@@ -54,7 +61,7 @@ def planned_levels(analyses: tuple[int, ...], alpha: float = ALPHA) -> tuple[flo
     for number in analyses:
         while seeds < number:
             chances, seeds = chances @ moves(seeds), seeds + 1
-        due = alpha * number / analyses[-1]
+        due = alpha * spending(number / analyses[-1])
         angle = float(np.interp(due - spent, np.concatenate([[0.0], chances.cumsum()]), edges))
         found.append(float(special.stdtr(number - 1, -math.sqrt(number - 1) / math.tan(angle))))
         chances = chances * np.clip((edges[1:] - angle) / (edges[1] - edges[0]), 0, 1)
