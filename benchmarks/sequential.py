@@ -38,7 +38,9 @@ SPENDINGS: dict[str, Callable[[float], float]] = {
     "(n/N)^1.5": lambda share: share**1.5,
     "(n/N)^0.5": lambda share: share**0.5,
     "Pocock-like": lambda share: math.log(1 + (math.e - 1) * share),
-    "O'Brien-Fleming-like": lambda share: 2 * stats.norm.sf(stats.norm.isf(ALPHA / 2) / math.sqrt(share)) / ALPHA,
+    "O'Brien-Fleming-like": lambda share: float(
+        2 * stats.norm.sf(stats.norm.isf(ALPHA / 2) / math.sqrt(share)) / ALPHA
+    ),
     "80 % at the first, then halves": lambda share: 0.8 if share < 0.16 else 1 - 0.2 * 0.5 ** round(8 * share),
 }
 

@@ -82,7 +82,9 @@ def test_the_chance_of_a_verdict_is_that_of_a_simulation() -> None:
     rng, t = np.random.default_rng(1), 1.0
     true = t / np.sqrt(8) + rng.normal(size=200_000) / np.sqrt(8)  # the posterior of the mean under a flat prior
     total = (t * np.sqrt(8) + rng.normal(12 * true, np.sqrt(12))) / np.sqrt(20)
-    assert chance_later(stats.norm.sf(t), 8, 20, 0.02) == pytest.approx((total > stats.norm.isf(0.02)).mean(), abs=4e-3)
+    assert chance_later(float(stats.norm.sf(t)), 8, 20, 0.02) == pytest.approx(
+        (total > stats.norm.isf(0.02)).mean(), abs=4e-3
+    )
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lab.config import RunConfig
 from lab.errors import UserError
 from lab.identity import arm_hash
 from lab.launch.local import share_machine, train_runs
@@ -36,21 +37,22 @@ def auto_sweep(jobs: list[Job]) -> int:
     """
     config = jobs[0].config
     study, root = parse_study(config.study), Path(config.out) / config.name
+    check_design(config, study, root)
+    return sweep(jobs, train_in_stages)
+
+
+def check_design(config: RunConfig, study: Study, root: Path) -> Design | None:
+    """The design that the experiment in `root` has already; None if it is new.
+
+    Raises:
+        UserError: there is no claim, the design is for other claims or another maximum, or claims were analysed without
+            one.
+    """
     if not study.claims:
         raise UserError("seeds=auto adds seeds until claims are decided, and there is none; give experiment=NAME")
     if config.force:
         raise UserError("force=true is not possible with seeds=auto, which keeps what was analysed; use another name=")
-    check_design(root, study, config.study.max_seeds)
-    return sweep(jobs, train_in_stages)
-
-
-def check_design(root: Path, study: Study, max_seeds: int) -> Design | None:
-    """The design that the experiment in `root` has already.
-
-    Raises:
-        UserError: it is for other claims or another maximum, or claims were analysed without one.
-    """
-    design, elsewhere = read_design(root), "another name= starts afresh"
+    design, max_seeds, elsewhere = read_design(root), config.study.max_seeds, "another name= starts afresh"
     if design is None:
         if looks := read_interim(root).num_seeds:
             raise UserError(
@@ -74,9 +76,9 @@ def begin_design(jobs: Sequence[Job], study: Study, root: Path) -> Design:
     Raises:
         UserError: there is one, for other claims, another maximum or other arms.
     """
-    max_seeds, arms = jobs[0].config.study.max_seeds, sorted({arm_hash(job.config) for job in jobs})
-    design = check_design(root, study, max_seeds)
+    design, arms = check_design(jobs[0].config, study, root), sorted({arm_hash(job.config) for job in jobs})
     if design is None:
+        max_seeds = jobs[0].config.study.max_seeds
         analyses = planned_analyses(max_seeds)
         levels = holm_levels(analyses, len(study.claims))
         return write_design(root, Design(max_seeds, analyses, levels, claim_facts(study), arms))

@@ -58,13 +58,13 @@ def explain(
     if flips and any(flips.gained + flips.lost):
         parts.append(flips_text(flips, *side_names(test.weakest.sides)))
     if ending is not None:
-        return " ".join([*parts, *(tied(test) if word == "undecided" else []), *ending])
+        return " ".join([*parts, *([*tied(test), *too_few(test, level)] if word == "undecided" else []), *ending])
     if len(analyses) > 1:
         parts.append(f"{analyses_text(analyses)}: threshold {level:.2g}.")
     elif word == "undecided" and p < ALPHA:
         parts.append(f"First interim analysis, as seeds may be added: threshold {level:.2g}.")
     if word == "undecided":
-        parts += [*tied(test), *missing(test, seeds_needed)]
+        parts += [*tied(test), *too_few(test, level), *missing(test, seeds_needed)]
     return " ".join(parts)
 
 
@@ -153,6 +153,14 @@ def tied(test: ClaimTest) -> list[str]:
     if any(deviations([sign * difference for difference in found], edge) for sign, edge in edges):
         return [f"{num_tied} of {number} seeds tie; how rare other differences are is not known well enough."]
     return []
+
+
+def too_few(test: ClaimTest, level: float) -> list[str]:
+    """That seeds which are told apart by their signs alone are too few for any verdict."""
+    effect = test.weakest.effect
+    if effect is None or effect.n < 2 or not effect.num_infinite or 0.5**effect.n < level:
+        return []
+    return [f"By signs alone {effect.n} seeds cannot decide it: the smallest p is {0.5**effect.n:.2g}."]
 
 
 def missing(test: ClaimTest, seeds_needed: int | None) -> list[str]:
