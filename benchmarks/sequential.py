@@ -41,7 +41,7 @@ SPENDINGS: dict[str, Callable[[float], float]] = {
     "O'Brien-Fleming-like": lambda share: float(
         2 * stats.norm.sf(stats.norm.isf(ALPHA / 2) / math.sqrt(share)) / ALPHA
     ),
-    "80 % at the first, then halves": lambda share: 0.8 if share < 0.16 else 1 - 0.2 * 0.5 ** round(8 * share),
+    "80 % at the first, then halves": lambda share: 1 - 0.2 * 0.5 ** planned_analyses(MOST).index(round(share * MOST)),
 }
 
 A, B, C = ({"model.act": name} for name in "abc")
