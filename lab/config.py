@@ -361,6 +361,14 @@ class StudyConfig:
     within`, `ordered: [a, b, c] by` (each higher than the next) and `interaction: [a, b] between: [c, d] by` (a minus b
     is higher at c than at d); `where` restricts all sides, `metric` is the claim's own."""
 
+    max_seeds: int = knob(20, low=3, high=200, unit="seeds")
+    """Most seeds that `seeds=auto` gives an arm. It sets the thresholds of its analyses, and so stays as it is at an
+    experiment's first one."""
+
+    budget: str = knob("", free="empty, or a time as 90 (seconds), 20m or 2h")
+    """Wall-clock time of a command with `seeds=auto`, which starts no further seeds that would take longer; empty for
+    no limit. The same command goes on, with the whole budget again."""
+
     tune: Any = knob(None, free="keys with lists of values, or null")
     """Nuisance keys with the values to try, two or more each: `{optimizer.lr: [0.01, 0.03, 0.1]}`; of several keys the
     full grid. Every arm tries all of them on separate seeds, and is compared at the values that are best in

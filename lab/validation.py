@@ -143,6 +143,13 @@ def _shown(values: Iterable[Any]) -> str:
     return f"[{', '.join(map(str, values))}]"
 
 
+def parse_duration(text: str) -> float | None:
+    """The seconds of `90`, `90s`, `20m` or `1.5h`; None for any other text, and for none at all."""
+    found = re.fullmatch(r"(\d+\.?\d*|\.\d+)\s*([smh]?)", text.strip())
+    seconds = float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]] if found else 0.0
+    return seconds or None
+
+
 def _across(config: RunConfig) -> Iterator[str]:
     """What keys demand of each other; a value out of range has its line already."""
     data, model, start, train = config.data, config.model, config.start, config.train
@@ -170,6 +177,9 @@ def _across(config: RunConfig) -> Iterator[str]:
         yield f"schedule.factor={config.schedule.factor} is out of range; allowed: above 0 and below 1 for plateau"
     if train.watch_steps and not train.watch:
         yield f"train.watch_steps={_shown(train.watch_steps)} does nothing without train.watch=true"
+    if config.study.budget and parse_duration(config.study.budget) is None:
+        allowed = "a time above 0, as 90 (seconds), 20m or 2h"
+        yield f"study.budget={config.study.budget} is out of range; allowed: {allowed}"
     for key, values in config.study.tune.items() if isinstance(config.study.tune, Mapping) else ():
         if key in all_keys() and not all_keys()[key].knob.free and isinstance(values, list):
             found = (_complaint(key, tuple(value) if isinstance(value, list) else value) for value in values)

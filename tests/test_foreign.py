@@ -47,14 +47,14 @@ def test_a_damaged_result_is_named_and_left_out(
     root, path = runs
     file = path / "result.json"
     damage = DAMAGES.get(kind)
-    content = {**json.loads(file.read_text()), **damage} if isinstance(damage, dict) else damage
+    content = json.dumps({**json.loads(file.read_text()), **damage}).encode() if isinstance(damage, dict) else damage
     file.unlink()
     if kind == "fifo":
         os.mkfifo(file)
     elif kind == "folder":
         file.mkdir()
     else:
-        file.write_bytes(json.dumps(content).encode() if isinstance(content, dict) else content)
+        file.write_bytes(content or b"")
     found = find_runs([root])
     assert [run.seed for run in found] == [0]
     err = capsys.readouterr().err

@@ -28,7 +28,7 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     """The runs that `lab train` would start, in an empty folder."""
     jobs: list[Job] = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(lab.cli.train, "_start", lambda found: jobs.extend(found) or 0)
+    monkeypatch.setattr(lab.cli.train, "_start", lambda found, _: jobs.extend(found) or 0)
     return jobs
 
 

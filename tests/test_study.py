@@ -64,7 +64,15 @@ def test_the_newest_study_counts(tmp_path: Path) -> None:
         folder.mkdir()
         study = {"question": name, "claims": [{**CLAIM, "say": say} for say in says]}
         (folder / "config.yaml").write_text(yaml.safe_dump({"study": study}))
-        about = {"config": {}, "arm_id": "0" * 8, "arm": {}, "seed": 0, "status": "finished", "finished_at": when}
+        about = {
+            "config": {},
+            "arm_id": "0" * 8,
+            "arm": {},
+            "seed": 0,
+            "status": "finished",
+            "metrics": {},
+            "finished_at": when,
+        }
         write_json(folder / "result.json", about)
     runs = find_runs([tmp_path])
     assert [claim.say for claim in read_study(runs).claims] == ["second"]

@@ -14,7 +14,7 @@ from lab.identity import default_leaves
 from lab.tables import read_downloads
 from lab.validation import all_keys
 
-OVERRIDING = ("train", "lr-range")
+OVERRIDING = ("train", "plan", "lr-range")
 """The verbs that take overrides."""
 
 HYDRA_FLAGS = ("--cfg", "--config-dir", "--help", "--hydra-help", "--info", "--multirun", "--package", "--resolve")

@@ -14,6 +14,7 @@ USAGE = """lab VERB ...
 Architecture choices compared, so that the comparison can be believed.
 
   lab train [OVERRIDES]            one run; with commas a sweep; experiment=NAME a whole experiment
+  lab plan [OVERRIDES]             what lab train would do, for how long, and what that can decide
   lab lr-range [OVERRIDES]         the learning-rate range test: curve, plot, suggestion
   lab compare DIR [--by KEY ...]   the table, the tests and the verdicts of the runs under DIR
   lab predict RUN [--passes 100]   a run's test images, with Monte-Carlo dropout intervals
@@ -64,6 +65,17 @@ def train_verb(words: list[str]) -> int:
     from lab.cli.train import train
 
     return train(words)
+
+
+def plan_verb(words: list[str]) -> int:
+    """`lab plan`: what `lab train` would do."""
+    args = PARSERS["plan"]().parse_intermixed_args(words)
+    from lab.cli.overrides import AUTO
+    from lab.cli.plan import all_jobs
+    from lab.launch.outlook import outlook
+
+    print("\n\n".join(outlook(jobs, f"seeds={AUTO}" in args.overrides) for jobs in all_jobs("plan", args.overrides)))
+    return 0
 
 
 def lr_range_verb(words: list[str]) -> int:
@@ -162,6 +174,7 @@ def complete_verb(words: list[str]) -> int:
 
 VERBS: dict[str, Callable[[list[str]], int]] = {
     "train": train_verb,
+    "plan": plan_verb,
     "lr-range": lr_range_verb,
     "compare": compare_verb,
     "predict": predict_verb,

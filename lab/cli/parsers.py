@@ -22,6 +22,18 @@ def lr_range_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def plan_parser() -> argparse.ArgumentParser:
+    """Of `lab plan`."""
+    parser = _parser(
+        "plan",
+        "What `lab train` with the same words would do: arms, seeds, runs finished and to do, expected time, and\n"
+        "whether these seeds can decide each claim. Trains and writes nothing, and is no interim analysis.",
+        "lab plan experiment=xavier_vs_he seeds=10",
+    )
+    parser.add_argument("overrides", metavar="OVERRIDE", nargs="*", help="key=value, as for lab train")
+    return parser
+
+
 def compare_parser() -> argparse.ArgumentParser:
     """Of `lab compare`."""
     parser = _parser(
@@ -109,6 +121,7 @@ def completion_parser() -> argparse.ArgumentParser:
 
 
 PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
+    "plan": plan_parser,
     "lr-range": lr_range_parser,
     "compare": compare_parser,
     "predict": predict_parser,

@@ -27,19 +27,27 @@ from lab.records.places import Job, arm_folder, arm_folders
 from lab.validation import validate
 
 
+def all_jobs(verb: str, typed: list[str]) -> list[list[Job]]:
+    """The runs that the overrides `typed` of `lab VERB` stand for, one list an experiment.
+
+    Raises:
+        UserError: an override is wrong.
+    """
+    store_schema()
+    try:
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+            return plan(typed, shlex.join(["lab", verb, *typed]))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(one_message(error)) from error
+
+
 def one_job(verb: str, typed: list[str]) -> Job:
     """The one run that the overrides `typed` of `lab VERB` stand for.
 
     Raises:
         UserError: an override is wrong, or they make a sweep.
     """
-    store_schema()
-    try:
-        with initialize_config_dir(str(config_dir()), version_base="1.3"):
-            batches = plan(typed, shlex.join(["lab", verb, *typed]))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(one_message(error)) from error
-    jobs = [job for batch in batches for job in batch]
+    jobs = [job for batch in all_jobs(verb, typed) for job in batch]
     if len(jobs) > 1:
         raise UserError(
             f"lab {verb} takes one configuration, and this is a sweep of {len(jobs)} runs; "
@@ -54,7 +62,8 @@ def plan(
     """The runs that the overrides `typed` stand for, one list an experiment, inside an initialised Hydra.
 
     Args:
-        typed: overrides as on the command line; commas and ranges make a sweep, `seeds=+5` further seeds.
+        typed: overrides as on the command line; commas and ranges make a sweep, `seeds=+5` further seeds, and
+            `seeds=auto` all that it may take.
         command: the whole command, for the record.
         config_name: the primary configuration.
         multirun: whether the user asked for a sweep even without commas.
@@ -90,7 +99,7 @@ def plan(
         if root not in known:
             known[root] = arm_folders(root)
         home = arm_folder(config, arm, known[root])
-        for seed in asked_seeds(asked, seeds or [f"seed={config.seed}"], root):
+        for seed in asked_seeds(asked, seeds or [f"seed={config.seed}"], root, config.study.max_seeds):
             one = copy.copy(config)
             one.seed = whole_seed(seed)
             folder = home / f"seed={one.seed}"

@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lab.cli.catalogue import config_dir
 from lab.cli.compose import one_message, store_schema
-from lab.cli.overrides import rewritten
+from lab.cli.overrides import AUTO, rewritten
 from lab.cli.plan import plan
 from lab.config import RunConfig
 from lab.errors import UserError
@@ -56,17 +56,22 @@ def train(argv: list[str]) -> int:
             batches = plan(args.overrides, command, args.config_name or "config", args.multirun, extra)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(one_message(error)) from error
-    return max(_start(jobs) for jobs in batches)
+    auto = f"seeds={AUTO}" in args.overrides
+    return max(_start(jobs, auto) for jobs in batches)
 
 
-def _start(jobs: list[Job]) -> int:
+def _start(jobs: list[Job], auto: bool) -> int:
     study = jobs[0].config.study
-    if len(jobs) > 1 or study.claims or study.tune:
+    if auto or len(jobs) > 1 or study.claims or study.tune:
         if num_processes() > 1:
             raise UserError(
                 f"torchrun started {num_processes()} processes for one run, and this is a sweep of {len(jobs)} runs; "
                 "without torchrun they train side by side (jobs=N)"
             )
+        if auto:
+            from lab.launch.auto import auto_sweep
+
+            return auto_sweep(jobs)
         from lab.launch.sweep import sweep
 
         return sweep(jobs)

@@ -1,6 +1,7 @@
 """Many runs: those that are not finished train in parallel processes, then all are compared."""
 
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -20,9 +21,16 @@ from lab.studies.claims.study import Study, check_claims, parse_study
 INTERRUPTED = 130
 """The exit code of a command that Ctrl-C ended."""
 
+Finish = Callable[[list[Job], Study, Path, bool], int]
+"""What trains the runs and compares them: `train_and_compare`, or what takes its place."""
 
-def sweep(jobs: list[Job]) -> int:
+
+def sweep(jobs: list[Job], finish: Finish | None = None) -> int:
     """Trains what is missing of `jobs`, then compares all of them.
+
+    Args:
+        jobs: the runs, of one experiment.
+        finish: does so another way than `train_and_compare`, all at once: `lab.launch.auto.train_in_stages`.
 
     Returns:
         The exit code: 0, 1 if a run failed, 130 if interrupted.
@@ -51,7 +59,7 @@ def sweep(jobs: list[Job]) -> int:
         if (found := tune(jobs, study.metric, root, train)) is None:
             return interrupted()
         jobs, troubles = found
-    code = train_and_compare(jobs, study, root, bool(tuned)) if jobs else 1
+    code = (finish or train_and_compare)(jobs, study, root, bool(tuned)) if jobs else 1
     if troubles:
         print("\ntuning did not end well:", *troubles, sep="\n  ", file=sys.stderr)
     return max(code, 1) if troubles else code

@@ -14,7 +14,7 @@ from lab.records.results import finite, read_result, write_json
 
 FILE = "study.json"
 
-STUDY = ("question", "source", "metric", "claims", "reference", "tune")
+STUDY = ("question", "source", "metric", "trained", "claims", "reference", "tune")
 """What an entry keeps of a study, as it was written."""
 
 Seeds = dict[str, list[int]]
@@ -110,7 +110,7 @@ def read_registration(folder: Path) -> Registration | None:
 
 def entry_from(found: Mapping[str, Any]) -> Entry:
     """The entry that `found`, a part of `study.json`, stands for."""
-    study = {key: found[key] for key in STUDY} if "claims" in found else None
+    study = {key: found.get(key) for key in STUDY} if "claims" in found else None
     origin = {key: found.get(key) for key in ("git_commit", "git_dirty", "lab")}
     rest = (found["arms"], found["seeds"], found.get("seen", {}), found.get("older_runs", 0))
     return Entry(found["at"], origin, study, *rest)

@@ -90,7 +90,7 @@ def recall(study: Study, runs: Sequence[Run], roots: Sequence[Path]) -> Past:
             continue
         claims = registered(registration)
         dropped |= {digits: claim for digits, (_, claim) in claims.items()}
-        found += [*of_claims(study, here, claims), *of_study(registration), *of_runs(study, root, registration)]
+        found += [*of_claims(study, here, claims), *of_study(study, registration), *of_runs(study, root, registration)]
     num_dropped = len(dropped.keys() - {claim_id(claim, study.metric) for claim in study.claims})
     reasons: dict[str, tuple[str, ...]] = {}
     for departure in found:
@@ -189,8 +189,9 @@ def changed(before: Claim, now: Claim) -> str:
     return "its metric"
 
 
-def of_study(registration: Registration) -> list[Departure]:
-    """Question, metric, reference and tuning that changed, and arms and seeds that were added later."""
+def of_study(study: Study, registration: Registration) -> list[Departure]:
+    """Question, metric, reference, tuning and the rule for runs that train, which changed, and arms and seeds that were
+    added later."""
     found = []
     studies = registration.studies
     for before, now in itertools.pairwise(studies):
@@ -200,6 +201,9 @@ def of_study(registration: Registration) -> list[Departure]:
                 found.append(
                     Departure(f"study.{key} changed on {now.at[:10]}: it was {value(old)} and is {value(new)}.")
                 )
+        if now.seen and value((before.study or {}).get("trained")) != value((now.study or {}).get("trained")):
+            reason = f"study.trained changed on {now.at[:10]}, after runs had been seen"
+            found.append(Departure(f"{reason}.", all_ids(study), reason))
     first = registration.entries[0]
     for entry in registration.entries[1:]:
         added = [seeds_text(entry.seeds)] if entry.seeds else []

@@ -34,6 +34,7 @@ def explain(
     analyses: Sequence[int],
     level: float,
     flips: Flips | None,
+    ending: Sequence[str] | None = None,
 ) -> str:
     """The numbers behind a verdict: who is higher by how much, what was asked, and what is missing.
 
@@ -45,12 +46,15 @@ def explain(
         analyses: seeds at each interim analysis so far.
         level: what p had to be below.
         flips: which test images the sides tell differently.
+        ending: what is said of the analysis and of further seeds in the design of `seeds=auto`.
     """
     claim, effect = test.claim, test.weakest.effect
     who, why = trained_text(test, names_of), reasons(test, word, names_of)
     if effect is None and test.weakest.modes.num_seeds:
         return " ".join([*who, *why])
     if effect is None:
+        if ending:
+            return " ".join(ending)
         where = f" where {label(claim.where)}" if claim.where else ""
         if test.weakest.pairs.num_unlike:
             left, right, *_ = map(label, test.weakest.sides)
@@ -72,13 +76,18 @@ def explain(
         parts.append(diverged_text(test))
     if flips and any(flips.gained + flips.lost):
         parts.append(flips_text(flips, *side_names(test.weakest.sides)))
+    if ending is not None:
+        if not why and word == "undecided":
+            why = share_reasons(test, level) if test.metric.is_share else [*tied(test), *too_few(test, level)]
+        return " ".join([*parts, *why, *unseen_text(test, word), *ending])
     if len(analyses) > 1:
         parts.append(f"{analyses_text(analyses)}: threshold {level:.2g}.")
     elif word == "undecided" and p < ALPHA:
         parts.append(f"First interim analysis, as seeds may be added: threshold {level:.2g}.")
     parts += why
     if not why and word == "undecided":
-        parts += share_reasons(test, level) if test.metric.is_share else [*tied(test), *missing(test, seeds_needed)]
+        ties = [*tied(test), *too_few(test, level), *missing(test, seeds_needed)]
+        parts += share_reasons(test, level) if test.metric.is_share else ties
     parts += unseen_text(test, word)
     return " ".join(parts)
 
@@ -191,6 +200,14 @@ def tied(test: ClaimTest) -> list[str]:
     if any(deviations([sign * difference for difference in found], edge) for sign, edge in edges):
         return [f"{num_tied} of {number} seeds tie; how rare other differences are is not known well enough."]
     return []
+
+
+def too_few(test: ClaimTest, level: float) -> list[str]:
+    """That seeds which are told apart by their signs alone are too few for any verdict."""
+    effect = test.weakest.effect
+    if effect is None or effect.n < 2 or not effect.num_infinite or 0.5**effect.n < level:
+        return []
+    return [f"By signs alone {effect.n} seeds cannot decide it: the smallest p is {0.5**effect.n:.2g}."]
 
 
 def missing(test: ClaimTest, seeds_needed: int | None) -> list[str]:

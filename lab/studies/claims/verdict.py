@@ -24,10 +24,11 @@ sets apart (the data set, say) are judged apart, as separate experiments.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lab.metric import Metric
+from lab.records.design import Design
 from lab.records.interim import Evidence
 from lab.records.results import Run
 from lab.studies.claims.analyses import analyses_until, evidence_of
@@ -35,6 +36,7 @@ from lab.studies.claims.contrast import ClaimTest, Contrast, p_values, put_to_te
 from lab.studies.claims.departures import NOTHING_PAST, Past
 from lab.studies.claims.flips import Flips, find_flips
 from lab.studies.claims.sentences import explain
+from lab.studies.claims.stages import Stage, repeat_analyses
 from lab.studies.claims.study import Study, claim_id
 from lab.studies.claims.trained import unseen_share
 from lab.studies.select.arms import setting_keys, swept_keys, telling_keys, values_of
@@ -134,6 +136,9 @@ class Verdict:
     evidence: Evidence
     """What it rests on, for the record of interim analyses."""
 
+    stage: dict[str, Any] = field(default_factory=dict)
+    """Where the claim stands in the design of `seeds=auto` (`Stage.as_json`); empty without one."""
+
     def as_json(self) -> dict[str, Any]:
         """The verdict as `verdict.json` has it."""
         fields = {**vars(self), "metric": self.metric.text, "flips": self.flips and self.flips.as_json()}
@@ -149,6 +154,7 @@ def judge(
     analyses: Sequence[int] = (),
     tuned: Sequence[str] = (),
     past: Past = NOTHING_PAST,
+    design: Design | None = None,
 ) -> list[Verdict]:
     """The verdicts on all claims of `study`, claim by claim, and for each claim setting by setting.
 
@@ -159,6 +165,7 @@ def judge(
         analyses: seeds at each earlier interim analysis of which nothing else is known.
         tuned: keys that each arm has its own best value of, so that they set nothing apart.
         past: what the record of the experiment says.
+        design: of `seeds=auto` for these claims, whose analyses are then the only ones.
 
     Raises:
         UserError: a metric or key is unknown.
@@ -173,12 +180,22 @@ def judge(
     }
     swept = [key for key in swept_keys(runs) if key not in tuned]
     groups = settings(runs, [*swept, *study.named_keys(runs[0].config), *tuned])
+    ids = [claim_id(claim, study.metric) for claim in study.claims]
+    if design:
+        by_claim: list[list[Verdict]] = [[] for _ in metrics]
+        for setting, members in groups:
+            stages = repeat_analyses(study.claims, metrics, scores, members, swept, design)
+            for verdicts, stage, digits in zip(by_claim, stages, ids, strict=True):
+                ps, named = (stage.p_support, stage.p_refute), (digits, evidence_of(stage.test))
+                reasons = past.reasons.get(digits, ())
+                verdicts.append(conclude(stage.test, *ps, setting, stage.analyses, len(ids), named, reasons, stage))
+        return [verdict for verdicts in by_claim for verdict in [v for v in verdicts if v.n] or verdicts[:1]]
     tests: list[tuple[ClaimTest, dict[str, Any], list[int], tuple[str, Evidence]]] = []
-    for claim, metric in zip(study.claims, metrics, strict=True):
+    for claim, metric, digits in zip(study.claims, metrics, ids, strict=True):
         put = [(put_to_test(claim, scores[metric], members, swept), setting) for setting, members in groups]
         # A setting that says nothing about a claim is worth a line only where all are silent.
         put = [one for one in put if one[0].differences] or put[:1]
-        evidence, digits = [evidence_of(test) for test, _ in put], claim_id(claim, study.metric)
+        evidence = [evidence_of(test) for test, _ in put]
         for (test, setting), own in zip(put, evidence, strict=True):
             others = [other for other in evidence if other is not own]
             tests.append(
@@ -214,6 +231,7 @@ def conclude(
     num_claims: int,
     named: tuple[str, Evidence],
     reasons: Sequence[str] = (),
+    stage: Stage | None = None,
 ) -> Verdict:
     """The verdict on a claim from p-values that Holm has adjusted.
 
@@ -222,8 +240,9 @@ def conclude(
             becomes of the other claims.
         named: the claim's identity, and what it rests on.
         reasons: why it is exploratory.
+        stage: where the claim stands in the design of `seeds=auto`, which sets the threshold.
     """
-    claim, effect, threshold = test.claim, test.weakest.effect, level(analyses)
+    claim, effect, threshold = test.claim, test.weakest.effect, stage.level if stage else level(analyses)
     word = "supported" if p_support < threshold else "refuted" if p_refute < threshold else "undecided"
     refuted = word == "refuted"
     if reasons and test.differences:
@@ -232,7 +251,9 @@ def conclude(
     def later(further: int) -> float:
         return level([*analyses, analyses[-1] + further]) / num_claims
 
-    needed = seeds_to_decide(test, threshold / num_claims, later) if word == "undecided" else None if reasons else 0
+    needed = None if reasons else 0
+    if word == "undecided":
+        needed = stage.seeds_needed() if stage else seeds_to_decide(test, threshold / num_claims, later)
     exact = test.p_support, test.p_refute
     if not test.metric.is_share:
         exact = p_values(claim, [contrast.differences for contrast in test.contrasts], p_above_exact)
@@ -267,7 +288,11 @@ def conclude(
         departures=list(reasons) if caution else [],
         claim_id=named[0],
         evidence=named[1],
-        explain=caution + explain(test, word, needed, min(p_support, p_refute), analyses, threshold, flips),
+        explain=caution
+        + explain(
+            test, word, needed, min(p_support, p_refute), analyses, threshold, flips, stage and stage.sentences()
+        ),
+        stage=stage.as_json() if stage else {},
     )
 
 

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from lab.metric import Metric, parse_metric
+from lab.records.design import Design
 from lab.records.results import Run
 from lab.records.tuning import Tuning
 from lab.studies.claims.departures import NOTHING_PAST, Past
+from lab.studies.claims.stages import fits
 from lab.studies.claims.study import Study
 from lab.studies.claims.verdict import Verdict, judge
 from lab.studies.comparison.arm import Arm, distinct, find_reference, make_arm, set_against
@@ -65,6 +67,9 @@ class Comparison:
     departures: tuple[str, ...] = ()
     """What is otherwise than it was registered before the first run, in sentences."""
 
+    design: Design | None = None
+    """Of `seeds=auto`, if these claims have one."""
+
     @property
     def metric(self) -> Metric:
         """What is compared."""
@@ -81,6 +86,7 @@ def compare(
     asked: Mapping[str, str] | None = None,
     past: Past = NOTHING_PAST,
     whole: Comparison | None = None,
+    design: Design | None = None,
 ) -> Comparison:
     """Compares arms, in the order in which `runs` has them.
 
@@ -94,6 +100,7 @@ def compare(
         asked: a reference that replaces the study's.
         past: what the record of the experiment says.
         whole: the comparison of the whole experiment, whose verdicts hold whatever part of it is compared.
+        design: of `seeds=auto`; it is left aside where it is for other claims.
 
     Raises:
         UserError: an unknown key or metric, or an `asked` reference that no arm has.
@@ -117,7 +124,9 @@ def compare(
     scores = score_trained(counted, (metric or study.metric).resolve(logged_tags(everything)), study.trained)
     arms = distinct([make_arm(members, keys, scores, open_keys) for members in groups])
     references = [find_reference(arm, arms, reference, [] if by else apart) for arm in arms]
+    design = fits(design, study)
     so_far = counted_analyses([*analyses, *past.num_seeds], len({run.seed for run in counted}))
+    so_far = list(design.holds()) if design else so_far
     return Comparison(
         question=study.question,
         source=study.source,
@@ -127,7 +136,7 @@ def compare(
         arms=[set_against(arm, other, scores, open_keys) for arm, other in zip(arms, references, strict=True)],
         verdicts=whole.verdicts
         if whole
-        else judge(study, counted, [scores], [*analyses, *past.unspecified], tuned, past),
+        else judge(study, counted, [scores], [*analyses, *past.unspecified], tuned, past, design),
         runs=counted,
         failed=[run for run in everything if not counts(run)],
         analyses=whole.analyses if whole else so_far,
@@ -137,6 +146,7 @@ def compare(
         tuning=tuning,
         is_part=whole is not None and {run.path for run in whole.runs} != {run.path for run in counted},
         departures=whole.departures if whole else past.departures,
+        design=whole.design if whole else design,
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lab.errors import UserError, choose
 from lab.metric import Metric, parse_metric
+from lab.records.design import read_design
 from lab.records.interim import record_interim
 from lab.records.lock import locked
 from lab.records.registration import read_registration, run_folders
@@ -168,7 +169,8 @@ def judged(runs: list[Run], study: Study, folder: Path) -> Comparison:
         everything = find_tuning(there)[1]
     tuning, _ = find_tuning(everything)
     past = recall(study, everything, places_of(roots, folder))
-    return compare(everything, study, tuning=tuning and compared(tuning, everything), past=past)
+    design = read_design(roots[0]) if len(roots) == 1 else None
+    return compare(everything, study, tuning=tuning and compared(tuning, everything), past=past, design=design)
 
 
 def has_scores(run: Run, metrics: Iterable[Metric]) -> bool:
@@ -189,7 +191,9 @@ def record(
     for place in places_of(experiments(runs), folder):
         with locked(place, ".report.lock", wait=True):
             own = place == folder
-            record_interim(place, comparison.analyses[-1] if own else None, last_seed if own else None, verdicts)
+            held = comparison.analyses if comparison.design else comparison.analyses[-1:]
+            for num_seeds in held if own else [None]:
+                record_interim(place, num_seeds, last_seed if own else None, verdicts)
 
 
 def select(runs: list[Run], where: Sequence[str]) -> list[Run]:

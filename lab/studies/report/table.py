@@ -149,6 +149,10 @@ def cautions(comparison: Comparison) -> list[str]:
         found.append("A difference from a single seed may be chance: another seed can turn it round.")
     if comparison.is_part and comparison.verdicts:
         found.append("The verdicts rest on all runs of the experiment, the table on some of them.")
+    numbers = sorted({arm.num_seeds for arm in comparison.arms})
+    if comparison.design and len(numbers) > 1:
+        seeds = f"Arms have {numbers[0]} to {numbers[-1]} seeds, as their claims need"
+        found.append(f"{seeds}; a difference is that of the seeds that both arms have.")
     if comparison.metric.is_share:  # its intervals are exact
         return found
     low, high = comparison.metric.bounds

@@ -49,6 +49,24 @@ def seeds_needed(
     return min(MOST_SEEDS, round(number * caution(values)))
 
 
+def least_effect(n: int, level: float) -> float:
+    """The effect, in standard deviations of a value, that a one-sided t-test of `n` values shows with power 0.8.
+
+    Args:
+        n: number of values, two or more.
+        level: of the test.
+    """
+    from scipy import special
+
+    critical = -float(special.stdtrit(n - 1, level))
+    least, most = 0.0, 1e5
+    for _ in range(60):
+        middle = (least + most) / 2
+        below = float(special.nctdtr(n - 1, middle * math.sqrt(n), critical))
+        least, most = (middle, most) if below > 1 - POWER else (least, middle)
+    return most
+
+
 def caution(values: Sequence[float]) -> float:
     """By how much the number of further seeds is raised, since a few values do not show their tails.
 

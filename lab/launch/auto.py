@@ -1,0 +1,189 @@
+"""`seeds=auto`: seeds are added, analysis by analysis, to the arms of claims that are still open."""
+
+import math
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from lab.config import RunConfig
+from lab.errors import UserError
+from lab.identity import arm_hash
+from lab.launch.local import share_machine, train_runs
+from lab.launch.register import register, remember_runs
+from lab.launch.sweep import compare_jobs, interrupted, stopped_early, sweep
+from lab.records.design import Design, read_design, write_design
+from lab.records.interim import read_interim
+from lab.records.places import Job, settled
+from lab.records.results import failures, read_result, read_run
+from lab.studies.claims.stages import claim_facts
+from lab.studies.claims.study import Study, parse_study
+from lab.studies.claims.verdict import Verdict, judge
+from lab.studies.select.arms import complete
+from lab.studies.select.scores import counts
+from lab.studies.statistics.group_sequential import FUTILE, holm_levels, planned_analyses
+from lab.studies.statistics.numerals import count
+from lab.validation import parse_duration
+
+
+def auto_sweep(jobs: list[Job]) -> int:
+    """Trains as many seeds of `jobs`, which has all that may be needed, as its claims need, and compares them.
+
+    Returns:
+        The exit code, as that of `lab.launch.sweep.sweep`.
+
+    Raises:
+        UserError: as there; or there is no claim, or the experiment was analysed by another plan.
+    """
+    config = jobs[0].config
+    study, root = parse_study(config.study), Path(config.out) / config.name
+    check_design(config, study, root)
+    return sweep(jobs, train_in_stages)
+
+
+def check_design(config: RunConfig, study: Study, root: Path) -> Design | None:
+    """The design that the experiment in `root` has already; None if it is new.
+
+    Raises:
+        UserError: there is no claim, the design is for other claims or another maximum, or claims were analysed without
+            one.
+    """
+    if not study.claims:
+        raise UserError("seeds=auto adds seeds until claims are decided, and there is none; give experiment=NAME")
+    if config.force:
+        raise UserError("force=true is not possible with seeds=auto, which keeps what was analysed; use another name=")
+    design, max_seeds, elsewhere = read_design(root), config.study.max_seeds, "another name= starts afresh"
+    if design is None:
+        if looks := read_interim(root).num_seeds:
+            raise UserError(
+                f"{root} was analysed with {' and '.join(map(str, looks))} seeds, without the plan of seeds=auto and "
+                f"beside its thresholds; {elsewhere}, and seeds=+5 goes on as before"
+            )
+        return None
+    if design.max_seeds != max_seeds:
+        raise UserError(
+            f"study.max_seeds={max_seeds}: {root} was begun with {design.max_seeds}, for which its thresholds are; "
+            f"give study.max_seeds={design.max_seeds}; {elsewhere}"
+        )
+    if design.claims != claim_facts(study):
+        raise UserError(f"the claims differ from those that {root / 'design.json'} was begun with; {elsewhere}")
+    return design
+
+
+def begin_design(jobs: Sequence[Job], study: Study, root: Path) -> Design:
+    """The design of the experiment in `root`, written down before its first run if it is new.
+
+    Raises:
+        UserError: there is one, for other claims, another maximum or other arms.
+    """
+    design, arms = check_design(jobs[0].config, study, root), sorted({arm_hash(job.config) for job in jobs})
+    if design is None:
+        max_seeds = jobs[0].config.study.max_seeds
+        analyses = planned_analyses(max_seeds)
+        levels = holm_levels(analyses, len(study.claims))
+        return write_design(root, Design(max_seeds, analyses, levels, claim_facts(study), arms))
+    if design.arms != arms:
+        raise UserError(
+            f"the arms differ from those that {root / 'design.json'} was begun with; another name= starts afresh"
+        )
+    return design
+
+
+def train_in_stages(jobs: list[Job], study: Study, root: Path, tuned: bool) -> int:
+    """Takes the place of `train_and_compare`: trains and analyses until no claim is open, or time or seeds are used.
+
+    Args:
+        jobs: of every arm all seeds up to the maximum.
+        study: what they are for.
+        root: the folder of the experiment.
+        tuned: whether the values of nuisance keys were picked before.
+
+    Returns:
+        The exit code.
+    """
+    config, begun = jobs[0].config, time.monotonic()
+    budget = parse_duration(config.study.budget) or math.inf
+    design, errors, problem = begin_design(jobs, study, root), dict[Path, str](), ""
+    arms = {arm_hash(job.config) for job in jobs}
+    planned = ", ".join(map(str, design.analyses))
+    print(f"{config.name}: {count(len(arms), 'arm')}, analysed with {planned} seeds until all is decided", flush=True)
+    for key in stopped_early(jobs):
+        print(f"note: {key} ends arms at different steps, so they are compared after unequal training", file=sys.stderr)
+    verdicts = stand(jobs, study, design)
+    while (wanted := open_arms(verdicts) if design.held else arms) and design.held < len(design.analyses):
+        seeds = design.analyses[design.held]
+        batch = [job for job in jobs if job.config.seed < seeds and arm_hash(job.config) in wanted]
+        missing = [job for job in batch if not job.is_terminal()]
+        if missing and design.held and time.monotonic() - begun + expected_seconds(missing, jobs) > budget:
+            problem = f"study.budget={config.study.budget} is spent; the same command goes on"
+            break
+        if missing:
+            print(f"{seeds} seeds: {count(len(missing), 'run')} of {count(len(wanted), 'arm')}", flush=True)
+            # A tuned sweep was searched for keys that do nothing before its tuning trials.
+            stopped, errors = train_runs(missing, () if tuned or design.held else batch, partial(register, jobs, root))
+            remember_runs(root)
+            if stopped:
+                return interrupted()
+        if failures({job.folder: read_run(job.folder) for job in map(settled, batch)}, errors):
+            problem = "runs failed; mend what is wrong, and the same command goes on"
+            break
+        design = write_design(root, replace(design, held=design.held + 1))
+        verdicts = stand(jobs, study, design)
+    code = compare_jobs(asked(jobs, errors), study, root, errors, tuned)
+    print("\n".join(["", *summary(verdicts, problem)]), flush=True)
+    return code
+
+
+def stand(jobs: Sequence[Job], study: Study, design: Design) -> list[Verdict]:
+    """The verdicts after the analyses that were held."""
+    found = [run for job in jobs if (run := read_run(settled(job).folder)) is not None and counts(run)]
+    runs = [replace(run, config=complete(run.config)) for run in found]
+    return judge(study, runs, tuned=list(jobs[0].config.study.tune or ()), design=design)
+
+
+def open_arms(verdicts: Sequence[Verdict]) -> set[str]:
+    """Hashes of the arms of claims that get more seeds."""
+    return {arm for verdict in verdicts if verdict.stage["status"] == "open" for arm in verdict.stage["arms"]}
+
+
+def asked(jobs: Sequence[Job], errors: dict[Path, str]) -> list[Job]:
+    """Those of `jobs` that were trained, or that failed to."""
+    places = map(settled, jobs)
+    return [job for job in places if job.folder in errors or read_result(job.folder) is not None]
+
+
+def expected_seconds(missing: Sequence[Job], jobs: Sequence[Job]) -> float:
+    """Wall-clock seconds that the runs `missing` should take, from those of `jobs` that are finished."""
+    by_arm: dict[str, list[float]] = {}
+    for job in jobs:
+        seconds = (read_result(settled(job).folder) or {}).get("train_seconds")
+        if seconds is not None:
+            by_arm.setdefault(arm_hash(job.config), []).append(seconds)
+    means = {arm: sum(found) / len(found) for arm, found in by_arm.items()}
+    overall = sum(means.values()) / len(means) if means else 0.0
+    total = sum(means.get(arm_hash(job.config), overall) for job in missing)
+    return total / min(share_machine(jobs[0].config)[0], len(missing))
+
+
+def summary(verdicts: Sequence[Verdict], problem: str) -> list[str]:
+    """Why no more seeds were added: in all, and for each claim."""
+    states = {verdict.stage["status"] for verdict in verdicts}
+    if problem:
+        first = f"stopped: {problem}"
+    elif states <= {"decided"}:
+        first = "stopped: all claims are decided"
+    else:
+        first = "stopped: no claim that is undecided gets more seeds"
+    return [first, *(f"  {claim_text(verdict)}" for verdict in verdicts)]
+
+
+def claim_text(verdict: Verdict) -> str:
+    """`draw 1 beats draw 0: supported after 5 seeds`."""
+    if not verdict.analyses:
+        return f"{verdict.say}: not analysed yet"
+    text = f"{verdict.say}: {verdict.verdict} after {count(verdict.analyses[-1], 'seed')}"
+    most = verdict.stage["analyses"][-1]
+    why = {"maximum": ", the maximum", "futile": f"; a verdict with {most} has a chance below {100 * FUTILE:.0f} %"}
+    return text + why.get(verdict.stage["status"], "")

@@ -1,0 +1,196 @@
+"""`lab plan`: what a command would train, how long that takes, and whether its seeds can decide the claims.
+
+Nothing is trained or written, and no test is made: of earlier runs only the spread counts, and what their last analysis
+said. So planning is no interim analysis.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from lab.identity import arm_hash, flatten
+from lab.launch.auto import check_design, expected_seconds
+from lab.launch.local import share_machine
+from lab.launch.tune import check_tuning, make_trials, tuned_jobs
+from lab.records.interim import read_interim
+from lab.records.places import Job, arm_label
+from lab.records.results import Run, read_run
+from lab.records.tuning import read_tuning
+from lab.studies.claims.contrast import ClaimTest, put_to_test
+from lab.studies.claims.study import Study, check_claims, parse_study
+from lab.studies.select.arms import complete, swept_keys
+from lab.studies.select.scores import counts, logged_tags, score_runs
+from lab.studies.statistics.estimate import ALPHA, spread
+from lab.studies.statistics.group_sequential import planned_analyses, planned_levels
+from lab.studies.statistics.numerals import count
+from lab.studies.statistics.power import MOST_SEEDS, POWER, least_effect, seeds_needed
+from lab.studies.statistics.spending import counted_analyses, level
+
+FEWEST = 3
+"""Seeds of earlier runs from which their spread is worth a number."""
+
+
+def outlook(jobs: list[Job], auto: bool) -> str:
+    """The plan of `jobs`, of one experiment, as text.
+
+    Args:
+        jobs: all runs of the command; with `auto` all that it may need.
+        auto: whether seeds are added by `seeds=auto`.
+
+    Raises:
+        UserError: the study is wrong, or `auto` is not possible, as when it is trained.
+    """
+    config = jobs[0].config
+    study, tuned = parse_study(config.study), config.study.tune or {}
+    if tuned:
+        check_tuning(jobs, study)
+    check_claims(study, [{**flatten(job.config), **{key: values[0] for key, values in tuned.items()}} for job in jobs])
+    root, lines = Path(config.out) / config.name, list[str]()
+    if auto:
+        check_design(config, study, root)
+    if tuned:
+        trials = [job for members in make_trials(jobs, study.metric.for_choosing()).values() for job in members]
+        done = sum(job.is_terminal() for job in trials)
+        lines = [f"{count(len(trials), 'tuning trial')} first, {done} finished"]
+        tuning = read_tuning(root)
+        jobs = (
+            tuned_jobs(jobs, {arm.base_id: arm.picked for arm in tuning.arms if arm.picked} if tuning else {}) or jobs
+        )
+    num_seeds = len({job.config.seed for job in jobs})
+    lines = [*run_lines(jobs, auto), *lines]
+    runs = stored_runs(jobs)
+    tags = logged_tags(runs)
+    if auto:
+        analyses = planned_analyses(config.study.max_seeds)
+        threshold = planned_levels(analyses, ALPHA / len(study.claims))[-1]
+    else:
+        before = counted_analyses(read_interim(root).num_seeds, num_seeds)
+        threshold = level(before) / max(len(study.claims), 1)
+    said = verdicts_so_far(root)
+    for number, test in enumerate(spreads(study, runs), start=1):
+        claim = study.claims[number - 1]
+        lines += ["", f"claim {number}: {claim.say}", *(f"  {one}" for one in said.get(claim.say, ()))]
+        metric = (claim.metric or study.metric).resolve(tags)
+        lines += [f"  {one}" for one in claim_lines(test, claim.kind, claim.margin, num_seeds, threshold, metric.unit)]
+        if metric.is_time_to:
+            lines += [f"  {one}" for one in sign_lines(num_seeds, threshold)]
+    return "\n".join(lines)
+
+
+def run_lines(jobs: Sequence[Job], auto: bool) -> list[str]:
+    """The runs in all and arm by arm, and the time that those to do should take."""
+    config, seeds = jobs[0].config, sorted({job.config.seed for job in jobs})
+    arms: dict[str, list[Job]] = {}
+    for job in jobs:
+        arms.setdefault(arm_hash(job.config), []).append(job)
+    missing = [job for job in jobs if not job.is_terminal()]
+    most = "at most " if auto else ""
+    lines = [
+        f"{config.name}: {most}{count(len(jobs), 'run')}, {count(len(arms), 'arm')}, {seeds_text(seeds)}; "
+        f"{len(jobs) - len(missing)} finished, {most}{len(missing)} to do"
+    ]
+    if auto:
+        analyses = ", ".join(map(str, planned_analyses(config.study.max_seeds)))
+        lines.append(f"claims are analysed with {analyses} seeds, until all are decided")
+    for members in arms.values():
+        done = sum(job.is_terminal() for job in members)
+        lines.append(f"  {arm_label(members[0].arm)}: {done} of {len(members)} finished")
+    if missing:
+        seconds, slots = expected_seconds(missing, jobs), min(share_machine(config)[0], len(missing))
+        known = f"{most}about {duration(seconds)}, {slots} side by side, as long as those that are finished"
+        lines.append(f"expected time: {known if seconds else 'not known, as no run of these arms is finished'}")
+    return lines
+
+
+def seeds_text(seeds: Sequence[int]) -> str:
+    """`seeds 0, 3, 4`, `seeds 0 to 9`."""
+    if len(seeds) > 3 and seeds[-1] - seeds[0] == len(seeds) - 1:
+        return f"seeds {seeds[0]} to {seeds[-1]}"
+    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `12 min`, `3.5 h`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def stored_runs(jobs: Sequence[Job]) -> list[Run]:
+    """The runs of the arms of `jobs` that count, with whichever seeds, with complete configurations."""
+    folders = dict.fromkeys(job.folder.parent for job in jobs)
+    paths = [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("seed=*"))]
+    found = [run for path in paths if (run := read_run(path)) is not None and counts(run)]
+    return [replace(run, config=complete(run.config)) for run in found]
+
+
+def verdicts_so_far(root: Path) -> dict[str, list[str]]:
+    """What the last analysis said of each claim: a line, by its words."""
+    try:
+        claims: list[dict[str, Any]] = json.loads((root / "verdict.json").read_text())["claims"]
+    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):
+        return {}
+    lines: dict[str, list[str]] = {}
+    for one in claims:
+        needed = one.get("seeds_needed")
+        further = f"; about {count(needed, 'further seed')} would decide it" if needed else ""
+        lines.setdefault(one["say"], []).append(f"{one['verdict']} after {count(one['n'], 'seed')}{further}")
+    return lines
+
+
+def spreads(study: Study, runs: Sequence[Run]) -> list[ClaimTest | None]:
+    """The differences that each claim is about, of which only the spread is used; None where no run has its metric."""
+    tags, found = logged_tags(runs), list[ClaimTest | None]()
+    for claim in study.claims:
+        metric = (claim.metric or study.metric).resolve(tags)
+        there = bool(runs) and not set(metric.tags) - tags
+        found.append(put_to_test(claim, score_runs(runs, metric), runs, swept_keys(runs)) if there else None)
+    return found
+
+
+def claim_lines(
+    test: ClaimTest | None, kind: str, margin: float, num_seeds: int, threshold: float, unit: str
+) -> list[str]:
+    """What `num_seeds` can decide of a claim, at the spread of earlier runs if there are enough of them."""
+    if num_seeds < 2:
+        return ["undecidable with 1 seed: a verdict needs at least 2"]
+    values = max((one.differences for one in test.contrasts), key=scatter) if test else []
+    power = f"power {POWER:g}, p below {threshold:.2g}"
+    if len(values) < FEWEST or not 0 < scatter(values) < math.inf:
+        why = "the spread is not known" if len(values) < FEWEST else "the spread of earlier runs says nothing"
+        if kind == "same":
+            return [f"no number of seeds: {why}"]
+        least = least_effect(num_seeds, threshold)
+        beside = f"{least:.2g} standard deviations (of a seed's difference) from {margin:g}"
+        return [f"{count(num_seeds, 'seed')} show a true difference {beside} ({power}); {why}"]
+    deviation, based = spread(values), f"at the spread of {len(values)} seeds, {spread(values):.2g}"
+    if kind == "same":
+        mean = math.fsum(values) / len(values)
+        further = seeds_needed([value - mean for value in values], [-margin, margin], threshold)
+        if further is None:
+            return [f"{MOST_SEEDS:,} seeds would not show it, even without any difference, {based}"]
+        needed = "more than there are" if len(values) + further > num_seeds else "of those there are"
+        return [f"about {len(values) + further} seeds show it, {needed}, if nothing differs ({power}, {based})"]
+    least = f"{least_effect(num_seeds, threshold) * deviation:.2g} {unit}".rstrip()
+    return [f"{count(num_seeds, 'seed')} show a true difference about {least} from {margin:g} ({power}, {based})"]
+
+
+def scatter(values: Sequence[float]) -> float:
+    """The spread; infinite where a value is, 0 for fewer than two."""
+    if not all(map(math.isfinite, values)):
+        return math.inf
+    return spread(values) if len(values) > 1 else 0.0
+
+
+def sign_lines(num_seeds: int, threshold: float) -> list[str]:
+    """Whether seeds in which a side never gets there can decide, by their signs alone."""
+    if 0.5**num_seeds < threshold:
+        return []
+    needed = math.floor(-math.log2(threshold)) + 1
+    return [
+        f"undecidable with {count(num_seeds, 'seed')} if a run never gets there: the smallest p is then "
+        f"{0.5**num_seeds:.2g}, the threshold {threshold:.2g}; {needed} seeds can"
+    ]

@@ -1,0 +1,63 @@
+"""`design.json` of an experiment with `seeds=auto`: what was planned before its first analysis, and how far it is."""
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lab.errors import DamagedFileError
+from lab.records.lock import locked
+from lab.records.results import write_json
+
+
+@dataclass(frozen=True)
+class Design:
+    """What `design.json` holds."""
+
+    max_seeds: int
+    analyses: tuple[int, ...]
+    """Seeds at each analysis; the last is `max_seeds`."""
+
+    levels: list[list[float]]
+    """The threshold of p at each analysis, a row for each number of claims that are not rejected yet, from 1 on."""
+
+    claims: list[dict[str, Any]]
+    """The claims that the thresholds are for, as `lab.studies.claims.stages.claim_facts` has them."""
+
+    arms: list[str]
+    """Hashes of the arms."""
+
+    held: int = 0
+    """Analyses that were held: a claim is judged by these, never in between."""
+
+    def holds(self) -> tuple[int, ...]:
+        """Seeds at each analysis so far."""
+        return self.analyses[: self.held]
+
+
+def read_design(folder: Path) -> Design | None:
+    """The design of the experiment in `folder`; None where none was begun.
+
+    Raises:
+        DamagedFileError: it cannot be read; without it nobody knows how often the claims were analysed.
+    """
+    path = folder / "design.json"
+    try:
+        found = json.loads(path.read_text())
+        return Design(**{**found, "analyses": tuple(found["analyses"])})
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, TypeError, KeyError) as error:
+        raise DamagedFileError(
+            f"{path} is damaged ({type(error).__name__}); restore it, or use another name="
+        ) from error
+
+
+def write_design(folder: Path, design: Design) -> Design:
+    """Writes `design`; of two commands that hold analyses of one experiment, the further one counts."""
+    with locked(folder, ".report.lock", wait=True):
+        before = read_design(folder)
+        design = replace(design, held=max(design.held, before.held if before else 0))
+        if design != before:
+            write_json(folder / "design.json", vars(design))
+    return design
