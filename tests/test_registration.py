@@ -271,6 +271,17 @@ def test_a_claim_has_one_p_whichever_folders_are_compared(root: Path, pick, caps
     assert files == {path.name: path.read_bytes() for path in root.iterdir() if path.is_file()}
 
 
+def test_seeds_that_are_picked_on_the_command_line_do_not_pick_the_verdict(root: Path, capsys) -> None:
+    from lab.launch.sweep import sweep
+
+    (whole,) = compared(root)["claims"]
+    capsys.readouterr()
+    assert sweep(jobs(root, [0, 2], [CLAIM])) == 0
+    assert "seeds 1, 3 and 4 (all finished seeds count)" in capsys.readouterr().out
+    (picked,) = json.loads((root / "verdict.json").read_text())["claims"]
+    assert [picked[key] for key in ("p", "n", "looks")] == [whole[key] for key in ("p", "n", "looks")]
+
+
 @pytest.mark.parametrize("way", ["moved", "linked", "copied"])
 def test_a_run_is_one_wherever_it_lies(root: Path, tmp_path: Path, way: str) -> None:
     (first,) = compared(root)["claims"]

@@ -11,7 +11,9 @@ A p-value counts below 0.04 after Holm's adjustment over all claims of the exper
 each; the rest of 5 % is for interim analyses after seeds were added (`lab.studies.statistics.spending`). Ties prove
 nothing about rarer differences (`lab.studies.statistics.p_values.p_above`), unless both sides predict the same for
 every test image (`lab.studies.claims.flips.predict_alike`). Anything else, and fewer than two seeds, is *undecided*.
-Runs that a setting nobody swept sets apart (the data set, say) are judged apart, as separate experiments.
+Runs that a setting nobody swept sets apart (the data set, say) are judged apart; Holm's adjustment counts each setting,
+and claims that were registered and dropped. Where what was done departs from what was registered, so that the level is not
+true, a verdict is *exploratory* (`lab.studies.claims.departures`).
 """
 
 from collections.abc import Sequence
