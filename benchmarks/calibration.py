@@ -4,6 +4,7 @@ python benchmarks/calibration.py [--repeats 400]
 python benchmarks/calibration.py --cells
 python benchmarks/calibration.py --modes [--repeats 500]
 python benchmarks/calibration.py --coverage
+python benchmarks/calibration.py --routes
 """
 
 import argparse
@@ -22,13 +23,15 @@ from scipy import special, stats
 from lab.config import RunConfig
 from lab.identity import flatten
 from lab.metric import parse_metric
+from lab.records.interim import Evidence
 from lab.records.results import Run
+from lab.studies.claims.analyses import analyses_until
 from lab.studies.claims.contrast import contrast_of, p_contrasts, p_values, put_to_test
 from lab.studies.claims.study import parse_study
 from lab.studies.claims.verdict import judge
 from lab.studies.select.scores import Scores
 from lab.studies.statistics.estimate import ALPHA, mean_interval, mean_intervals
-from lab.studies.statistics.p_values import p_above
+from lab.studies.statistics.p_values import holm, p_above
 from lab.studies.statistics.power import seeds_needed
 from lab.studies.statistics.proportions import p_difference
 from lab.studies.statistics.spending import counted_analyses, level
@@ -471,6 +474,68 @@ def coverage_table(repeats: int) -> str:
     return table(title, ["accuracies", *(f"{n} seeds" for n in SIZES)], rows)
 
 
+Route = Callable[[np.random.Generator], list[list[list[float]]]]
+"""The analyses of one experiment in their order, each the differences of a claim in every setting; arms are alike."""
+
+
+def grown(*sizes: int) -> Route:
+    """Seeds that come in, however: what is analysed is the pairs that there are."""
+    return lambda rng: [[part[:n]] for part in [rng.normal(size=sizes[-1]).tolist()] for n in sizes]
+
+
+def replaced(n: int, times: int) -> Route:
+    """The same seeds trained again and again to other results."""
+    return lambda rng: [[rng.normal(size=n).tolist()] for _ in range(times)]
+
+
+def folder_by_folder(rng: np.random.Generator) -> list[list[list[float]]]:
+    """Four folders of five seeds, each compared alone, and then with those before it."""
+    values = rng.normal(size=20).tolist()
+    return [[part] for end in (5, 10, 15, 20) for part in (values[end - 5 : end], values[:end])]
+
+
+ROUTES: dict[str, Route] = {
+    "5, 10, 15, 20 seeds of both arms": grown(5, 10, 15, 20),
+    "20 seeds of one arm, the other has 5, 10, 15, 20": grown(5, 10, 15, 20),
+    "after each seed from 2 to 20": grown(*range(2, 21)),
+    "5 seeds, 5 seeds again (nothing new), 10 seeds": grown(5, 5, 10),
+    "the same 10 seeds trained six times": replaced(10, 6),
+    "four folders of 5, each alone and with those before": folder_by_folder,
+    "8 settings in parallel, 5 seeds": lambda rng: [rng.normal(size=(8, 5)).tolist()],
+    "8 settings in parallel, 5, then 10 seeds": lambda rng: [
+        [part[:n] for part in values] for values in [rng.normal(size=(8, 10)).tolist()] for n in (5, 10)
+    ],
+}
+
+
+def false_by_route(route: Route, repeats: int, rng: np.random.Generator) -> tuple[float, float]:
+    """Share of experiments that ever support "higher": with the analyses counted, and with 0.04 each time."""
+    found = np.zeros(2)
+    for _ in range(repeats):
+        recorded: list[list[Evidence]] = []
+        hits = np.zeros(2, dtype=bool)
+        for parts in route(rng):
+            recorded = recorded or [[] for _ in parts]
+            plain = [p_above(part, 0.0) for part in parts]
+            for part, p, adjusted, past, arm in zip(
+                parts, plain, holm(plain), recorded, range(len(parts)), strict=True
+            ):
+                now = Evidence(len(part), str(hash(tuple(part))), (), (str(arm),))
+                hits |= [adjusted < level(analyses_until(now, [], [], past)), p < level([len(part)])]
+                past += [] if now.digest in [one.digest for one in past] else [now]
+        found += hits
+    return tuple(found / repeats)
+
+
+def route_table(repeats: int) -> str:
+    """False support by every route to further analyses."""
+    rows = []
+    for index, (name, route) in enumerate(ROUTES.items()):
+        shares = false_by_route(route, repeats, np.random.default_rng([7, index]))
+        rows.append([name, *map("{:.1%}".format, shares)])
+    return table(f"False support by route, {repeats} experiments each:", ["analyses", "counted", "uncounted"], rows)
+
+
 def table(title: str, header: list[str], rows: list[list[str]]) -> str:
     """A Markdown table under its title."""
     lines = [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
@@ -484,11 +549,15 @@ def main() -> None:
     parser.add_argument("--cells", action="store_true", help="only the tables of cells, 2,000 experiments each")
     parser.add_argument("--modes", action="store_true", help="only runs that train or do not")
     parser.add_argument("--coverage", action="store_true", help="only the coverage of accuracies near 1")
+    parser.add_argument("--routes", action="store_true", help="only the table of routes, 2,000 experiments each")
     args = parser.parse_args()
     repeats = args.repeats
     begun, rng = time.perf_counter(), np.random.default_rng(0)
     if args.coverage:
         print(coverage_table(2000))
+        return
+    if args.routes:
+        print(route_table(2000), f"\n{time.perf_counter() - begun:.0f} s", sep="\n")
         return
     if args.modes:
         print(*modes_tables(repeats), f"\n{time.perf_counter() - begun:.0f} s", sep="\n")

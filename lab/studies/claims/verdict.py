@@ -20,7 +20,10 @@ and tested exactly (`lab.studies.statistics.proportions`).
 
 Sides that differ only in keys which did nothing (`lab.studies.select.idle`), or that are scored on different test
 images (`lab.studies.select.images`), are *undecided*, whatever their scores. Runs that a setting, which nobody swept,
-sets apart (the data set, say) are judged apart, as separate experiments.
+sets apart (the data set, say) are judged apart; Holm's adjustment counts each setting, and claims that were registered
+and dropped. Where what was done departs from what was registered, so that the level is not true, a verdict is
+*exploratory* (`lab.studies.claims.departures`). With `seeds=auto` the thresholds are those of its design
+(`lab.studies.claims.stages`).
 """
 
 from collections.abc import Sequence
