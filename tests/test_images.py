@@ -212,7 +212,7 @@ def source(**changes: object) -> Source:
         ({"labels": torch.zeros(6).long(), "test_labels": torch.zeros(3).long(), "classes": ("a",)}, "one class alone"),
         ({"labels": torch.rand(6)}, "torch.float32 labels and 3 classes"),
     ],
-    ids=str,
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_data_set_that_cannot_teach_is_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=f"data.name=mine.*{message}"):

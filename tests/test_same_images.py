@@ -16,6 +16,7 @@ from lab.studies.comparison.factorial import find_grid
 from lab.studies.report.foot import foot
 from lab.studies.report.formats import FORMATS
 from lab.studies.report.table import verdict_data
+from lab.studies.select.images import scored_alike
 
 TAG = "val/accuracy"
 SHIFTED = (0.90, 0.92, 0.91, 0.93, 0.90)
@@ -39,7 +40,6 @@ ACT = ({"model.act": "relu"}, {"model.act": "tanh"})
     [
         {"data.name": "synthetic"},
         {"data.classes": ["1", "2"]},
-        {"data.resize": 4},
         {"train.eval_limit": 10},
         {"data.name": "folder", "data.root": "elsewhere"},
     ],
@@ -66,6 +66,7 @@ def test_arms_of_other_test_images_are_not_subtracted(config: dict[str, Any], tm
         {"data.label_noise": 0.1},
         {"data.imbalance": 0.5},
         {"data.scale": "raw"},
+        {"data.resize": 4},
         {"data.root": "elsewhere"},  # of a downloaded data set
     ],
     ids=lambda config: " ".join(config),
@@ -221,3 +222,13 @@ def test_a_key_that_acts_in_one_seed_or_level_is_not_idle(tmp_path: Path) -> Non
     assert idle({"model.act": "tanh"}) == idle({}) == []
     apart = {"say": "more", "interaction": [*sides], "between": [{"model.act": "relu"}, {"model.act": "tanh"}]}
     assert compare(runs, {"claims": [apart]}).verdicts[0].idle_keys == [], "the difference at tanh is real"
+
+
+@pytest.mark.parametrize(
+    ("other", "resize", "alike"),
+    [("aa-11", None, True), ("aa-22", None, False), ("bb-11", None, False), ("aa-22", 4, True), ("bb-22", 4, False)],
+)
+def test_images_at_two_sizes_are_the_same_images(other: str, resize: int | None, alike: bool, tmp_path: Path) -> None:
+    relu = write(tmp_path, {"model.act": "relu"}, scored_on="aa-11")
+    tanh = write(tmp_path, {"model.act": "tanh", "data.resize": resize}, scored_on=other)
+    assert scored_alike(relu, tanh) == alike

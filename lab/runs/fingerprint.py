@@ -71,7 +71,7 @@ def record_of(parts: Parts, limit: int | None) -> dict[str, Any]:
 
 
 def scored_on(data: Dataset, limit: int | None) -> str:
-    """Twelve hexadecimal digits that stand for the test images that a run is scored on, and their labels.
+    """Twelve hexadecimal digits for the labels that a run is scored by, and twelve for the test images.
 
     Targets of a regression count by their order: they are scaled by the training part, which depends on the seed.
 
@@ -81,9 +81,9 @@ def scored_on(data: Dataset, limit: int | None) -> str:
     """
     index = data.test.index[:limit]
     labels = data.test.labels[index]
-    parts = (data.test.images[index], labels if data.classes else labels.flatten().argsort(stable=True))
-    text = repr((data.classes, *(bits(part) for part in parts)))
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
+    ranks = labels if data.classes else labels.flatten().argsort(stable=True)
+    parts = (repr((data.classes, bits(ranks))), repr(bits(data.test.images[index])))
+    return "-".join(hashlib.sha256(text.encode()).hexdigest()[:12] for text in parts)
 
 
 class Walk:

@@ -6,12 +6,13 @@ from lab.records.results import Run
 from lab.studies.select.arms import complete, values_of
 from lab.studies.select.selectors import Flat
 
-IMAGE_KEYS = ("data.name", "data.root", "data.classes", "data.resize", "train.eval_limit")
+IMAGE_KEYS = ("data.name", "data.root", "data.classes", "train.eval_limit")
 """The keys that choose or change test images or their labels. The others under `data.*` act on training images
-(`limit`, `augment`, `label_noise`, `imbalance`), on how images are fed in (`scale`) or on the split (`val_frac`)."""
+(`limit`, `augment`, `label_noise`, `imbalance`), on how images are fed in (`scale`, `resize`) or on the split
+(`val_frac`)."""
 
-Kind = tuple[str | None, tuple[str, ...]]
-"""Digest of the images and labels, unless the run is older than it, and the values of `IMAGE_KEYS`."""
+Kind = tuple[str | None, tuple[str, ...], str]
+"""Digests of the labels and of the images, unless the run is older than them; the values of `IMAGE_KEYS`; the size."""
 
 
 def image_keys(config: Flat) -> list[str]:
@@ -23,12 +24,16 @@ def image_keys(config: Flat) -> list[str]:
 def kind_of(run: Run) -> Kind:
     """What a run is scored on."""
     config = run.config if run.config.keys() >= set(IMAGE_KEYS) else complete(run.config)
-    return run.result.get("scored_on"), values_of(config, image_keys(config))
+    return run.result.get("scored_on"), values_of(config, image_keys(config)), *values_of(config, ["data.resize"])
 
 
 def alike(one: Kind, other: Kind) -> bool:
-    """Whether two kinds are the same images: by their content, or by the keys where one run did not record it."""
-    return one[0] == other[0] if one[0] and other[0] else one[1] == other[1]
+    """Whether two kinds are the same images: by their content, or by the keys where one run did not record it; at two
+    sizes, by the keys and the labels."""
+    if not (one[0] and other[0]):
+        return one[1] == other[1]
+    (labels, _, images), (other_labels, _, other_images) = one[0].partition("-"), other[0].partition("-")
+    return labels == other_labels and (images == other_images or (one[2] != other[2] and one[1] == other[1]))
 
 
 def scored_alike(left: Iterable[Run], right: Iterable[Run]) -> bool:
