@@ -4,7 +4,7 @@ import multiprocessing
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -25,15 +25,11 @@ RECHECK = 0.5
 """Seconds between two checks of the runs that other processes have locked."""
 
 
-def train_runs(jobs: list[Job], begin: Callable[[], None] = lambda: None) -> tuple[bool, dict[Path, str]]:
+def train_runs(jobs: list[Job]) -> tuple[bool, dict[Path, str]]:
     """Trains `jobs` in processes side by side; a run that fails, or whose process dies, does not stop the others.
 
     Every slot is a pool of one process, so that a process that dies takes one run with it and is replaced. Runs that
     another command has locked are left to it, and waited for at the end.
-
-    Args:
-        jobs: one or more.
-        begin: called once all of them are found to be possible, before the first run.
 
     Returns:
         Whether SIGINT or SIGTERM ended it early, with a checkpoint for every run that was under way; and what went
@@ -53,7 +49,6 @@ def train_runs(jobs: list[Job], begin: Callable[[], None] = lambda: None) -> tup
     slots = [open_slot() for _ in range(min(num_slots, len(jobs)))]
     try:
         slots[0].submit(check, [job.config for job in jobs]).result()
-        begin()
         with stop_on_signals(stop):
             errors = _drain(jobs, slots, open_slot, stop)
     except BaseException:

@@ -1,7 +1,6 @@
 """Many runs: those that are not finished train in parallel processes, then all are compared."""
 
 import sys
-from functools import partial
 from pathlib import Path
 
 from lab.config import TrainConfig
@@ -45,10 +44,10 @@ def sweep(jobs: list[Job]) -> int:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"out={config.out}: cannot write {root} ({error.strerror or error})") from error
+    register(jobs, root)
     troubles: list[str] = []
     if tuned:
-        train = partial(train_runs, begin=partial(register, jobs, root))
-        if (found := tune(jobs, study.metric, root, train)) is None:
+        if (found := tune(jobs, study.metric, root, train_runs)) is None:
             return interrupted()
         jobs, troubles = found
     code = train_and_compare(jobs, study, root, bool(tuned)) if jobs else 1
@@ -77,12 +76,9 @@ def train_and_compare(jobs: list[Job], study: Study, root: Path, tuned: bool) ->
         print(line, file=sys.stderr)
     for key in stopped_early(jobs):
         print(f"note: {key} ends arms at different steps, so they are compared after unequal training", file=sys.stderr)
-    begin = partial(register, jobs, root)
-    stopped, errors = False, dict[Path, str]()
-    if missing:
-        stopped, errors = train_runs(missing, begin)
-    else:
-        begin()
+    if tuned:
+        register(jobs, root)  # the arms as they were tuned
+    stopped, errors = train_runs(missing) if missing else (False, {})
     remember_runs(root)
     if stopped:
         return interrupted()

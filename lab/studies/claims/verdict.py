@@ -12,8 +12,8 @@ each; the rest of 5 % is for interim analyses after seeds were added (`lab.studi
 nothing about rarer differences (`lab.studies.statistics.p_values.p_above`), unless both sides predict the same for
 every test image (`lab.studies.claims.flips.predict_alike`). Anything else, and fewer than two seeds, is *undecided*.
 Runs that a setting nobody swept sets apart (the data set, say) are judged apart; Holm's adjustment counts each setting,
-and claims that were registered and dropped. Where what was done departs from what was registered, so that the level is not
-true, a verdict is *exploratory* (`lab.studies.claims.departures`).
+and claims that were registered and dropped. Where what was done departs from what was registered, so that the level is
+not true, a verdict is *exploratory* (`lab.studies.claims.departures`).
 """
 
 from collections.abc import Sequence
