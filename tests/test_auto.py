@@ -159,8 +159,7 @@ def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Score]
     def replace_training(score: Score) -> list[list[tuple[str, int]]]:
         batches: list[list[tuple[str, int]]] = []
 
-        def train_runs(jobs: list[Job], sweep: Any = (), begin: Any = lambda: None) -> tuple[bool, dict[Path, str]]:
-            begin()
+        def train_runs(jobs: list[Job], sweep: Any = ()) -> tuple[bool, dict[Path, str]]:
             batches.append([(job.config.model.act, job.config.seed) for job in jobs])
             for job in jobs:
                 value = score(job.config.model.act, job.config.seed)

@@ -183,6 +183,17 @@ def test_claims_that_were_dropped_still_count_in_holms_correction(tmp_path: Path
     assert any(text.startswith("11 claims are left out that were registered") for text in kept["departures"])
 
 
+def test_claims_may_change_freely_before_the_first_score(tmp_path: Path) -> None:
+    root = tmp_path / "study"
+    ask(root, range(5), [LOWER, {**CLAIM, "by": 0.2}])
+    ask(root, range(5))
+    train(root, range(5))
+    found = compared(root)
+    assert (words(found), found["departures"]) == (["supported"], [])
+    ask(root, range(5), [CLAIM, {**CLAIM, "by": 0.2}])  # not one of those that were withdrawn in time
+    assert words(compared(root)) == ["supported", "exploratory"]
+
+
 def test_runs_that_had_scores_and_are_gone_are_missed(root: Path) -> None:
     compared(root)
     shutil.rmtree(next(root.glob("act=relu-*")) / "seed=3")

@@ -4,7 +4,7 @@ import json
 import math
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -51,10 +51,7 @@ class Fake:
         self.stops_after = 1000
         self.fails = ""
 
-    def __call__(
-        self, jobs: list[Job], sweep: Sequence[Job] = (), begin: Callable[[], None] = lambda: None
-    ) -> tuple[bool, dict[Path, str]]:
-        begin()
+    def __call__(self, jobs: list[Job], sweep: Sequence[Job] = ()) -> tuple[bool, dict[Path, str]]:
         for job in jobs:
             if len(self.trained) >= self.stops_after:
                 return True, {}

@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 from lab.config import RunConfig
@@ -106,6 +105,8 @@ def train_in_stages(jobs: list[Job], study: Study, root: Path, tuned: bool) -> i
     config, begun = jobs[0].config, time.monotonic()
     budget = parse_duration(config.study.budget) or math.inf
     design, errors, problem = begin_design(jobs, study, root), dict[Path, str](), ""
+    if tuned:
+        register(jobs, root)  # the arms as they were tuned
     arms = {arm_hash(job.config) for job in jobs}
     planned = ", ".join(map(str, design.analyses))
     print(f"{config.name}: {count(len(arms), 'arm')}, analysed with {planned} seeds until all is decided", flush=True)
@@ -122,7 +123,7 @@ def train_in_stages(jobs: list[Job], study: Study, root: Path, tuned: bool) -> i
         if missing:
             print(f"{seeds} seeds: {count(len(missing), 'run')} of {count(len(wanted), 'arm')}", flush=True)
             # A tuned sweep was searched for keys that do nothing before its tuning trials.
-            stopped, errors = train_runs(missing, () if tuned or design.held else batch, partial(register, jobs, root))
+            stopped, errors = train_runs(missing, () if tuned or design.held else batch)
             remember_runs(root)
             if stopped:
                 return interrupted()

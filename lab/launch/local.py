@@ -4,7 +4,7 @@ import multiprocessing
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
@@ -25,9 +25,7 @@ RECHECK = 0.5
 """Seconds between two checks of the runs that other processes have locked."""
 
 
-def train_runs(
-    jobs: list[Job], sweep: Sequence[Job] = (), begin: Callable[[], None] = lambda: None
-) -> tuple[bool, dict[Path, str]]:
+def train_runs(jobs: list[Job], sweep: Sequence[Job] = ()) -> tuple[bool, dict[Path, str]]:
     """Trains `jobs` in processes side by side; a run that fails, or whose process dies, does not stop the others.
 
     Every slot is a pool of one process, so that a process that dies takes one run with it and is replaced. Runs that
@@ -36,7 +34,6 @@ def train_runs(
     Args:
         jobs: one or more.
         sweep: all runs of the sweep that they belong to; keys of it that do nothing are told before the first run.
-        begin: called once all of them are found to be possible, before the first run.
 
     Returns:
         Whether SIGINT or SIGTERM ended it early, with a checkpoint for every run that was under way; and what went
@@ -57,7 +54,6 @@ def train_runs(
     try:
         for note in slots[0].submit(check, *([job.config for job in some] for some in (jobs, sweep))).result():
             print(f"note: {note}", file=sys.stderr, flush=True)
-        begin()
         with stop_on_signals(stop):
             errors = _drain(jobs, slots, open_slot, stop)
     except BaseException:

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 from lab.config import TrainConfig
@@ -53,10 +52,10 @@ def sweep(jobs: list[Job], finish: Finish | None = None) -> int:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"out={config.out}: cannot write {root} ({error.strerror or error})") from error
+    register(jobs, root)
     troubles: list[str] = []
     if tuned:
-        train = partial(train_runs, begin=partial(register, jobs, root))
-        if (found := tune(jobs, study.metric, root, train)) is None:
+        if (found := tune(jobs, study.metric, root, train_runs)) is None:
             return interrupted()
         jobs, troubles = found
     code = (finish or train_and_compare)(jobs, study, root, bool(tuned)) if jobs else 1
@@ -85,13 +84,10 @@ def train_and_compare(jobs: list[Job], study: Study, root: Path, tuned: bool) ->
         print(line, file=sys.stderr)
     for key in stopped_early(jobs):
         print(f"note: {key} ends arms at different steps, so they are compared after unequal training", file=sys.stderr)
-    begin = partial(register, jobs, root)
-    stopped, errors = False, dict[Path, str]()
-    if missing:
-        # A tuned sweep was searched for keys that do nothing before its tuning trials.
-        stopped, errors = train_runs(missing, () if tuned else jobs, begin)
-    else:
-        begin()
+    if tuned:
+        register(jobs, root)  # the arms as they were tuned
+    # A tuned sweep was searched for keys that do nothing before its tuning trials.
+    stopped, errors = train_runs(missing, () if tuned else jobs) if missing else (False, {})
     remember_runs(root)
     if stopped:
         return interrupted()

@@ -90,7 +90,11 @@ def recall(study: Study, runs: Sequence[Run], roots: Sequence[Path]) -> Past:
             continue
         claims = registered(registration)
         dropped |= {digits: claim for digits, (_, claim) in claims.items()}
-        found += [*of_claims(study, here, claims), *of_study(study, registration), *of_runs(study, root, registration)]
+        found += [
+            *of_claims(study, here, claims),
+            *of_study(study, registration),
+            *of_runs(study, root, registration),
+        ]
     num_dropped = len(dropped.keys() - {claim_id(claim, study.metric) for claim in study.claims})
     reasons: dict[str, tuple[str, ...]] = {}
     for departure in found:
@@ -132,9 +136,15 @@ def unrecorded(study: Study, runs: Sequence[Run]) -> list[Departure]:
 
 
 def registered(registration: Registration) -> dict[str, tuple[Entry, Claim]]:
-    """Each claim that was ever registered, by its identity, with the entry that had it first."""
-    found: dict[str, tuple[Entry, Claim]] = {}
-    for entry in registration.studies:
+    """Each claim that was ever registered, by its identity, with the entry that had it first.
+
+    A study that was replaced before any run had a score does not count: nobody can have chosen by what was seen.
+    """
+    studies, found = registration.studies, dict[str, tuple[Entry, Claim]]()
+    replaced = [before for before, now in itertools.pairwise(studies) if not now.seen and not before.older_runs]
+    for entry in studies:
+        if entry in replaced:
+            continue
         then = parse_study(entry.study or {})
         for claim in then.claims:
             found.setdefault(claim_id(claim, then.metric), (entry, claim))
