@@ -97,7 +97,7 @@ def test_a_copy_and_a_saved_net_keep_their_side_heads() -> None:
         ({"aux_blocks": [1], "aux_weights": []}, r"model\.aux_weights=\[\] is out of range"),
         ({"aux_blocks": [1], "aux_weights": [0.0]}, r"model\.aux_weights=\[0\.0\]: 0\.0 is out of range; .*above 0"),
         ({"output": "sofmax"}, r"model\.output=sofmax is unknown \(did you mean 'softmax'\?\)"),
-        ({"output": "own_parts:no_module"}, r"model\.output=own_parts:no_module, cannot take shape \(3,\)"),
+        ({"output": "own_parts:no_module"}, r"model\.output=own_parts:no_module, called with \(\(3,\)\), returned 3"),
     ],
 )  # fmt: skip
 def test_a_bad_setting_is_named(changes: dict, message: str) -> None:

@@ -118,6 +118,7 @@ def test_a_sweep_trains_compares_and_does_not_train_again() -> None:
     assert table(second.stdout) == table(first.stdout)
 
 
+@pytest.mark.slow
 def test_seeds_are_added_to_an_experiment() -> None:
     claim = "study.claims=[{say: s, higher: {model.act: relu}, than: {model.act: tanh}}]"
     words = ["train", "model.act=relu,tanh", "seed=0,1", "name=added", claim, *QUICK]
@@ -159,6 +160,7 @@ def test_a_failing_run_does_not_stop_the_sweep(tmp_path: Path) -> None:
     assert sorted(result["status"] for result in results) == ["failed", "failed", "finished", "finished"]
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_takes_one_run_with_it(tmp_path: Path) -> None:
     (tmp_path / "deadly.py").write_text(
         "import os, signal\nfrom torch import nn\n"

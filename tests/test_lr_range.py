@@ -209,6 +209,7 @@ def test_a_wrong_word_gets_one_message(words: list[str], message: str, capsys: p
     assert out == ""
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_it() -> None:
     command = [sys.executable, "-m", "lab", "lr-range", "train.threads=1", "--low", "1e-9", "--steps", "100000"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

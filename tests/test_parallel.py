@@ -139,6 +139,7 @@ def test_a_sweep_under_torchrun_is_named(
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="threads are counted in /proc")
+@pytest.mark.slow
 def test_no_thread_of_gloo_outlives_the_run() -> None:
     """One that does may abort the process while Python shuts down."""
     code = """

@@ -159,6 +159,7 @@ class Outline(HTMLParser):
         return [attrs for name, attrs in self.found if name == tag]
 
 
+@pytest.mark.slow
 def test_the_report_can_be_read_aloud(runs, tmp_path):
     outline = Outline(write_report(compare(runs, STUDY), tmp_path).read_text())
     headings = [int(tag[1]) for tag, _ in outline.found if tag in ("h1", "h2", "h3", "h4")]
@@ -268,6 +269,7 @@ def test_long_names_are_wrapped_where_they_can_be_read(text, lines):
     assert wrap(text, 20).split("\n") == lines
 
 
+@pytest.mark.slow
 def test_figures_are_text_and_repeatable(runs, tmp_path):
     comparison = compare(runs, STUDY)
     for folder in ("first", "second"):

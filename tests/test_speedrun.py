@@ -50,6 +50,7 @@ def test_the_net_has_the_shapes_and_parameters_of_the_page() -> None:
     assert f"{sum(p.numel() for p in net.parameters()):,} parameters" in page
 
 
+@pytest.mark.slow
 def test_both_ways_have_the_same_first_losses() -> None:
     """Three epochs of four steps, in which the rate rises to its peak and falls."""
     config = speedrun.plain(smoke(steps=12))
@@ -89,6 +90,7 @@ def test_squares_by_hand_lie_where_the_labs_do() -> None:
     torch.testing.assert_close(mine.mean(0), labs.mean(0), atol=5 * (2 * 0.25 / 4000) ** 0.5, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_smoke_run_prints_seconds_accuracy_and_the_ratio(capsys: pytest.CaptureFixture[str]) -> None:
     assert speedrun.main(["--smoke", "--seeds", "2"]) == 0
     out = capsys.readouterr().out
@@ -107,6 +109,7 @@ def test_without_a_gpu_it_says_so(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert "there is no GPU here; --smoke" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_it_fails_below_the_target_and_tells_when_that_was_reached(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

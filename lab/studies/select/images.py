@@ -24,7 +24,8 @@ def image_keys(config: Flat) -> list[str]:
 def kind_of(run: Run) -> Kind:
     """What a run is scored on."""
     config = run.config if run.config.keys() >= set(IMAGE_KEYS) else complete(run.config)
-    return run.result.get("scored_on"), values_of(config, image_keys(config)), *values_of(config, ["data.resize"])
+    size = values_of(config, ["data.resize"])[0]
+    return run.result.get("scored_on"), values_of(config, image_keys(config)), size
 
 
 def alike(one: Kind, other: Kind) -> bool:
