@@ -9,8 +9,9 @@ from scipy import stats
 
 from lab.cli.main import main
 from lab.cli.plan import all_jobs
-from lab.launch.outlook import duration, seeds_text, sign_lines
+from lab.launch.outlook import duration, sign_lines
 from lab.records.results import write_json
+from lab.studies.statistics.numerals import seed_spans
 from lab.studies.statistics.power import least_effect
 
 SAME = "study.claims=[{say: alike, same: [{model.act: relu}, {model.act: tanh}], within: 0.05}]"
@@ -125,4 +126,4 @@ def test_the_least_effect_has_power_08() -> None:
 
 def test_times_and_seeds_are_short() -> None:
     assert [duration(one) for one in (40, 700, 12_600)] == ["40 s", "12 min", "3.5 h"]
-    assert [seeds_text(one) for one in ([0], [0, 3], [0, 1, 2, 3])] == ["seed 0", "seeds 0, 3", "seeds 0 to 3"]
+    assert [seed_spans(one) for one in ([0], [0, 3], [0, 1, 2, 3])] == ["seed 0", "seeds 0 and 3", "seeds 0 to 3"]

@@ -44,7 +44,7 @@ def refusal(arms: Sequence[Flat]) -> str:
     who = "both arms are" if len(arms) == 2 else f"all {len(arms)} arms are"
     return (
         f"{' and '.join(keys)} {'has' if len(keys) == 1 else 'have'} no effect here: {who} built alike"
-        f"{reasons(keys, arms)}; sweep a key that changes something"
+        f"{why_idle(keys, arms)}; sweep a key that changes something"
     )
 
 
@@ -62,7 +62,7 @@ def line(keys: Sequence[str], groups: Sequence[Sequence[Flat]], arms: Sequence[F
     members = [arm for group in groups for arm in group]
     built = f"only {len(groups)} of {len(members)} arms are built differently"
     built = f"{len(members)} arms are built alike" if len(groups) == 1 else built
-    built += reasons(keys, members)
+    built += why_idle(keys, members)
     if len(there) == len(members):  # whatever the values
         verb = "has" if len(keys) == 1 else "have"
         return f"{' and '.join(keys)} {verb} no effect {where(rest, there, arms)}: {built}"
@@ -91,7 +91,7 @@ WORDS = {f"model.{word}": word for word in ("act", "norm", "pool", "drop")} | {"
 """The word of a block that a key belongs to."""
 
 
-def reasons(keys: Sequence[str], arms: Sequence[Flat]) -> str:
+def why_idle(keys: Sequence[str], arms: Sequence[Flat]) -> str:
     """Why `keys` do nothing in `arms`, in brackets, as far as it can be told in a few words; else nothing."""
     found = [reason(key, arm) for key in keys for arm in arms]
     told = [text for text in dict.fromkeys(found) if text]

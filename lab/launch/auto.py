@@ -132,8 +132,8 @@ def train_in_stages(jobs: list[Job], study: Study, root: Path, tuned: bool) -> i
             break
         design = write_design(root, replace(design, held=design.held + 1))
         verdicts = stand(jobs, study, design)
-    code = compare_jobs(asked(jobs, errors), study, root, errors, tuned)
-    print("\n".join(["", *summary(verdicts, problem)]), flush=True)
+    code = compare_jobs(begun_jobs(jobs, errors), study, root, errors, tuned)
+    print("\n".join(["", *ending_lines(verdicts, problem)]), flush=True)
     return code
 
 
@@ -149,7 +149,7 @@ def open_arms(verdicts: Sequence[Verdict]) -> set[str]:
     return {arm for verdict in verdicts if verdict.stage["status"] == "open" for arm in verdict.stage["arms"]}
 
 
-def asked(jobs: Sequence[Job], errors: dict[Path, str]) -> list[Job]:
+def begun_jobs(jobs: Sequence[Job], errors: dict[Path, str]) -> list[Job]:
     """Those of `jobs` that were trained, or that failed to."""
     places = map(settled, jobs)
     return [job for job in places if job.folder in errors or read_result(job.folder) is not None]
@@ -168,7 +168,7 @@ def expected_seconds(missing: Sequence[Job], jobs: Sequence[Job]) -> float:
     return total / min(share_machine(jobs[0].config)[0], len(missing))
 
 
-def summary(verdicts: Sequence[Verdict], problem: str) -> list[str]:
+def ending_lines(verdicts: Sequence[Verdict], problem: str) -> list[str]:
     """Why no more seeds were added: in all, and for each claim."""
     states = {verdict.stage["status"] for verdict in verdicts}
     if problem:

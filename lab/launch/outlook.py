@@ -25,7 +25,7 @@ from lab.studies.select.arms import complete, swept_keys
 from lab.studies.select.scores import counts, logged_tags, score_runs
 from lab.studies.statistics.estimate import ALPHA, spread
 from lab.studies.statistics.group_sequential import planned_analyses, planned_levels
-from lab.studies.statistics.numerals import count
+from lab.studies.statistics.numerals import count, seed_spans
 from lab.studies.statistics.power import MOST_SEEDS, POWER, least_effect, seeds_needed
 from lab.studies.statistics.spending import counted_analyses, level
 
@@ -89,7 +89,7 @@ def run_lines(jobs: Sequence[Job], auto: bool) -> list[str]:
     missing = [job for job in jobs if not job.is_terminal()]
     most = "at most " if auto else ""
     lines = [
-        f"{config.name}: {most}{count(len(jobs), 'run')}, {count(len(arms), 'arm')}, {seeds_text(seeds)}; "
+        f"{config.name}: {most}{count(len(jobs), 'run')}, {count(len(arms), 'arm')}, {seed_spans(seeds)}; "
         f"{len(jobs) - len(missing)} finished, {most}{len(missing)} to do"
     ]
     if auto:
@@ -103,13 +103,6 @@ def run_lines(jobs: Sequence[Job], auto: bool) -> list[str]:
         known = f"{most}about {duration(seconds)}, {slots} side by side, as long as those that are finished"
         lines.append(f"expected time: {known if seconds else 'not known, as no run of these arms is finished'}")
     return lines
-
-
-def seeds_text(seeds: Sequence[int]) -> str:
-    """`seeds 0, 3, 4`, `seeds 0 to 9`."""
-    if len(seeds) > 3 and seeds[-1] - seeds[0] == len(seeds) - 1:
-        return f"seeds {seeds[0]} to {seeds[-1]}"
-    return f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
 
 
 def duration(seconds: float) -> str:

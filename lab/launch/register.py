@@ -10,8 +10,8 @@ from lab.records.places import Job, arm_label
 from lab.records.registration import (
     STUDY,
     Registration,
+    as_stored,
     new_entry,
-    plain,
     read_registration,
     run_folders,
     scored_runs,
@@ -37,7 +37,7 @@ def register(jobs: Sequence[Job], root: Path) -> None:
         before, scored = read_registration(root), scored_runs(root)
         known = Registration() if before is None else before
         study = jobs[0].config.study
-        asked = plain({key: getattr(study, key) for key in STUDY})
+        asked = as_stored({key: getattr(study, key) for key in STUDY})
         if before is None and scored:
             older = [run for _, _, path in run_folders(root) if (run := read_run(path))]
             known = Registration(older_entries(older, scored))

@@ -14,8 +14,8 @@ from lab.launch.tune import check_tuning, tune
 from lab.records.places import TERMINAL, Job, settled
 from lab.records.results import TRIALS, Run, failures, read_run, told_apart
 from lab.records.tuning import is_trial, read_tuning
-from lab.studies.claims.departures import seeds_text
 from lab.studies.claims.study import Study, check_claims, parse_study
+from lab.studies.statistics.numerals import seed_spans
 
 INTERRUPTED = 130
 """The exit code of a command that Ctrl-C ended."""
@@ -136,7 +136,7 @@ def compare_jobs(jobs: list[Job], study: Study, root: Path, errors: dict[Path, s
     failed = failures(found, errors)
     if len(failed) < len(found):
         if more:
-            seeds = seeds_text(run.seed for run in more)
+            seeds = seed_spans(run.seed for run in more)
             print(f"compared with what these arms have besides: {seeds} (all finished seeds count)")
         print()
         last_seed = max(job.config.seed for job in jobs)

@@ -77,7 +77,7 @@ def record_interim(
     """
     before = read_interim(folder)
     seeds = [seed for seed in (before.last_seed, last_seed) if seed is not None]
-    claims = joined([before.claims or {}, *({digits: (evidence,)} for digits, evidence in judged)])
+    claims = all_analyses([before.claims or {}, *({digits: (evidence,)} for digits, evidence in judged)])
     known = claims or before.claims is not None
     looks = tuple(sorted({*before.num_seeds} if num_seeds is None else {*before.num_seeds, num_seeds}))
     after = Interim(looks, max(seeds, default=None), claims if known else None, before.unspecified if known else ())
@@ -95,7 +95,7 @@ def as_json(interim: Interim) -> dict[str, object]:
     return found
 
 
-def joined(parts: Iterable[Analyses]) -> dict[str, tuple[Evidence, ...]]:
+def all_analyses(parts: Iterable[Analyses]) -> dict[str, tuple[Evidence, ...]]:
     """The analyses of all `parts`, those of the same evidence once."""
     found: dict[str, dict[str, Evidence]] = {}
     for part in parts:

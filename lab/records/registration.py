@@ -79,12 +79,12 @@ class Registration:
 
 def new_entry(study: Mapping[str, Any] | None, arms: list[dict[str, Any]], seeds: list[int], seen: Seeds) -> Entry:
     """An entry of this moment, made in the working directory."""
-    kept = None if study is None else plain({key: study.get(key) for key in STUDY})
+    kept = None if study is None else as_stored({key: study.get(key) for key in STUDY})
     at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    return Entry(at, working_copy(), kept, plain(arms), seeds, seen if study is not None else {})
+    return Entry(at, working_copy(), kept, as_stored(arms), seeds, seen if study is not None else {})
 
 
-def plain(value: Any) -> Any:
+def as_stored(value: Any) -> Any:
     """`value` as JSON gives it back."""
     return json.loads(json.dumps(finite(value), default=str))
 

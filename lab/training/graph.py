@@ -51,7 +51,7 @@ class StepGraph:
             return
         if self._replay is None:
             self._images, self._labels = images.clone(), labels.clone()  # keeps the memory format
-            prepare(optimizer, self.device)
+            make_capturable(optimizer, self.device)
             record = self.capture or capture
             self._replay = record(lambda: update(self._images, self._labels), self.device)
         self._images.copy_(images)
@@ -70,7 +70,7 @@ class StepGraph:
         here.wait_stream(beside)
 
 
-def prepare(optimizer: Optimizer, device: torch.device) -> None:
+def make_capturable(optimizer: Optimizer, device: torch.device) -> None:
     """Moves what changes from step to step into tensors on `device`: the rate, float32 as fused optimizers want it."""
     for group in optimizer.param_groups:
         group["lr"] = torch.tensor(float(group["lr"]), dtype=torch.float32, device=device)

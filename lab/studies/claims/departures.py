@@ -15,7 +15,7 @@ from typing import Any
 
 from lab.errors import UserError
 from lab.records.defaults import stored_config
-from lab.records.interim import Analyses, joined, read_interim
+from lab.records.interim import Analyses, all_analyses, read_interim
 from lab.records.lock import is_locked
 from lab.records.registration import Entry, Registration, has_score, read_registration, run_folders
 from lab.records.results import Run, read_result
@@ -24,7 +24,7 @@ from lab.studies.claims.study import Study, claim_id, parse_study
 from lab.studies.select.arms import complete
 from lab.studies.select.scores import counts
 from lab.studies.select.selectors import Flat, label, matches
-from lab.studies.statistics.numerals import count
+from lab.studies.statistics.numerals import count, seed_spans
 
 NO_RECORD = "There is no study.json: what was claimed before these runs is not recorded."
 
@@ -76,7 +76,7 @@ def recall(study: Study, runs: Sequence[Run], roots: Sequence[Path]) -> Past:
     """
     interims = [read_interim(root) for root in roots]
     num_seeds = tuple(sorted({seeds for interim in interims for seeds in interim.num_seeds}))
-    analyses = joined(interim.claims or {} for interim in interims)
+    analyses = all_analyses(interim.claims or {} for interim in interims)
     unspecified = tuple(sorted({seeds for interim in interims for seeds in interim.unspecified}))
     if not study.claims:
         return Past(analyses=analyses, unspecified=unspecified, num_seeds=num_seeds)
@@ -216,7 +216,7 @@ def of_study(study: Study, registration: Registration) -> list[Departure]:
             found.append(Departure(f"{reason}.", all_ids(study), reason))
     first = registration.entries[0]
     for entry in registration.entries[1:]:
-        added = [seeds_text(entry.seeds)] if entry.seeds else []
+        added = [seed_spans(entry.seeds)] if entry.seeds else []
         # Old runs have no entry, and the values that tuning picked are known only afterwards.
         if entry.arms and first.arms and not (first.study or {}).get("tune"):
             added.append(f"{'arm' if len(entry.arms) == 1 else 'arms'} {', '.join(arm['label'] for arm in entry.arms)}")
@@ -227,19 +227,6 @@ def of_study(study: Study, registration: Registration) -> list[Departure]:
 
 def value(given: Any) -> str:
     return label(given) or "empty" if isinstance(given, Mapping) else str(given or "empty")
-
-
-def seeds_text(seeds: Iterable[int]) -> str:
-    """`seed 3`, `seeds 0 to 4, 7 and 8`."""
-    ordered, spans = sorted(set(seeds)), list[list[int]]()
-    for seed in ordered:
-        if spans and seed == spans[-1][-1] + 1:
-            spans[-1].append(seed)
-        else:
-            spans.append([seed])
-    parts = [part for span in spans for part in ([f"{span[0]} to {span[-1]}"] if len(span) > 2 else map(str, span))]
-    words = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
-    return f"{'seed' if len(ordered) == 1 else 'seeds'} {words}"
 
 
 def of_runs(study: Study, root: Path, registration: Registration) -> list[Departure]:
@@ -257,17 +244,17 @@ def of_runs(study: Study, root: Path, registration: Registration) -> list[Depart
             what = f"{count(len(gone), 'run')} that had scores {'is' if len(gone) == 1 else 'are'} gone"
             claims = identities(study, config) if config is not None else all_ids(study)
             found.append(
-                Departure(f"{name}: {what} ({seeds_text(gone)}).", claims, f"{what} ({name}, {seeds_text(gone)})")
+                Departure(f"{name}: {what} ({seed_spans(gone)}).", claims, f"{what} ({name}, {seed_spans(gone)})")
             )
     for digits, folders in there.items():
         stopped = [seed for seed, folder in folders.items() if is_unfinished(folder)]
         if stopped:
             name = arms.get(digits, {}).get("label", digits)
             what = f"{count(len(stopped), 'run')} stopped after {'it' if len(stopped) == 1 else 'they'} had scores"
-            text = f"{name}: {what} ({seeds_text(stopped)}); the same command carries on."
+            text = f"{name}: {what} ({seed_spans(stopped)}); the same command carries on."
             config = first_config(folders.values()) or arms.get(digits, {}).get("config")
             claims = identities(study, config) if config is not None else all_ids(study)
-            found.append(Departure(text, claims, f"{what} ({name}, {seeds_text(stopped)})"))
+            found.append(Departure(text, claims, f"{what} ({name}, {seed_spans(stopped)})"))
     return found
 
 

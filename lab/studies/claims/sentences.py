@@ -10,12 +10,12 @@ from lab.studies.claims.contrast import ClaimTest, Contrast
 from lab.studies.claims.flips import Flips, flips_text
 from lab.studies.claims.trained import (
     diverged_text,
-    reasons,
     seeds_text,
     share_reasons,
     shares_text,
     trained_text,
     unseen_text,
+    why_open,
 )
 from lab.studies.select.selectors import Flat, label, show
 from lab.studies.statistics.estimate import ALPHA, Estimate
@@ -49,22 +49,13 @@ def explain(
         ending: what is said of the analysis and of further seeds in the design of `seeds=auto`.
     """
     claim, effect = test.claim, test.weakest.effect
-    who, why = trained_text(test, names_of), reasons(test, word, names_of)
+    who, why = trained_text(test, names_of), why_open(test, word, names_of)
     if effect is None and test.weakest.modes.num_seeds:
         return " ".join([*who, *why])
     if effect is None:
         if ending:
             return " ".join(ending)
-        where = f" where {label(claim.where)}" if claim.where else ""
-        if test.weakest.pairs.num_unlike:
-            left, right, *_ = map(label, test.weakest.sides)
-            return f"{left} and {right} are scored on different test images{where}, so they are not subtracted."
-        if test.weakest.pairs.num_incomplete:
-            return f"No seed has been run at all values of the keys that the claim leaves open{where}."
-        first, *others = map(label, test.weakest.sides)
-        return (
-            f"No seed has been run with {first if others[1:] else f'both {first}'} and {' and '.join(others)}{where}."
-        )
+        return unpaired(test)
     parts = [*who, f"{observed(test, effect)}; the claim asks for {asked(claim, test.metric)}."]
     if test.idle_keys:
         return " ".join([*parts, idle_text(test.idle_keys)])
@@ -90,6 +81,18 @@ def explain(
         parts += share_reasons(test, level) if test.metric.is_share else ties
     parts += unseen_text(test, word)
     return " ".join(parts)
+
+
+def unpaired(test: ClaimTest) -> str:
+    """Why no seed has both sides."""
+    claim, pairs = test.claim, test.weakest.pairs
+    where = f" where {label(claim.where)}" if claim.where else ""
+    first, *others = map(label, test.weakest.sides)
+    if pairs.num_unlike:
+        return f"{first} and {others[0]} are scored on different test images{where}, so they are not subtracted."
+    if pairs.num_incomplete:
+        return f"No seed has been run at all values of the keys that the claim leaves open{where}."
+    return f"No seed has been run with {first if others[1:] else f'both {first}'} and {' and '.join(others)}{where}."
 
 
 def idle_text(keys: Sequence[str]) -> str:

@@ -61,7 +61,7 @@ def unseen_text(test: ClaimTest, word: str) -> list[str]:
     return [f"{seeds} without a failure do not exclude failures in up to {100 * share:.0f} % of runs."]
 
 
-def reasons(test: ClaimTest, word: str, naming: Callable[[Contrast], Sequence[str]]) -> list[str]:
+def why_open(test: ClaimTest, word: str, naming: Callable[[Contrast], Sequence[str]]) -> list[str]:
     """Why runs that did not train leave a claim undecided, and what else to claim; nothing where all did."""
     contrast = next((one for one in test.contrasts if one.modes.kind != "all"), None)
     if contrast is None:

@@ -185,14 +185,11 @@ def judge(
     groups = settings(runs, [*swept, *study.named_keys(runs[0].config), *tuned])
     ids = [claim_id(claim, study.metric) for claim in study.claims]
     if design:
-        by_claim: list[list[Verdict]] = [[] for _ in metrics]
-        for setting, members in groups:
-            stages = repeat_analyses(study.claims, metrics, scores, members, swept, design)
-            for verdicts, stage, digits in zip(by_claim, stages, ids, strict=True):
-                ps, named = (stage.p_support, stage.p_refute), (digits, evidence_of(stage.test))
-                reasons = past.reasons.get(digits, ())
-                verdicts.append(conclude(stage.test, *ps, setting, stage.analyses, len(ids), named, reasons, stage))
-        return [verdict for verdicts in by_claim for verdict in [v for v in verdicts if v.n] or verdicts[:1]]
+        staged = [
+            (setting, repeat_analyses(study.claims, metrics, scores, members, swept, design))
+            for setting, members in groups
+        ]
+        return conclude_stages(staged, ids, past)
     tests: list[tuple[ClaimTest, dict[str, Any], list[int], tuple[str, Evidence]]] = []
     for claim, metric, digits in zip(study.claims, metrics, ids, strict=True):
         put = [(put_to_test(claim, scores[metric], members, swept), setting) for setting, members in groups]
@@ -212,6 +209,20 @@ def judge(
         conclude(test, p_support, p_refute, setting, seen, len(support), named, past.reasons.get(named[0], ()))
         for (test, setting, seen, named), p_support, p_refute in zip(tests, support, refute, strict=False)
     ]
+
+
+def conclude_stages(
+    staged: Sequence[tuple[dict[str, Any], list[Stage]]], ids: Sequence[str], past: Past
+) -> list[Verdict]:
+    """The verdicts in the design of `seeds=auto`, from the stages of the claims `ids` in each setting."""
+    by_claim: list[list[Verdict]] = [[] for _ in ids]
+    for setting, stages in staged:
+        for verdicts, stage, digits in zip(by_claim, stages, ids, strict=True):
+            ps, named, why = (stage.p_support, stage.p_refute), (digits, evidence_of(stage.test)), past.reasons
+            verdicts.append(
+                conclude(stage.test, *ps, setting, stage.analyses, len(ids), named, why.get(digits, ()), stage)
+            )
+    return [verdict for verdicts in by_claim for verdict in [v for v in verdicts if v.n] or verdicts[:1]]
 
 
 def settings(runs: Sequence[Run], compared: Sequence[str]) -> list[tuple[dict[str, Any], list[Run]]]:
@@ -245,7 +256,7 @@ def conclude(
         reasons: why it is exploratory.
         stage: where the claim stands in the design of `seeds=auto`, which sets the threshold.
     """
-    claim, effect, threshold = test.claim, test.weakest.effect, stage.level if stage else level(analyses)
+    claim, threshold = test.claim, stage.level if stage else level(analyses)
     word = "supported" if p_support < threshold else "refuted" if p_refute < threshold else "undecided"
     refuted = word == "refuted"
     if reasons and test.differences:
@@ -257,9 +268,6 @@ def conclude(
     needed = None if reasons else 0
     if word == "undecided":
         needed = stage.seeds_needed() if stage else seeds_to_decide(test, threshold / num_claims, later)
-    exact = test.p_support, test.p_refute
-    if not test.metric.is_share:
-        exact = p_values(claim, [contrast.differences for contrast in test.contrasts], p_above_exact)
     cells = test.weakest.compared
     flips = find_flips(*cells) if len(cells) == 2 and test.metric.is_about_images else None
     caution = f"Exploratory: {'; '.join(reasons)}. " if word == "exploratory" else ""
@@ -267,17 +275,12 @@ def conclude(
         say=claim.say,
         kind=claim.kind,
         verdict=word,
-        effect=effect.value if effect else None,
-        interval=effect.interval if effect else None,
+        **effect_facts(test),
         p=p_refute if refuted else p_support,
-        n=len(test.differences),
         seeds_needed=needed,
         level=threshold,
         analyses=analyses,
-        p_exact=exact[refuted],
-        iqm=effect.iqm if effect else None,
-        improvement=improvement(test.differences),
-        shared=find_shared(*sides) if len(sides := test.weakest.pairs.sides) == 2 else None,
+        p_exact=exact_p_values(test)[refuted],
         steps=[contrast_facts(contrast) for contrast in test.contrasts] if claim.kind == "ordered" else [],
         flips=flips,
         setting=setting,
@@ -297,6 +300,26 @@ def conclude(
         ),
         stage=stage.as_json() if stage else {},
     )
+
+
+def exact_p_values(test: ClaimTest) -> tuple[float, float]:
+    """p for and p against, by changes of sign; those of shares are exact already."""
+    if test.metric.is_share:
+        return test.p_support, test.p_refute
+    return p_values(test.claim, [contrast.differences for contrast in test.contrasts], p_above_exact)
+
+
+def effect_facts(test: ClaimTest) -> dict[str, Any]:
+    """What a verdict says of the differences between the sides."""
+    effect, sides = test.weakest.effect, test.weakest.pairs.sides
+    return {
+        "effect": effect.value if effect else None,
+        "interval": effect.interval if effect else None,
+        "n": len(test.differences),
+        "iqm": effect.iqm if effect else None,
+        "improvement": improvement(test.differences),
+        "shared": find_shared(*sides) if len(sides) == 2 else None,
+    }
 
 
 def trained_facts(test: ClaimTest) -> list[dict[str, Any]]:

@@ -118,15 +118,14 @@ def compare(
     # Where nobody said what is compared, everything that differs is.
     apart = setting_keys(configs, list(dict.fromkeys([*swept, *named, *tuned]))) if swept or named else []
     keys = by or telling_keys(configs, [*swept, *differing_keys(configs), "data.root"])
-    images = [key for key in IMAGE_KEYS if len({values_of(c, [key]) for c in configs if key in image_keys(c)}) > 1]
-    open_keys = [key for key in dict.fromkeys([*swept, *apart, *images]) if by and key not in by]
+    open_keys = [key for key in dict.fromkeys([*swept, *apart, *differing_images(configs)]) if by and key not in by]
     groups = group(everything, [values_of(run.config, by) if by else run.arm_id for run in everything])
     scores = score_trained(counted, (metric or study.metric).resolve(logged_tags(everything)), study.trained)
     arms = distinct([make_arm(members, keys, scores, open_keys) for members in groups])
     references = [find_reference(arm, arms, reference, [] if by else apart) for arm in arms]
     design = fits(design, study)
     so_far = counted_analyses([*analyses, *past.num_seeds], len({run.seed for run in counted}))
-    so_far = list(design.holds()) if design else so_far
+    before = [*analyses, *past.unspecified]
     return Comparison(
         question=study.question,
         source=study.source,
@@ -134,12 +133,10 @@ def compare(
         keys=keys,
         reference=reference_name(references, reference),
         arms=[set_against(arm, other, scores, open_keys) for arm, other in zip(arms, references, strict=True)],
-        verdicts=whole.verdicts
-        if whole
-        else judge(study, counted, [scores], [*analyses, *past.unspecified], tuned, past, design),
+        verdicts=whole.verdicts if whole else judge(study, counted, [scores], before, tuned, past, design),
         runs=counted,
         failed=[run for run in everything if not counts(run)],
-        analyses=whole.analyses if whole else so_far,
+        analyses=whole.analyses if whole else list(design.holds()) if design else so_far,
         where_keys=list(dict.fromkeys(full_key(key, configs[0]) for claim in study.claims for key in claim.where)),
         open_keys=open_keys,
         untrained=untrained(counted, scores.metric, study.trained),
@@ -148,6 +145,11 @@ def compare(
         departures=whole.departures if whole else past.departures,
         design=whole.design if whole else design,
     )
+
+
+def differing_images(configs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The keys by which `configs` are scored on different test images."""
+    return [key for key in IMAGE_KEYS if len({values_of(c, [key]) for c in configs if key in image_keys(c)}) > 1]
 
 
 def untrained(runs: Sequence[Run], metric: Metric, rule: Metric | None) -> frozenset[Path]:

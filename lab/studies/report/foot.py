@@ -46,7 +46,7 @@ def without_pairs(comparison: Comparison) -> list[str]:
         if arm.difference or arm.is_reference or first is None or not (arm.runs and first.runs):
             continue
         keys = [key for key in comparison.open_keys if not values_there(arm, key) & values_there(first, key)]
-        what = "no seed" if not keys else f"no value of {listed(keys, MOST_KEYS)}"
+        what = "no seed" if not keys else f"no value of {first_of(keys, MOST_KEYS)}"
         lines.append(f"{arm.label} shares {what} with its reference, so there is no difference.")
     return lines
 
@@ -66,7 +66,7 @@ def confounded(comparison: Comparison) -> list[str]:
     lines = []
     for what, names in told.items():
         verb, whose = ("differs", "its") if len(names) == 1 else ("differ", "their")
-        lines.append(f"{listed(names, MOST_ARMS)} also {verb} from {whose} reference in {what}.")
+        lines.append(f"{first_of(names, MOST_ARMS)} also {verb} from {whose} reference in {what}.")
     return lines
 
 
@@ -80,21 +80,21 @@ def differences(arm: Arm, reference: Arm, comparison: Comparison) -> str:
     for key in differing_keys([*sides[0], *sides[1]]):
         own, other = ({values_of(config, [key]) for config in side} for side in sides)
         if key not in told and own != other:
-            here, there = (distinct(config[key] for config in side) for side in sides)
+            here, there = (several_values(config[key] for config in side) for side in sides)
             words.append(f"{key} ({here}, not {there})")
     for key, name in MACHINE.items():
         here, there = (
-            distinct(run.result.get("environment", {}).get(key) for run in one.runs) for one in (arm, reference)
+            several_values(run.result.get("environment", {}).get(key) for run in one.runs) for one in (arm, reference)
         )
         words += [f"{name} ({here}, not {there})"] if here != there and "null" not in (here, there) else []
-    return listed(words, MOST_KEYS)
+    return first_of(words, MOST_KEYS)
 
 
-def distinct(values: Iterable[object]) -> str:
+def several_values(values: Iterable[object]) -> str:
     return " or ".join(sorted({show(value) or "''" for value in values}))
 
 
-def listed(words: Sequence[str], most: int) -> str:
+def first_of(words: Sequence[str], most: int) -> str:
     """`a`, `a and b`, `a, b and 3 more`."""
     shown = [*words[:most], f"{len(words) - most} more"] if len(words) > most else list(words)
     return " and ".join(filter(None, [", ".join(shown[:-1]), *shown[-1:]]))

@@ -28,7 +28,7 @@ def kind_of(run: Run) -> Kind:
     return run.result.get("scored_on"), values_of(config, image_keys(config)), size
 
 
-def alike(one: Kind, other: Kind) -> bool:
+def same_images(one: Kind, other: Kind) -> bool:
     """Whether two kinds are the same images: by their content, or by the keys where one run did not record it; at two
     sizes, by the keys and the labels."""
     if not (one[0] and other[0]):
@@ -40,10 +40,10 @@ def alike(one: Kind, other: Kind) -> bool:
 def scored_alike(left: Iterable[Run], right: Iterable[Run]) -> bool:
     """Whether every run of `left` is scored on the same images as every run of `right`."""
     others = set(map(kind_of, right))
-    return all(alike(one, other) for one in set(map(kind_of, left)) for other in others)
+    return all(same_images(one, other) for one in set(map(kind_of, left)) for other in others)
 
 
 def may_meet(left: Iterable[Run], right: Iterable[Run]) -> bool:
     """Whether any run of `left` is scored on the same images as one of `right`."""
     others = set(map(kind_of, right))
-    return any(alike(one, other) for one in set(map(kind_of, left)) for other in others)
+    return any(same_images(one, other) for one in set(map(kind_of, left)) for other in others)

@@ -47,3 +47,16 @@ def interval_text(estimate: Estimate | None, places: int, sign: bool = False) ->
 def count(number: int, noun: str) -> str:
     """`1 seed`, `2 seeds`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def seed_spans(seeds: Iterable[int]) -> str:
+    """`seed 3`, `seeds 0 to 4, 7 and 8`."""
+    ordered, spans = sorted(set(seeds)), list[list[int]]()
+    for seed in ordered:
+        if spans and seed == spans[-1][-1] + 1:
+            spans[-1].append(seed)
+        else:
+            spans.append([seed])
+    parts = [part for span in spans for part in ([f"{span[0]} to {span[-1]}"] if len(span) > 2 else map(str, span))]
+    words = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
+    return f"{'seed' if len(ordered) == 1 else 'seeds'} {words}"
