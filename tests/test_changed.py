@@ -28,6 +28,7 @@ def made_when(key: str, value: object) -> None:
         path.write_text(json.dumps(result))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [["model.act=relu,tanh"], ["seed=0"]], ids=["sweep", "single run"])
 def test_runs_of_other_defaults_are_trained_anew_and_stay(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", *QUICK, *words]) == 0

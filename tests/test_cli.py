@@ -103,6 +103,7 @@ def test_the_same_configuration_lands_in_the_same_place_however_it_was_typed() -
     assert len(list(Path("outputs/scratch").iterdir())) == 1
 
 
+@pytest.mark.slow
 def test_a_sweep_trains_compares_and_does_not_train_again() -> None:
     words = ["train", "model.block=conv-act-pool,conv-pool-act", "seed=0,1", "model.pool=avg", *QUICK]
     first = lab(*words)
@@ -140,6 +141,7 @@ def table(text: str) -> list[str]:
     return [line for line in lines if "conv-" in line and "seed=" not in line]
 
 
+@pytest.mark.slow
 def test_a_failing_run_does_not_stop_the_sweep(tmp_path: Path) -> None:
     (tmp_path / "faulty.py").write_text(
         "from torch import nn\n"

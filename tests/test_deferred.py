@@ -46,6 +46,7 @@ train_step(2)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("then", ["", COMPILE, SUBMODULE], ids=["", "compile", "submodule"])
 def test_training_leaves_dynamo_alone_until_something_is_compiled(then: str):
     done = subprocess.run([sys.executable, "-c", TRAIN + then], capture_output=True, text=True, timeout=100)
@@ -67,6 +68,7 @@ assert sys.modules["torch._dynamo"].__file__
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", ["2.15.0"])
 def test_nothing_is_deferred_for_a_torch_that_was_not_tested(version: str):
     code = UNTESTED.format(version=version)

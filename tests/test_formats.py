@@ -33,6 +33,7 @@ def runs(tmp_path):
     return found
 
 
+@pytest.mark.slow
 def test_markdown_csv_and_json_are_all_that_is_printed(runs, tmp_path, capsys):
     folder = str(tmp_path / "one")
     assert main(["compare", folder, "--format", "md"]) == 0

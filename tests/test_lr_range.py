@@ -85,6 +85,7 @@ def digits(optimizer: str, seed: int = 0, **model) -> RunConfig:
     return with_values(RunConfig(seed=seed), {"optimizer.name": optimizer, "train.device": "cpu", **given})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1])
 @pytest.mark.parametrize("name", ["adam", "sgd", "muon"])
 def test_the_suggested_rate_trains(name: str, seed: int) -> None:

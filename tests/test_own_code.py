@@ -162,6 +162,7 @@ def test_a_rehearsal_changes_nothing(mine: Path) -> None:
     assert parts.model.training
 
 
+@pytest.mark.slow
 def test_a_file_in_the_working_directory_replaces_no_library(tmp_path: Path) -> None:
     for name in ("yaml", "torch", "tensorboard", "attr", "omegaconf"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit(f'{__name__} was imported')")

@@ -15,6 +15,8 @@ from lab.identity import with_values
 from lab.runs.build import Parts, assemble
 from lab.training.fit import fit
 
+pytestmark = pytest.mark.slow  # 315 pairs
+
 KINDS = {
     "data.augment": "augments",
     "data.scale": "scales",

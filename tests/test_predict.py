@@ -44,6 +44,7 @@ def net(drop: str, rate: float = 0.3, act: str = "relu") -> nn.Module:
 # The passes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("drop", DROPS)
 def test_it_agrees_with_2000_passes_by_hand(drop: str) -> None:
     model = net(drop)

@@ -329,6 +329,7 @@ def test_an_arm_that_is_ahead_does_not_hide_analyses(tmp_path: Path) -> None:
     assert found["claims"][0]["level"] < 0.01
 
 
+@pytest.mark.slow
 def test_settings_are_corrected_for_as_claims_are(tmp_path: Path) -> None:
     root = tmp_path / "study"
     ps = []

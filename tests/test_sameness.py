@@ -134,6 +134,7 @@ def test_the_seed_and_the_last_step_count() -> None:
     assert built({**long, "schedule.cycles": 2}) == built({**long, "schedule.cycles": 3})
 
 
+@pytest.mark.slow
 def test_a_fingerprint_is_the_same_in_every_process() -> None:
     places = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
     code = f"import sys; sys.path[:0] = {places}; from test_sameness import *; print(built({DROPS}))"

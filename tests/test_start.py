@@ -194,6 +194,7 @@ def test_a_resume_across_the_unfreezing_equals_an_uninterrupted_run(
 # Pruning by configuration
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
     [

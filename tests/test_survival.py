@@ -97,6 +97,7 @@ def members(group: int) -> list[int]:
     return [int(pid) for pid, pgid, stat in lines if int(pgid) == group and not stat.startswith("Z")]
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_message(tmp_path: Path) -> None:
     """The file-size limit of the shell stands in for a full disk: writing fails in the middle of a checkpoint."""
     done = with_little_disk(tmp_path, "train.epochs=1")

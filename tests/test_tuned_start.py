@@ -84,6 +84,7 @@ def test_a_source_without_the_seeds_of_trials_is_told_with_what_to_do(
         check([config])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quotes", ["", '"', "'"])
 def test_the_folder_of_an_arm_is_typed_as_it_is(quotes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
