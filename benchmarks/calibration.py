@@ -5,6 +5,7 @@ python benchmarks/calibration.py --cells
 python benchmarks/calibration.py --modes [--repeats 500]
 python benchmarks/calibration.py --coverage
 python benchmarks/calibration.py --routes
+python benchmarks/calibration.py --exact
 """
 
 import argparse
@@ -31,7 +32,7 @@ from lab.studies.claims.study import parse_study
 from lab.studies.claims.verdict import judge
 from lab.studies.select.scores import Scores
 from lab.studies.statistics.estimate import ALPHA, mean_interval, mean_intervals
-from lab.studies.statistics.p_values import holm, p_above
+from lab.studies.statistics.p_values import holm, p_above, p_above_exact
 from lab.studies.statistics.power import seeds_needed
 from lab.studies.statistics.proportions import p_difference
 from lab.studies.statistics.spending import counted_analyses, level
@@ -474,6 +475,28 @@ def coverage_table(repeats: int) -> str:
     return table(title, ["accuracies", *(f"{n} seeds" for n in SIZES)], rows)
 
 
+def exact_table(repeats: int) -> str:
+    """What a verdict would lose and gain if it needed the exact p by changes of sign below the threshold as well.
+
+    "higher", where nothing differs in the mean: differences of two alike arms, and differences that are skewed
+    themselves; and its power where arms of normal scores differ by one standard deviation of their difference.
+    """
+    pairs = {name: lambda rng, size, draw=draw: draw(rng, size) - draw(rng, size) for name, draw in SCORES.items()}
+    skewed = {"1 - exponential": lambda rng, size: 1 - rng.exponential(size=size)}
+    power = {"power, normal, 1 apart": lambda rng, size: 1 + rng.normal(size=size)}
+    rows = []
+    for index, (name, draw) in enumerate({**pairs, **skewed, **power}.items()):
+        cells = [name]
+        for n in CELL_SIZES:
+            values = draw(np.random.default_rng([11, index, n]), (repeats, n)).tolist()
+            plain = [p_above(one, 0.0) < level([n]) for one in values]
+            both = [passed and p_above_exact(one, 0.0) < level([n]) for passed, one in zip(plain, values, strict=True)]
+            cells.append(f"{sum(plain) / repeats:.1%} / {sum(both) / repeats:.1%}")
+        rows.append(cells)
+    title = f"Supported by p / by p and the exact p, {repeats} claims each:"
+    return table(title, ["differences", *(f"{n} seeds" for n in CELL_SIZES)], rows)
+
+
 Route = Callable[[np.random.Generator], list[list[list[float]]]]
 """The analyses of one experiment in their order, each the differences of a claim in every setting; arms are alike."""
 
@@ -549,12 +572,16 @@ def main() -> None:
     parser.add_argument("--cells", action="store_true", help="only the tables of cells, 2,000 experiments each")
     parser.add_argument("--modes", action="store_true", help="only runs that train or do not")
     parser.add_argument("--coverage", action="store_true", help="only the coverage of accuracies near 1")
+    parser.add_argument("--exact", action="store_true", help="only whether the exact p should count as well")
     parser.add_argument("--routes", action="store_true", help="only the table of routes, 2,000 experiments each")
     args = parser.parse_args()
     repeats = args.repeats
     begun, rng = time.perf_counter(), np.random.default_rng(0)
     if args.coverage:
         print(coverage_table(2000))
+        return
+    if args.exact:
+        print(exact_table(2000))
         return
     if args.routes:
         print(route_table(2000), f"\n{time.perf_counter() - begun:.0f} s", sep="\n")
