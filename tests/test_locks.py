@@ -37,14 +37,15 @@ import os, time
 from torch import nn
 
 class Slow(nn.Sequential):
+    calls = 0
+
     def forward(self, x):
-        if self.training and not hasattr(self, "seen"):
-            self.seen = True
+        trains = self.training and len(x) > 2  # two examples are a rehearsal
+        if trains and not self.calls:
             with open("trained", "a") as file:
                 file.write(f"{os.getppid()}\\n")
-            self.calls = 0
-        self.calls += self.training
-        if self.training:
+        self.calls += trains
+        if trains:
             time.sleep(60 if "HOLD" in os.environ and self.calls == 30 else 0.01)
         return super().forward(x)
 
