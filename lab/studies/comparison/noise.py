@@ -37,7 +37,8 @@ def noise_floor(arms: Sequence[Arm], metric: Metric) -> NoiseFloor | None:
     split, _, name = metric.tags[0].partition("/") if metric.tags else ("", "", "")
     if metric.kind != "last" or split not in SPLITS or name not in ("accuracy", "top5"):
         return None
-    several = [arm for arm in arms if arm.num_seeds > 1]
+    # Where some seeds train and others do not, the spread over seeds is of these two.
+    several = [arm for arm in arms if arm.num_seeds > 1 and arm.num_trained in (0, arm.num_run)]
     numbers = {(run.result.get("num_images") or {}).get(split) for arm in several for run in arm.runs}
     num_images = numbers.pop() if len(numbers) == 1 else None
     if num_images is None:

@@ -134,10 +134,13 @@ def pairing(arms: Sequence[Arm]) -> list[str]:
         verb = f"saves {100 * saved[0]:.0f} %" if saved[0] >= 0 else f"adds {-100 * saved[0]:.0f} %"
         who = "the two arms" if len(arms) == 2 else f"{several[0][0].label} and its reference"
         return [f"{over} {who} correlate by {low:.2f}, so pairing {verb} of the variance."]
-    return [
-        f"{over} arms correlate with their reference by {low:.2f} to {high:.2f}, so pairing saves "
-        f"{100 * saved[0]:.0f} to {100 * saved[1]:.0f} % of the variance."
-    ]
+    least, most = (100 * share for share in saved)
+    what = f"saves {least:.0f} to {most:.0f} % of the variance"
+    if most <= 0:
+        what = f"adds {-most:.0f} to {-least:.0f} % to the variance"
+    elif least < 0:
+        what = f"saves up to {most:.0f} % of the variance, or adds up to {-least:.0f} %"
+    return [f"{over} arms correlate with their reference by {low:.2f} to {high:.2f}, so pairing {what}."]
 
 
 def noise_text(noise: NoiseFloor) -> str:
