@@ -10,7 +10,7 @@ from typing import Any
 
 from lab.errors import DamagedFileError
 from lab.records.environment import working_copy
-from lab.records.results import finite, read_result, write_json
+from lab.records.results import finite, read_bytes, read_result, write_json
 
 FILE = "study.json"
 
@@ -160,6 +160,6 @@ def has_score(folder: Path) -> bool:
     if result is not None and result.get("status") in ("finished", "diverged"):
         return True
     try:
-        return b'"val/' in (folder / "metrics.jsonl").read_bytes()
+        return b'"val/' in read_bytes(folder / "metrics.jsonl")
     except OSError:
         return False

@@ -232,7 +232,7 @@ def find_runs(folders: Iterable[Path]) -> list[Run]:
             raise UserError(f"{folder} is not a folder; 'lab train' writes its runs under outputs/<name>")
         paths = [path for path in folder.rglob("result.json") if TRIALS not in path.relative_to(folder).parts]
         found = [run for path in paths if (run := read_run(path.parent)) is not None]
-        for path in {path.parent for path in paths} - {run.path for run in found}:
+        for path in sorted({path.parent for path in paths} - {run.path for run in found}):
             print(f"left out: {path / 'result.json'} is no result of the lab: {why_not(path)}", file=sys.stderr)
         runs += sorted(
             found, key=lambda run: (natural(run.path.parent.parent), run.result.get("place", 0), natural(run.path))

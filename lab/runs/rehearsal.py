@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Iterable
 from contextlib import suppress
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -120,9 +121,10 @@ def rehearse(
                 probe = copy.deepcopy(model)
             if probe is model and training:
                 continue
-            outputs = attempt(probe.train(training), images, given)
-            check_outputs(outputs[0] if training and auxiliary else outputs, data, given)  # pyright: ignore
-            value = checked_loss(loss, outputs[0] if training and auxiliary else outputs, labels, given)  # pyright: ignore
+            outputs: Any = attempt(probe.train(training), images, given)
+            outputs = outputs[0] if training and auxiliary else outputs
+            check_outputs(outputs, data, given)
+            value = checked_loss(loss, outputs, labels, given)
             if training:
                 value.backward()
                 if clip:
