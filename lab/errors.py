@@ -23,6 +23,15 @@ class DamagedFileError(UserError):
     """A file that was whole once is cut short or altered. A sweep goes on without the runs that need it."""
 
 
+class LayerError(UserError):
+    """A layer cannot take the shape that reaches it."""
+
+    net: Any = None
+    """The layers up to that one, where they stand in a row."""
+    in_shape: tuple[int, ...] = ()
+    """Shape of one example at the first of them."""
+
+
 def nearest(given: str, names: Iterable[str]) -> str:
     """` (did you mean 'conv'?)` for the closest of `names`, or nothing where none is close."""
     there = list(names)

@@ -56,6 +56,22 @@ def read_downloads() -> tuple[str, ...]:
     return ast.literal_eval(value)
 
 
+def read_rules() -> dict[str, str]:
+    """The codes of the rules of `lab lint`, each with its severity and the first line of its docstring."""
+    found: dict[str, str] = {}
+    for path in sorted((Path(__file__).parent / "checks" / "lint").glob("*.py")):
+        tree = _parse(f"checks/lint/{path.name}")
+        lines = {one.name: ast.get_docstring(one) or "" for one in tree.body if isinstance(one, ast.FunctionDef)}
+        for node in ast.walk(tree):
+            match node:
+                case ast.Call(
+                    func=ast.Name(id="Rule"),
+                    args=[ast.Constant(value=code), ast.Constant(value=word), ast.Name(id=name)],
+                ):
+                    found[str(code)] = f"{word}: {lines[name].partition(chr(10))[0]}"
+    return dict(sorted(found.items()))
+
+
 @cache
 def _parse(file: str) -> ast.Module:
     return ast.parse((Path(__file__).parent / file).read_text())

@@ -6,10 +6,10 @@ import yaml
 
 from lab.cli.keys import render_keys
 from lab.errors import UserError, nearest
-from lab.tables import TABLES, read_table
+from lab.tables import TABLES, read_rules, read_table
 from lab.validation import all_keys
 
-KINDS = ("keys", "experiments", "models", *TABLES)
+KINDS = ("keys", "experiments", "models", *TABLES, "rules")
 
 
 def config_dir() -> Path:
@@ -48,7 +48,7 @@ def names(kind: str) -> dict[str, str]:
     if kind == "models":
         files = sorted((config_dir() / "model").glob("*.yaml"))
         return {path.stem: path.read_text().split("\n", 1)[0].lstrip("# ") for path in files}
-    return read_table(kind)
+    return read_rules() if kind == "rules" else read_table(kind)
 
 
 def _starting(kind: str, prefix: str) -> dict[str, str]:

@@ -15,6 +15,7 @@ Architecture choices compared, so that the comparison can be believed.
 
   lab train [OVERRIDES]            one run; with commas a sweep; experiment=NAME a whole experiment
   lab plan [OVERRIDES]             what lab train would do, for how long, and what that can decide
+  lab lint [OVERRIDES]             what is wrong with a net before it trains; --module for any torch module
   lab lr-range [OVERRIDES]         the learning-rate range test: curve, plot, suggestion
   lab compare DIR [--by KEY ...]   the table, the tests and the verdicts of the runs under DIR
   lab predict RUN [--passes 100]   a run's test images, with Monte-Carlo dropout intervals
@@ -76,6 +77,14 @@ def plan_verb(words: list[str]) -> int:
 
     print("\n\n".join(outlook(jobs, f"seeds={AUTO}" in args.overrides) for jobs in all_jobs("plan", args.overrides)))
     return 0
+
+
+def lint_verb(words: list[str]) -> int:
+    """`lab lint`: one net, put to the rules."""
+    args = PARSERS["lint"]().parse_intermixed_args(words)
+    from lab.cli.lint import lint_verb as lint
+
+    return lint(args)
 
 
 def lr_range_verb(words: list[str]) -> int:
@@ -175,6 +184,7 @@ def complete_verb(words: list[str]) -> int:
 VERBS: dict[str, Callable[[list[str]], int]] = {
     "train": train_verb,
     "plan": plan_verb,
+    "lint": lint_verb,
     "lr-range": lr_range_verb,
     "compare": compare_verb,
     "predict": predict_verb,

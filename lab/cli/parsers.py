@@ -34,6 +34,36 @@ def plan_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def lint_parser() -> argparse.ArgumentParser:
+    """Of `lab lint`."""
+    parser = _parser(
+        "lint",
+        "What is wrong with a net before it trains: errors cannot work, warnings will harm, notes are worth knowing.\n"
+        "Of a configuration of the lab, or with --module of any torch module. Exit code 1 where there are errors.",
+        "lab lint model.depth=30 model.init=xavier_normal",
+    )
+    parser.add_argument("overrides", metavar="OVERRIDE", nargs="*", help="key=value, as for lab train; no sweep")
+    parser.add_argument("--fix", action="store_true", help="print the overrides that repair what is found")
+    parser.add_argument("--explain", metavar="CODE", help="why a rule says what it says, with its source")
+    parser.add_argument("--select", metavar="CODE", nargs="+", default=[], help="only these rules")
+    parser.add_argument("--ignore", metavar="CODE", nargs="+", default=[], help="all but these rules")
+    parser.add_argument("--format", metavar="FORM", default="text", help="how it is printed: text, json or sarif")
+    own = parser.add_argument_group("a net of your own")
+    own.add_argument("--module", metavar="PACKAGE.MODULE:NAME", help="called without arguments, makes an nn.Module")
+    own.add_argument("--shape", metavar="SIZES", default="", help="of one example, as 3,32,32")
+    own.add_argument("--outputs", metavar="N", type=int, default=10, help="classes, or numbers to predict (10)")
+    own.add_argument("--task", default="classes", help="classes, binary, labels (several yes or no) or numbers")
+    own.add_argument("--loss", default="", help="as torch calls it: cross_entropy, bce_with_logits, nll, mse, ...")
+    own.add_argument("--optimizer", default="", help="sgd, adam, rmsprop, ...")
+    own.add_argument("--lr", type=float, help="learning rate")
+    own.add_argument("--momentum", type=float, default=0.0, help="of sgd (0)")
+    own.add_argument("--batch-size", metavar="N", type=int, help="examples a step")
+    own.add_argument("--updates", metavar="N", type=int, help="steps of the whole training")
+    own.add_argument("--input", metavar="LOW..HIGH", default="", help="range of the inputs, as 0..255")
+    own.add_argument("--targets", metavar="LOW..HIGH", default="", help="range of the numbers to predict")
+    return parser
+
+
 def compare_parser() -> argparse.ArgumentParser:
     """Of `lab compare`."""
     parser = _parser(
@@ -122,6 +152,7 @@ def completion_parser() -> argparse.ArgumentParser:
 
 PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "plan": plan_parser,
+    "lint": lint_parser,
     "lr-range": lr_range_parser,
     "compare": compare_parser,
     "predict": predict_parser,

@@ -1,12 +1,13 @@
 """A chain of layers, each made for the shape that reaches it; an error names the layer and that shape."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 import torch
 from torch import nn
 
-from lab.errors import OwnPartError, UserError
+from lab.errors import LayerError, OwnPartError, UserError
 from lab.nets.parts.part import Part, Shape
 
 
@@ -24,9 +25,21 @@ def chain(where: str, layers: Sequence[tuple[str, Part]], in_shape: Shape) -> nn
     net, shape = nn.Sequential(), in_shape
     for word, part in layers:
         name = layer_name(net, word)
-        layer, shape = fit_layer(partial(part, shape), shape, f"{where}: layer '{name}'")
+        try:
+            layer, shape = fit_layer(partial(part, shape), shape, f"{where}: layer '{name}'")
+        except LayerError as error:
+            error.in_shape, error.net = in_shape, with_layer(net, name, partial(part, shape))
+            raise
         net.add_module(name, layer)
     return net
+
+
+def with_layer(net: nn.Sequential, name: str, make: Callable[[], nn.Module]) -> nn.Sequential | None:
+    """`net` with a layer that may not take what reaches it; None where not even the layer can be made."""
+    with suppress(Exception):
+        net.add_module(name, make())
+        return net
+    return None
 
 
 def fit_layer(make: Callable[[], nn.Module], shape: Shape, where: str) -> tuple[nn.Module, Shape]:
@@ -48,7 +61,7 @@ def fit_layer(make: Callable[[], nn.Module], shape: Shape, where: str) -> tuple[
     except UserError:
         raise
     except Exception as error:  # a user's own part can raise anything; the message says which one it was
-        raise UserError(f"{where}, cannot take shape {tuple(shape)}: {error}") from error
+        raise LayerError(f"{where}, cannot take shape {tuple(shape)}: {error}") from error
     return layer, tuple(after)
 
 

@@ -1,0 +1,106 @@
+"""`lab lint` of a configuration of the lab: its net on its own images, and the overrides that repair it."""
+
+from collections.abc import Callable, Collection, Sequence
+
+import torch
+
+from lab.checks.lint.finding import SEVERITIES, Finding, Rule, Said
+from lab.checks.lint.linter import EXAMPLES, RULES, lint
+from lab.checks.lint.task import LOSSES, Task
+from lab.config import RunConfig
+from lab.data.batches import Order, load_dataset
+from lab.errors import LayerError
+from lab.runs.build import Parts, assemble, durations
+from lab.training.losses import loss_name
+
+
+def lint_config(config: RunConfig, rules: Collection[Rule] | None = None) -> list[Said]:
+    """What is wrong with the net of `config`, and with how it is trained, worst first.
+
+    Args:
+        config: of one run.
+        rules: those to apply; all if None. What `lint.ignore` names is left out.
+
+    Raises:
+        UserError: anything but the net is wrong.
+    """
+    try:
+        parts = assemble(config)
+    except LayerError as error:
+        if error.net is not None:
+            return lint(error.net, torch.randn(EXAMPLES, *error.in_shape), task_of(config, None), rules)
+        fix = "take fewer layers or pools, or larger images"
+        return [Said(RULES["shape-fails"], Finding(f"no net: {error}", fix))]
+    images, _ = parts.data.train.take(torch.arange(min(EXAMPLES, len(parts.data.train))))
+    return lint(parts.model.float().cpu(), images.cpu(), task_of(config, parts), rules)
+
+
+def task_of(config: RunConfig, parts: Parts | None) -> Task:
+    """What `config` trains its net for; of a net that is not to be built, what is known without it."""
+    data = load_dataset(config.data, config.seed, torch.device("cpu")) if parts is None else parts.data
+    order = Order(data.train, config.train.batch_size, config.seed, data.augment)
+    loss = loss_name(config.train, bool(data.classes))
+    what, takes = LOSSES.get(loss, ("", ""))
+    images, labels = data.train.take(torch.arange(min(256, len(data.train))))
+    numbers = not data.classes
+    return Task(
+        kind="numbers" if numbers else "classes",
+        num_outputs=data.num_outputs,
+        loss=what,
+        takes=takes,
+        optimizer=config.optimizer.name,
+        lr=config.optimizer.lr,
+        momentum=config.optimizer.momentum if config.optimizer.name in ("momentum", "nag") else 0.0,
+        batch_size=config.train.batch_size,
+        updates=durations(config, order.steps_per_epoch)[0],
+        inputs=(float(images.min()), float(images.max())),
+        targets=(float(labels.min()), float(labels.max())) if numbers else None,
+        init=config.model.init if config.model.name == "recipe" else "",
+    )
+
+
+Repair = Callable[[RunConfig], Sequence[str]]
+
+
+def swapped(first: str, second: str) -> Repair:
+    """The block with the words `first-second` in the other order."""
+
+    def repair(config: RunConfig) -> Sequence[str]:
+        block = config.model.block.replace(f"{first}-{second}", f"{second}-{first}")
+        return [f"model.block={block}"] if block != config.model.block else []
+
+    return repair
+
+
+REPAIRS: dict[str, Repair] = {
+    "act-before-pool": swapped("act", "pool"),
+    "drop-before-norm": swapped("drop", "norm"),
+    "norm-bias": lambda config: ["model.bias=false"],
+    "out-twice": lambda config: ["model.output=identity"],
+    "out-activation": lambda config: ["model.output=identity"],
+    "out-bounded": lambda config: ["model.output=identity"],
+    "out-loss": lambda config: ["train.loss=auto"],
+    "init-fades": lambda config: ["model.init=he_normal", "model.init_gain=paper"],
+    "init-equal": lambda config: ["model.init=he_normal"],
+    "act-saturates": lambda config: ["model.act=relu", "model.init=he_normal"],
+    "act-softmax": lambda config: ["model.act=relu"],
+    "drop-all": lambda config: ["model.drop_rate=0.5"],
+    "input-scale": lambda config: ["data.scale=standard"],
+}
+"""Overrides that repair what a rule finds in a recipe. Rules about training bring their own (`Finding.repair`)."""
+
+
+def repairs(said: Sequence[Said], config: RunConfig) -> list[str]:
+    """The overrides that repair what was said of `config`, as far as the lab's own keys can."""
+    found: dict[str, str] = {}
+    for one in said:
+        recipe = config.model.name == "recipe" or not one.rule.code.startswith(("act", "out-", "init", "norm", "drop"))
+        own = REPAIRS[one.rule.code](config) if one.rule.code in REPAIRS and recipe else one.finding.repair
+        for text in own:
+            found.setdefault(text.partition("=")[0], text)
+    return list(found.values())
+
+
+def worst(said: Sequence[Said]) -> str:
+    """The worst severity; empty if nothing was said."""
+    return min((one.severity for one in said), key=SEVERITIES.index, default="")

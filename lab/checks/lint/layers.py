@@ -1,0 +1,185 @@
+"""Rules about the layers of a net, their order and their shapes."""
+
+from collections.abc import Iterator
+from math import prod
+
+from lab.checks.lint.finding import Finding, Rule
+from lab.checks.lint.operation import SATURATING, Graph, Operation
+from lab.checks.lint.outputs import at, rate
+from lab.checks.lint.task import Task
+
+RISING = ("relu", "leaky_relu", "elu", "selu", "celu", "relu6", "tanh", "hardtanh", "sigmoid", "softplus", "softsign")
+"""Activations that never decrease: they commute with max pooling."""
+
+DEEP = {"sigmoid": 3, "hardsigmoid": 3, "softsign": 6, "tanh": 12, "hardtanh": 12}
+"""Layers from which an activation saturates in depth, where no norm or shortcut helps."""
+
+
+def two_linear_maps(graph: Graph, task: Task) -> Iterator[Finding]:
+    """No nonlinearity between two layers with weights.
+
+    Two linear maps in a row are one; the second adds parameters and no functions. (A narrow one between wide ones, or
+    a separable convolution, is a factorised map and meant: those are left alone.)
+    """
+    for one in graph.of_kind("linear", "conv"):
+        before = graph.before(one, ("shape", "dropout", "affine", "pad"))
+        if before is None or before.kind not in ("linear", "conv") or before.weight is None or one.weight is None:
+            continue
+        if factorised(before, one) or len(graph.users(before)) > 1 or attends(before) or attends(one):
+            continue
+        what = f"nothing nonlinear stands between it and {one.place}, so both are one linear map"
+        yield at(before, what, "put an activation between them", "warning")
+
+
+def attends(one: Operation) -> bool:
+    """Whether it lies inside an attention, whose products are not seen as nonlinear."""
+    return "attn" in one.layer.lower() or "attention" in one.layer.lower()
+
+
+def factorised(first: Operation, second: Operation) -> bool:
+    """Whether two maps in a row save parameters: depthwise and pointwise, or a bottleneck between wide ones."""
+    if first.options.get("groups", 1) > 1 or second.options.get("groups", 1) > 1:
+        return True
+    assert first.weight is not None
+    assert second.weight is not None
+    width, fan_in, out = first.weight.shape[0], first.weight.shape[1], second.weight.shape[0]
+    return 2 * width <= min(fan_in, out)
+
+
+def softmax_inside(graph: Graph, task: Task) -> Iterator[Finding]:
+    """Softmax or sigmoid as an activation inside a net.
+
+    Softmax lets nearly one unit through: all others get a small gradient. (In an attention it is a weight, and meant.)
+    """
+    tail = {one.index for one in graph.tail()}
+    for one in graph.of_kind("softmax"):
+        if one.index in tail or attends(one):
+            continue
+        before = graph.before(one, ("shape",))
+        if before is not None and before.kind in ("linear", "conv", "norm") and not multiplied(graph, one):
+            yield at(one, f"{one.name} stands inside the net", "take relu")
+
+
+def multiplied(graph: Graph, one: Operation) -> bool:
+    """Whether a result is a weight for others, as in attention or a gate."""
+    return any(other.kind in ("matrix", "product") for other in graph.behind(one))
+
+
+def activation_twice(graph: Graph, task: Task) -> Iterator[Finding]:
+    """Two activations in a row.
+
+    ReLU of a ReLU does nothing; a saturating one after another flattens what is left.
+    """
+    for one in graph.of_kind("act"):
+        before = graph.before(one, ("shape",))
+        if before is not None and before.kind == "act" and not multiplied(graph, before):
+            severity = "warning" if one.name == before.name == "relu" or one.name in SATURATING else "note"
+            yield at(one, f"{one.name} directly after {before.name}", "leave one of the two out", severity)
+
+
+def saturating_depth(graph: Graph, task: Task) -> Iterator[Finding]:
+    """Saturating activations in depth, without norm or shortcut.
+
+    The slope of a sigmoid is at most 1/4, so gradients shrink by 1/16 in variance a layer (Hochreiter 1991; Glorot and
+    Bengio 2010). Tanh lasts longer, by its init.
+    """
+    if graph.of_kind("norm") or has_shortcut(graph):
+        return
+    tail = {one.index for one in graph.tail()}
+    for name, limit in DEEP.items():
+        found = [one for one in graph.of_kind("act") if one.name == name and one.index not in tail]
+        found = [one for one in found if not multiplied(graph, one)]
+        if len(found) >= limit:
+            what = f"{len(found)} layers of {name} in a row: gradients vanish on the way to the first"
+            yield at(found[0], what, "take relu with He initialisation, or a norm before each activation")
+
+
+def has_shortcut(graph: Graph) -> bool:
+    """Whether branches meet in a sum or are put side by side."""
+    return any(len(one.inputs) > 1 for one in graph.of_kind("sum", "cat", "product"))
+
+
+def all_dropped(graph: Graph, task: Task) -> Iterator[Finding]:
+    """Dropout of everything, or of most.
+
+    At a rate of 1 nothing passes and no gradient comes back; inverted scaling by 1 / (1 - p) multiplies the variance
+    of what is left (Srivastava et al. 2014).
+    """
+    for one in graph.of_kind("dropout"):
+        if rate(one) >= 1:
+            yield at(one, "dropout at a rate of 1 lets nothing through", "take a rate of 0.1 to 0.5", "error")
+        elif rate(one) > 0.8:
+            yield at(one, f"dropout leaves {1 - rate(one):.0%} of the units", "take a rate of 0.1 to 0.5")
+
+
+def drop_before_norm(graph: Graph, task: Task) -> Iterator[Finding]:
+    """Dropout straight before batch norm.
+
+    Dropout adds variance in training alone, so the running statistics do not fit evaluation (Li et al. 2019, "variance
+    shift").
+    """
+    for one in graph.of_kind("dropout"):
+        found = [other for other in graph.behind(one, ("shape", "pool")) if other.kind == "norm"]
+        if rate(one) > 0 and any(other.name == "batch" for other in found):
+            yield at(one, f"dropout straight before the batch norm {found[0].place}", "put the norm before the dropout")
+
+
+def bias_before_norm(graph: Graph, task: Task) -> Iterator[Finding]:
+    """A bias straight before a batch or instance norm.
+
+    The norm subtracts it again; it costs memory and does nothing (Ioffe and Szegedy 2015, section 3.2).
+    """
+    for one in graph.of_kind("norm"):
+        before = graph.source(one)
+        if one.name not in ("batch", "instance") or before is None or before.kind not in ("linear", "conv"):
+            continue
+        if before.bias is not None:
+            yield at(before, f"its bias is removed by the norm {one.place}", "make it without bias (bias=False)")
+
+
+def norm_of_few(graph: Graph, task: Task) -> Iterator[Finding]:
+    """Batch norm on batches too small.
+
+    Its statistics come from the batch: below 8 values a channel they are noise, and of one value the output is always
+    0 (Wu and He 2018).
+    """
+    if task.batch_size is None:
+        return
+    for one in graph.of_kind("norm"):
+        places = prod(one.in_shape[2:])
+        if one.name == "batch" and task.batch_size * places < 2:
+            yield at(one, "batch norm of a single value a channel", "take larger batches, or group norm", "error")
+        elif one.name == "batch" and task.batch_size < 8:
+            what = f"batch norm over batches of {task.batch_size}"
+            severity = "warning" if task.batch_size * places < 16 else "note"
+            yield at(one, what, "take batches of 16 or more, or group norm", severity)
+        elif one.name == "instance" and places < 2:
+            yield at(one, "instance norm of a single value a channel is always 0", "take layer norm", "error")
+
+
+def act_before_pool(graph: Graph, task: Task) -> Iterator[Finding]:
+    """An activation before max pooling.
+
+    Max pooling and a non-decreasing activation commute: behind the pool the function is the same and the activation is
+    called k*k times less.
+    """
+    for one in graph.of_kind("pool"):
+        before = graph.source(one)
+        if one.name != "max" or before is None or before.kind != "act" or before.name not in RISING:
+            continue
+        if len(graph.users(before)) == 1:
+            what = f"{before.name} before the max pooling {one.place}"
+            yield at(before, what, "swap the two: the same, and cheaper")
+
+
+LAYER_RULES = (
+    Rule("act-none", "warning", two_linear_maps),
+    Rule("act-softmax", "warning", softmax_inside),
+    Rule("act-twice", "note", activation_twice),
+    Rule("act-saturates", "warning", saturating_depth),
+    Rule("act-before-pool", "note", act_before_pool),
+    Rule("drop-all", "warning", all_dropped),
+    Rule("drop-before-norm", "warning", drop_before_norm),
+    Rule("norm-bias", "note", bias_before_norm),
+    Rule("norm-few", "note", norm_of_few),
+)

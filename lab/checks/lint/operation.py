@@ -1,0 +1,140 @@
+"""What a net does to its input, as a graph of operations: what the rules of `lab lint` read."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor, nn
+
+INPUT = -1
+"""Stands for the net's input among the inputs of an operation."""
+
+SATURATING = ("sigmoid", "tanh", "hardsigmoid", "hardtanh", "softsign")
+"""Activations that are flat on both sides."""
+
+PASSIVE = ("shape", "dropout")
+"""Kinds of operations that change neither sign nor range of what they pass on (dropout scales)."""
+
+WEIGHTED = ("linear", "conv", "recurrent", "attention", "embedding")
+"""Kinds of operations that hold weights and map their inputs linearly, or contain such maps."""
+
+
+@dataclass(eq=False)
+class Operation:
+    """One call: a convolution, an addition, `F.relu`."""
+
+    index: int
+    """Its place in the order of execution."""
+    kind: str
+    """`linear`, `conv`, `norm`, `act`, `softmax`, `pool`, `dropout`, `sum`, `cat`, `shape`, ..., `other`."""
+    name: str
+    """Which of its kind: `relu`, `max`, `batch`, `log_softmax`."""
+    layer: str
+    """Dotted name of the innermost module that made the call; empty for the net itself."""
+    inputs: tuple[int, ...]
+    """Indices of the operations whose results it takes, `INPUT` for the net's input."""
+    in_shape: tuple[int, ...]
+    out_shape: tuple[int, ...]
+    module: nn.Module | None = None
+    """The module of `layer`."""
+    weight: Tensor | None = None
+    bias: Tensor | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    """Its arguments: `p`, `kernel`, `stride`, `padding`, `dim`, `groups`."""
+    moment: float | None = None
+    """Mean square of its result; None where it was not computed."""
+    varies: float | None = None
+    """Mean over units of the variance across examples."""
+    dead: float | None = None
+    """Share of units that are 0 for all examples."""
+
+    @property
+    def place(self) -> str:
+        """What a message calls it: the layer's name, or the function with the module that calls it."""
+        own = self.module is not None and not any(True for _ in self.module.children())
+        if own and self.layer:
+            return self.layer
+        return f"{self.layer}: {self.name}" if self.layer else self.name
+
+
+@dataclass(eq=False)
+class Graph:
+    """The operations of one execution, in order."""
+
+    operations: list[Operation]
+    outputs: list[int]
+    """Indices of the operations that made the net's outputs, the main one first."""
+    out_shape: tuple[int, ...] = ()
+    """Shape of the main output, (b, ...)."""
+    failure: str = ""
+    """Why the execution ended early; empty if it did not."""
+    failed_layer: str = ""
+    """Dotted name of the innermost module that failed."""
+    failed_shape: tuple[int, ...] = ()
+    """Shape that had reached it."""
+    failed_module: nn.Module | None = None
+    without_gradient: list[str] = field(default_factory=list)
+    """Names of parameters that want a gradient and got none."""
+
+    def __iter__(self) -> Iterator[Operation]:
+        return iter(self.operations)
+
+    def of_kind(self, *kinds: str) -> list[Operation]:
+        """Operations of these kinds, in order."""
+        return [one for one in self.operations if one.kind in kinds]
+
+    def source(self, operation: Operation) -> Operation | None:
+        """The operation that made the first input; None for the net's input."""
+        first = operation.inputs[0] if operation.inputs else INPUT
+        return None if first == INPUT else self.operations[first]
+
+    def users(self, operation: Operation) -> list[Operation]:
+        """The operations that take the result."""
+        return [one for one in self.operations if operation.index in one.inputs]
+
+    def behind(self, operation: Operation, through: Sequence[str] = PASSIVE) -> list[Operation]:
+        """The first operations of other kinds than `through` that the result reaches."""
+        found: dict[int, Operation] = {}
+        for user in self.users(operation):
+            for one in self.behind(user, through) if user.kind in through else [user]:
+                found[one.index] = one
+        return list(found.values())
+
+    def before(self, operation: Operation, through: Sequence[str] = PASSIVE) -> Operation | None:
+        """The last operation of another kind than `through` on the way of the first input; None for the net's input."""
+        one = self.source(operation)
+        while one is not None and one.kind in through:
+            one = self.source(one)
+        return one
+
+    def tail(self) -> list[Operation]:
+        """The operations between the last one with weights, or where branches meet, and the main output, last first."""
+        found: list[Operation] = []
+        one = self.operations[self.outputs[0]] if self.outputs and self.outputs[0] != INPUT else None
+        while one is not None and one.kind in ("act", "softmax", "pool", "norm", *PASSIVE):
+            found.append(one)
+            one = self.source(one)
+        return found
+
+    def head(self) -> Operation | None:
+        """The last operation with weights on the way to the main output."""
+        one = self.operations[self.outputs[0]] if self.outputs and self.outputs[0] != INPUT else None
+        while one is not None and one.kind not in WEIGHTED:
+            one = self.source(one)
+        return one
+
+    def closing(self) -> list[Operation]:
+        """Activations and softmaxes of the tail, last first."""
+        return [one for one in self.tail() if one.kind in ("act", "softmax")]
+
+    def reaches(self, operation: Operation, test: Callable[[Operation], bool]) -> bool:
+        """Whether an operation of which `test` is true lies on some way from `operation` to the outputs."""
+        seen, todo = set(), [operation.index]
+        while todo:
+            for user in self.users(self.operations[todo.pop()]):
+                if user.index not in seen:
+                    if test(user):
+                        return True
+                    seen.add(user.index)
+                    todo.append(user.index)
+        return False

@@ -1,0 +1,226 @@
+"""Records a real execution of any `nn.Module` as a graph of operations: modules, functions and methods alike.
+
+A recorded execution sees what a symbolic trace does not: branches that depend on shapes, functions of
+`torch.nn.functional`, methods of tensors, weights used twice. It sees one way through the net, that of these inputs.
+"""
+
+import copy
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from lab.checks.lint.calls import kind_of, options_of
+from lab.checks.lint.operation import INPUT, Graph, Operation
+
+WHOLE: tuple[tuple[type[nn.Module], str], ...] = (
+    (nn.RNNBase, "recurrent"),
+    (nn.RNNCellBase, "recurrent"),
+    (nn.MultiheadAttention, "attention"),
+    (nn.Embedding, "embedding"),
+    (nn.EmbeddingBag, "embedding"),
+)
+"""Modules that are one operation, whatever they call."""
+
+WHOLE_DROPS = ("drop", "stochasticdepth")
+"""What the class name of a dropout begins or ends with, of whatever library, if it has no weights."""
+
+
+def trace(net: nn.Module, inputs: Tensor, gradient: bool = True) -> Graph:
+    """Runs a copy of `net` in training mode and records what it does.
+
+    Args:
+        net: any module; it stays as it is. One that refuses to be copied is run itself, with its buffers restored.
+        inputs: (b, ...), of a type and scale as in training.
+        gradient: whether to go backward as well, and note parameters that no gradient reaches.
+    """
+    try:
+        net = copy.deepcopy(net)
+    except Exception:  # whatever its author had in mind: lazy handles, locks, tensors with history
+        gradient = False
+    training, buffers = net.training, {name: one.clone() for name, one in net.named_buffers()}
+    recorder = Recorder(net, inputs)
+    outputs: list[Tensor] = []
+    try:
+        with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(gradient):
+            torch.manual_seed(0)
+            net.train()
+            with recorder.hooked(), recorder:
+                outputs = list(tensors(net(inputs)))
+            graph = recorder.graph(outputs)
+            if gradient and outputs and all(one.is_floating_point() for one in outputs):
+                graph.without_gradient = lonely(net, outputs)
+    except Exception as error:
+        return recorder.failed(error)
+    finally:
+        net.train(training)
+        for name, one in net.named_buffers():
+            if name in buffers and one.shape == buffers[name].shape:
+                with torch.no_grad():
+                    one.copy_(buffers[name])
+    return graph
+
+
+def lonely(net: nn.Module, outputs: list[Tensor]) -> list[str]:
+    """Names of the parameters of `net` that no gradient of `outputs` reaches."""
+    wanting = {name: one for name, one in net.named_parameters() if one.requires_grad}
+    total = sum(one.float().square().sum() for one in outputs)
+    if not wanting or not isinstance(total, Tensor) or not total.requires_grad:
+        return list(wanting)
+    found = torch.autograd.grad(total, list(wanting.values()), allow_unused=True)
+    return [name for name, one in zip(wanting, found, strict=True) if one is None]
+
+
+def tensors(outputs: Any) -> Iterator[Tensor]:
+    """All tensors in a net's outputs, in order."""
+    if isinstance(outputs, Tensor):
+        yield outputs
+    elif isinstance(outputs, dict):
+        yield from tensors(list(outputs.values()))
+    elif isinstance(outputs, list | tuple):
+        for one in outputs:
+            yield from tensors(one)
+
+
+class Recorder(TorchFunctionMode):
+    """Sees each call of torch while `net` runs."""
+
+    def __init__(self, net: nn.Module, inputs: Tensor):
+        super().__init__()
+        self.net = net
+        self.found: list[Operation] = []
+        self.made: dict[int, int] = {id(inputs): INPUT}
+        self.held: list[Any] = [inputs]  # so that no address is used twice
+        self.stack: list[tuple[str, nn.Module, tuple[int, ...]]] = []
+        self.names = {module: name for name, module in net.named_modules()}
+        self.parameters = {id(one) for one in net.parameters()}
+        self.whole = 0
+
+    @contextmanager
+    def hooked(self) -> Iterator[None]:
+        """Knows the module that runs, as long as this lasts."""
+        handles = []
+        for module in self.net.modules():
+            handles.append(module.register_forward_pre_hook(self.enter, with_kwargs=True))
+            handles.append(module.register_forward_hook(self.leave, with_kwargs=True))
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        first = next(tensors([args, list(kwargs.values())]), None)
+        self.stack.append((self.names.get(module, ""), module, () if first is None else tuple(first.shape)))
+        self.whole += bool(whole_kind(module))
+
+    def leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: Any) -> None:
+        kind = whole_kind(module)
+        self.whole -= bool(kind)
+        if kind and not self.whole:
+            options = {"p": dropout_rate(module)} if kind == "dropout" else {}
+            self.record(
+                kind, type(module).__name__.lower(), list(tensors([args, list(kwargs.values())])), outputs, options
+            )
+        self.stack.pop()
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if not self.whole and any(True for _ in tensors(result)):
+            kind, name = kind_of(func, args)
+            given = list(tensors([list(args), list(kwargs.values())]))
+            if kind in ("matrix", "sum") and any(id(one) in self.parameters for one in given):
+                kind = "linear" if kind == "matrix" else "affine"
+            self.record(kind, name, given, result, options_of(kind, name, args, kwargs))
+        return result
+
+    def record(self, kind: str, name: str, given: list[Tensor], result: Any, options: dict[str, Any]) -> None:
+        """Adds an operation that made `result` of the tensors `given`."""
+        layer, module, _ = self.stack[-1] if self.stack else ("", self.net, ())
+        weights = [one for one in given if id(one) in self.parameters]
+        inputs = [one for one in given if id(one) in self.made]
+        if not inputs and not weights:
+            return  # about no data: a mask, a range of positions
+        if not inputs:
+            kind = "shape"  # a weight that is cast or reshaped before it is used
+        weight, bias = weights_of(kind, module, weights)
+        first = next(tensors(result))
+        one = Operation(
+            index=len(self.found),
+            kind=kind,
+            name=name,
+            layer=layer,
+            inputs=tuple(dict.fromkeys(self.made[id(tensor)] for tensor in inputs)),
+            in_shape=tuple(inputs[0].shape) if inputs else (),
+            out_shape=tuple(first.shape),
+            module=module,
+            weight=weight,
+            bias=bias,
+            options=options,
+        )
+        if not inputs:
+            for tensor in tensors(result):  # still a weight
+                self.parameters.add(id(tensor))
+                self.held.append(tensor)
+            return
+        measure(one, first)
+        self.found.append(one)
+        for tensor in tensors(result):
+            self.made[id(tensor)] = one.index
+            self.held.append(tensor)
+
+    def graph(self, outputs: list[Tensor]) -> Graph:
+        """What was recorded, of a run that ended with `outputs`."""
+        ends = [self.made[id(one)] for one in outputs if id(one) in self.made]
+        return Graph(self.found, ends, tuple(outputs[0].shape) if outputs else ())
+
+    def failed(self, error: Exception) -> Graph:
+        """What was recorded until `error`."""
+        layer, module, shape = self.stack[-1] if self.stack else ("", self.net, ())
+        text = str(error).strip().split("\n")[0] or type(error).__name__
+        return Graph(self.found, [], failure=text, failed_layer=layer, failed_shape=shape, failed_module=module)
+
+
+def whole_kind(module: nn.Module) -> str:
+    """The kind of a module that is one operation; empty of others."""
+    for kind, word in WHOLE:
+        if isinstance(module, kind):
+            return word
+    name = type(module).__name__.lower()
+    drops = name.startswith(WHOLE_DROPS) or name.endswith(("dropout", "droppath", "dropblock"))
+    return "dropout" if drops and next(module.parameters(), None) is None and not list(module.children()) else ""
+
+
+def dropout_rate(module: nn.Module) -> float:
+    """The rate of a dropout, whatever its author called it."""
+    found = [getattr(module, name, None) for name in ("p", "rate", "drop_prob", "drop_rate")]
+    return next((float(one) for one in found if isinstance(one, int | float)), 0.0)
+
+
+def weights_of(kind: str, module: nn.Module, given: Iterable[Tensor]) -> tuple[Tensor | None, Tensor | None]:
+    """Weight and bias among the parameters `given` to a call, or those of a module that is one operation."""
+    shaped = [one for one in given if one.ndim > 1]
+    flat = [one for one in given if one.ndim == 1]
+    if kind in ("recurrent", "attention", "embedding"):
+        own = list(module.parameters())
+        return next((one for one in own if one.ndim > 1), None), next((one for one in own if one.ndim == 1), None)
+    if kind == "norm":
+        return flat[0] if flat else None, flat[1] if len(flat) > 1 else None
+    return shaped[0] if shaped else None, flat[0] if flat else None
+
+
+def measure(operation: Operation, result: Tensor) -> None:
+    """Notes the size of `result`, and how much it differs between examples."""
+    if result.is_meta or not result.is_floating_point() or not result.numel():
+        return
+    values = result.detach()
+    operation.moment = float(values.square().mean())
+    if values.ndim > 1 and len(values) > 1:
+        operation.varies = float(values.var(0).mean())
+    if operation.kind == "act" and values.ndim > 1:
+        units = values.transpose(0, 1).flatten(1) if values.ndim > 2 else values.T
+        operation.dead = float((units == 0).all(1).float().mean())

@@ -1,0 +1,92 @@
+"""`lab lint`: what is wrong with one net before it trains, of the lab or of anybody."""
+
+import argparse
+from collections.abc import Iterable, Sequence
+
+from lab.cli.plan import one_job
+from lab.config import RunConfig
+from lab.errors import UserError, nearest
+
+
+def lint_verb(args: argparse.Namespace) -> int:
+    """Prints what is found; 1 where there are errors.
+
+    Raises:
+        UserError: a flag or an override is wrong.
+    """
+    from lab.checks.lint.configured import lint_config, repairs, worst
+    from lab.checks.lint.linter import RULES
+    from lab.checks.lint.render import AS, FORMATS, explained
+
+    if args.explain:
+        print(explained(RULES[known(args.explain, "--explain", RULES)]), end="")
+        return 0
+    if args.format not in FORMATS:
+        raise UserError(
+            f"--format={args.format} is unknown{nearest(args.format, FORMATS)}; there are: {', '.join(FORMATS)}"
+        )
+    kept = [known(code, "--select", RULES) for code in args.select] or list(RULES)
+    left_out = {known(code, "--ignore", RULES) for code in args.ignore}
+    rules = [RULES[code] for code in kept if code not in left_out]
+    if args.module:
+        if args.overrides or args.fix:
+            raise UserError("--module names a net of your own; overrides and --fix are for configurations of the lab")
+        said = lint_module(args, rules)
+    else:
+        job = one_job("lint", args.overrides)
+        said = lint_config(job.config, rules)
+        if args.fix:
+            return fix(job.config, args.overrides, repairs(said, job.config), rules)
+    print(AS[args.format](said))
+    return int(worst(said) == "error")
+
+
+def known(code: str, flag: str, codes: Iterable[str]) -> str:
+    """`code`, if there is such a rule."""
+    if code not in codes:
+        raise UserError(f"{flag} {code}: no such rule{nearest(code, codes)}; they are listed by: lab list rules")
+    return code
+
+
+def fix(config: RunConfig, overrides: Sequence[str], repaired: Sequence[str], rules: Sequence) -> int:
+    """Prints the overrides with their repairs; 1 where errors are left."""
+    from lab.checks.lint.configured import lint_config, worst
+    from lab.checks.lint.render import as_text
+
+    keys = {text.partition("=")[0] for text in repaired}
+    words = [*(text for text in overrides if text.partition("=")[0] not in keys), *repaired]
+    after = lint_config(one_job("lint", words).config, rules)
+    print("lab lint " + " ".join(words) if repaired else "no repair by the lab's own keys")
+    left = [one for one in after if one.severity != "note"]
+    print(as_text(left) if left else "clean of errors and warnings")
+    return int(worst(after) == "error")
+
+
+def lint_module(args: argparse.Namespace, rules: Sequence) -> list:
+    """What is found in a net of somebody's own, built by `--module`."""
+    from lab.checks.lint.anybody import lint_own
+    from lab.checks.lint.task import TASKS, Task, loss_of, range_of
+
+    try:
+        shape = tuple(int(part) for part in args.shape.split(","))
+    except ValueError:
+        raise UserError(f"--shape={args.shape or ''} is no shape of one example; give it as 3,32,32") from None
+    if min(shape, default=0) < 1:
+        raise UserError(f"--shape={args.shape}: each size has to be 1 or more, as in 3,32,32")
+    if args.task not in TASKS:
+        raise UserError(f"--task={args.task} is unknown{nearest(args.task, TASKS)}; there are: {', '.join(TASKS)}")
+    loss, takes = loss_of(args.loss) if args.loss else ("", "")
+    task = Task(
+        kind=args.task,
+        num_outputs=args.outputs,
+        loss=loss,
+        takes=takes,
+        optimizer=args.optimizer,
+        lr=args.lr,
+        momentum=args.momentum,
+        batch_size=args.batch_size,
+        updates=args.updates,
+        inputs=range_of(args.input),
+        targets=range_of(args.targets),
+    )
+    return lint_own(args.module, shape, task, rules)

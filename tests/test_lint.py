@@ -1,0 +1,281 @@
+"""`lab lint`: each rule on a small net that has its fault, at the right layer, and silence on sound nets."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lab.checks.lint.linter import RULES, examples, lint
+from lab.checks.lint.render import as_json, as_sarif, as_text, explained
+from lab.checks.lint.task import Task, loss_of, range_of
+from lab.checks.lint.trace import trace
+from lab.cli.main import main
+from lab.errors import UserError
+
+CLASSES = Task("classes", 10, "cross_entropy", "logits", optimizer="adam", lr=1e-3, batch_size=64, updates=1000)
+NUMBER = Task("numbers", 1, "mse", "values", optimizer="adam", lr=1e-3, batch_size=64, updates=1000)
+BINARY = Task("binary", 1, "bce", "probabilities", optimizer="adam", lr=1e-3, batch_size=64, updates=1000)
+
+
+def mlp(*layers: nn.Module, out: int = 10, first: type[nn.Module] | None = nn.ReLU) -> nn.Sequential:
+    """20 features to `out`, with `layers` behind the last linear one."""
+    return nn.Sequential(nn.Linear(20, 32), *([first()] if first else []), nn.Linear(32, out), *layers)
+
+
+def zeroed(net: nn.Sequential) -> nn.Sequential:
+    nn.init.zeros_(net.get_parameter("0.weight"))
+    return net
+
+
+def deep(act: Callable[[], nn.Module], depth: int, norm: bool = False) -> nn.Sequential:
+    layers = [[nn.Linear(20, 20), *([nn.BatchNorm1d(20)] if norm else []), act()] for _ in range(depth)]
+    return nn.Sequential(*(one for block in layers for one in block), nn.Linear(20, 10))
+
+
+def conv_net(*tail: nn.Module, size: int = 3, out: int = 10) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(3, 8, size), nn.ReLU(), *tail, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, out)
+    )
+
+
+FAULTS: dict[str, tuple[Callable[[], nn.Module], Task, str, str]] = {
+    # What is wrong: (net, task, rule, layer).
+    "softmax over one unit": (lambda: mlp(nn.Softmax(dim=-1), out=1), BINARY, "out-one-softmax", "3"),
+    "softmax over one number": (lambda: mlp(nn.Softmax(dim=1), out=1), NUMBER, "out-one-softmax", "3"),
+    "sigmoids for classes": (
+        lambda: mlp(nn.Sigmoid()),
+        replace(CLASSES, takes="probabilities"),
+        "out-activation",
+        "3",
+    ),
+    "relu for classes": (lambda: mlp(nn.ReLU()), CLASSES, "out-activation", "3"),
+    "tanh for yes or no": (lambda: mlp(nn.Tanh(), out=1), BINARY, "out-activation", "3"),
+    "softmax for labels": (
+        lambda: mlp(nn.Softmax(1)),
+        replace(BINARY, kind="labels", num_outputs=10),
+        "out-activation",
+        "3",
+    ),
+    "sigmoid for numbers": (
+        lambda: mlp(nn.Sigmoid(), out=1),
+        replace(NUMBER, targets=(-3, 3)),
+        "out-bounded",
+        "3",
+    ),
+    "relu for numbers": (lambda: mlp(nn.ReLU(), out=1), replace(NUMBER, targets=(-1, 1)), "out-bounded", "3"),
+    "tanh for larger numbers": (lambda: mlp(nn.Tanh(), out=1), replace(NUMBER, targets=(0, 9)), "out-bounded", "3"),
+    "no sigmoid": (lambda: mlp(out=1), BINARY, "out-missing", "2"),
+    "no log-softmax": (lambda: mlp(), replace(CLASSES, takes="log-probabilities"), "out-missing", "2"),
+    "softmax twice": (lambda: mlp(nn.Softmax(dim=1)), CLASSES, "out-twice", "3"),
+    "nine outputs": (lambda: mlp(out=9), CLASSES, "out-count", "2"),
+    "squared error of classes": (lambda: mlp(), replace(CLASSES, loss="mse", takes="values"), "out-loss", ""),
+    "cross-entropy of a number": (lambda: mlp(out=1), replace(NUMBER, loss="cross_entropy"), "out-loss", ""),
+    "accuracy as the loss": (lambda: mlp(), replace(CLASSES, loss="accuracy"), "out-loss", ""),
+    "accuracy of numbers": (lambda: mlp(out=1), replace(NUMBER, metric="accuracy"), "out-metric", ""),
+    "dropout behind": (lambda: mlp(nn.Dropout(0.1)), CLASSES, "out-dropout", "3"),
+    "no activation": (lambda: mlp(first=None), CLASSES, "act-none", "0"),
+    "softmax inside": (lambda: mlp(first=lambda: nn.Softmax(1)), CLASSES, "act-softmax", "1"),  # pyright: ignore
+    "relu twice": (
+        lambda: nn.Sequential(nn.Linear(20, 9), nn.ReLU(), nn.ReLU(), nn.Linear(9, 10)),
+        CLASSES,
+        "act-twice",
+        "2",
+    ),
+    "sigmoids in depth": (lambda: deep(nn.Sigmoid, 6), CLASSES, "act-saturates", "1"),
+    "dropout of all": (
+        lambda: nn.Sequential(nn.Linear(20, 9), nn.ReLU(), nn.Dropout(1.0), nn.Linear(9, 10)),
+        CLASSES,
+        "drop-all",
+        "2",
+    ),
+    "dropout before norm": (
+        lambda: nn.Sequential(nn.Linear(20, 9), nn.ReLU(), nn.Dropout(0.5), nn.BatchNorm1d(9), nn.Linear(9, 10)),
+        CLASSES,
+        "drop-before-norm",
+        "2",
+    ),
+    "bias before norm": (lambda: deep(nn.ReLU, 2, norm=True), CLASSES, "norm-bias", "0"),
+    "batches of one": (lambda: deep(nn.ReLU, 2, norm=True), replace(CLASSES, batch_size=1), "norm-few", "1"),
+    "zero weights": (lambda: zeroed(mlp()), CLASSES, "init-equal", "0"),
+    "a signal that fades": (lambda: deep(nn.ReLU, 30), CLASSES, "init-fades", "60"),
+    "a rate of 1 under Adam": (lambda: mlp(), replace(CLASSES, lr=1.0), "rate", ""),
+    "a rate of 1e-9 under Adam": (lambda: mlp(), replace(CLASSES, lr=1e-9), "rate", ""),
+    "a rate of 5 under descent": (lambda: mlp(), replace(CLASSES, optimizer="sgd", lr=5.0), "rate", ""),
+    "ten updates": (lambda: mlp(), replace(CLASSES, updates=10), "updates", ""),
+    "inputs up to 255": (lambda: mlp(), replace(CLASSES, inputs=(0, 255)), "input-scale", ""),
+    "targets up to 1,000": (lambda: mlp(out=1), replace(NUMBER, targets=(0, 1000)), "target-scale", ""),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_is_found_at_its_layer(fault: str) -> None:
+    torch.manual_seed(0)
+    make, task, code, layer = FAULTS[fault]
+    said = lint(make(), examples((20,), task), task)
+    assert (code, layer) in [(one.rule.code, one.finding.layer) for one in said]
+
+
+IMAGES: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
+    "kernels beyond the pixels": (lambda: conv_net(nn.MaxPool2d(20), nn.Conv2d(8, 8, 5)), "shape-fails", "3"),
+    "no flatten": (lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Linear(8, 10)), "shape-flatten", "2"),
+    "other features": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(99, 10)), "shape-fails", "1"),
+    "relu before max": (lambda: conv_net(nn.MaxPool2d(2)), "act-before-pool", "1"),
+    "an ImageNet stem": (
+        lambda: nn.Sequential(
+            *(nn.Conv2d(3, 8, 7, 2, 3), nn.ReLU(), nn.MaxPool2d(3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
+            nn.Linear(8, 10),
+        ),
+        "shape-proportion",
+        "0",
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", IMAGES)
+def test_faults_of_images_are_found_at_their_layer(fault: str) -> None:
+    make, code, layer = IMAGES[fault]
+    said = lint(make(), examples((3, 32, 32), CLASSES), CLASSES)
+    assert (code, layer) in [(one.rule.code, one.finding.layer) for one in said]
+
+
+class Functional(nn.Module):
+    """As people write a net for MNIST: functions, a branch that depends on a flag, weights used twice, a tuple."""
+
+    def __init__(self, last: Callable[[Tensor], Tensor], pair: bool = False):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(1, 8, 3, padding=1), nn.Conv2d(8, 8, 3, padding=1)
+        self.fc = nn.Linear(8 * 14 * 14, 10)
+        self.last, self.pair = last, pair
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        x = F.relu(F.max_pool2d(self.conv1(x), 2))
+        x = x + F.relu(self.conv2(x))
+        x = x + torch.relu_(self.conv2(x))
+        x = F.dropout(x.view(len(x), -1), 0.5, self.training)
+        found = self.last(self.fc(x))
+        return (found, x) if self.pair else found
+
+
+def test_functions_and_branches_are_read_like_modules() -> None:
+    said = lint(Functional(lambda x: F.log_softmax(x, dim=1)), torch.randn(4, 1, 28, 28), CLASSES)
+    assert not [one for one in said if one.severity != "note"]  # log-softmax twice is log-softmax
+    said = lint(Functional(lambda x: torch.softmax(x, 1), pair=True), torch.randn(4, 1, 28, 28), CLASSES)
+    assert [one.rule.code for one in said if one.severity != "note"] == ["out-twice"]
+    assert "softmax makes the outputs" in said[0].finding.what
+
+
+SOUND: dict[str, tuple[Callable[[], nn.Module], Task]] = {
+    "a perceptron": (lambda: mlp(), CLASSES),
+    "a number": (lambda: mlp(out=1), replace(NUMBER, targets=(-2, 2))),
+    "yes or no": (lambda: mlp(nn.Sigmoid(), out=1), BINARY),
+    "yes or no from logits": (lambda: mlp(out=1), replace(BINARY, takes="logits")),
+    "log-softmax": (lambda: mlp(nn.LogSoftmax(1)), replace(CLASSES, takes="log-probabilities")),
+    "pixels by sigmoid": (lambda: mlp(nn.Sigmoid(), out=1), replace(NUMBER, targets=(0, 1))),
+    "deep with norms": (lambda: deep(nn.ReLU, 20, norm=True), CLASSES),
+    "descent": (lambda: mlp(), replace(CLASSES, optimizer="sgd", lr=0.05, momentum=0.9)),
+}
+
+
+@pytest.mark.parametrize("net", SOUND)
+def test_sound_nets_are_clean(net: str) -> None:
+    torch.manual_seed(0)
+    make, task = SOUND[net]
+    assert [as_text([one]) for one in lint(make(), examples((20,), task), task) if one.severity != "note"] == []
+
+
+def test_a_net_stays_as_it_is() -> None:
+    net = deep(nn.ReLU, 2, norm=True)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    inputs, state = torch.randn(4, 20), torch.random.get_rng_state()
+    lint(net.eval(), inputs, CLASSES)
+    assert all(torch.equal(before[name], value) for name, value in net.state_dict().items())
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert not net.training
+
+
+def test_unused_and_detached_layers_get_no_gradient() -> None:
+    class Idle(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.idle, self.cut = nn.Linear(20, 10), nn.Linear(3, 3), nn.Linear(20, 20)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.used(self.cut(x).detach())
+
+    assert trace(Idle(), torch.randn(4, 20)).without_gradient == ["idle.weight", "idle.bias", "cut.weight", "cut.bias"]
+
+
+def test_recurrent_and_attention_layers_are_one_operation_each() -> None:
+    encoder = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True)
+    net = nn.Sequential(nn.LSTM(8, 16, batch_first=True), First(), encoder, nn.Linear(16, 10))
+    kinds = [one.kind for one in trace(net, torch.randn(4, 5, 8))]
+    assert kinds.count("recurrent") == kinds.count("attention") == 1
+    assert kinds.count("norm") == 2
+
+
+class First(nn.Module):
+    def forward(self, x: tuple[Tensor, Tensor]) -> Tensor:
+        return x[0]
+
+
+@pytest.mark.parametrize("code", RULES)
+def test_each_rule_explains_itself(code: str) -> None:
+    text = explained(RULES[code])
+    assert text.startswith(f"{code} (")
+    assert len(text.split()) > 15
+
+
+def test_formats_agree() -> None:
+    said = lint(mlp(nn.Softmax(dim=1)), torch.randn(4, 20), CLASSES)
+    assert json.loads(as_json(said))[0]["code"] == "out-twice"
+    assert json.loads(as_sarif(said))["runs"][0]["results"][0]["ruleId"] == "out-twice"
+    assert "warning[out-twice] 3 (10,): softmax makes the outputs" in as_text(said)
+
+
+def test_the_verb_finds_explains_and_repairs(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["model.depth=30", "model.widths=[16,16]", "model.init=xavier_normal"]
+    assert main(["lint", *words]) == 0
+    assert "warning[init-fades] classifier" in capsys.readouterr().out
+    assert main(["lint", *words, "--fix"]) == 0
+    out = capsys.readouterr().out
+    assert "model.init=he_normal" in out
+    assert "clean of errors and warnings" in out
+    assert main(["list", "rules", "init"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].split()[:2] == ["init-equal", "error:"]
+    assert main(["lint", "--explain", "init-fades"]) == 0
+    assert "He et al. 2015" in capsys.readouterr().out
+    assert main(["lint", "--module", "torch.nn:Identity", "--shape", "10", "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--explain", "init-fade"], "did you mean 'init-fades'"),
+        (["--select", "nothing"], "no such rule"),
+        (["--format", "xml"], "there are: text, json, sarif"),
+        (["--module", "torch.nn:Identity"], "--shape= is no shape"),
+        (["--module", "torch.nn:Identity", "--shape", "0,3"], "1 or more"),
+        (["--module", "torch.nn:Identity", "--shape", "3", "--loss", "mse_los"], "did you mean"),
+        (["--module", "torch.nn:Identity", "--shape", "3", "--task", "class"], "did you mean 'classes'"),
+        (["--module", "torch.nn:Identity", "--shape", "3", "--input", "5..1"], "is not a range"),
+        (["--module", "torch.nn:Nothing", "--shape", "3"], "has no 'Nothing'"),
+        (["--module", "torch.nn:Linear", "--shape", "3"], "failed: TypeError"),
+        (["model.depth=3", "--module", "torch.nn:Identity", "--shape", "3"], "overrides and --fix are for"),
+    ],
+)
+def test_wrong_words_get_one_message(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["lint", *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_names_of_losses_and_ranges() -> None:
+    assert loss_of("mse_loss") == ("mse", "values")
+    assert range_of("0..255") == (0, 255)
+    assert range_of("") is None
+    with pytest.raises(UserError, match="did you mean 'hinge'"):
+        loss_of("hing")
