@@ -232,6 +232,7 @@ SHAPES: dict[str, Build] = {
     "two_by_two": lambda root: sweep(root, {"model.act": ["relu", "tanh"], "model.depth": [4, 8]}),
     "names_by_depth": lambda root: sweep(root, {"model.act": named(12), "model.depth": [4, 8, 16]}),
     "names_by_names": lambda root: sweep(root, {"model.act": named(12), "model.init": named(9)}, seeds=2),
+    "eight_by_eight": lambda root: sweep(root, {"model.act": named(8), "model.init": named(8)}, seeds=1, steps=2),
     "rates_by_depth": lambda root: sweep(root, {"optimizer.lr": DECADES, "model.depth": [2, 4, 8, 16, 32, 64]}),
     "three_factors": lambda root: sweep(
         root, {"model.act": ["relu", "tanh"], "model.norm": ["none", "batch", "layer"], "model.depth": [4, 8]}

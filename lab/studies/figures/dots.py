@@ -91,7 +91,7 @@ def draw_rows(columns: Sequence[Column], narrow: bool = False) -> Figure | None:
     if not rows:
         return None
     total, size = (NARROW, 8.5) if narrow else (WIDE, STYLE["font.size"])
-    labels = fit([row.label for row in rows], NARROW - 0.3 if narrow else 3.1 if len(columns) == 1 else 2.3, size)
+    labels = fit([row.label for row in rows], NARROW - 0.4 if narrow else 3.1 if len(columns) == 1 else 2.3, size)
     num_lines = 1 + max(label.count("\n") for label in labels)
     height = 0.42 + 0.14 * num_lines if narrow else max(0.4, 0.16 * num_lines + 0.06)
     figure = Figure(figsize=(total, height * len(rows) + 0.85), layout="constrained")

@@ -6,7 +6,8 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import lru_cache
 
-from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.font_manager import FontProperties, findfont
+from matplotlib.ft2font import FT2Font
 
 FONTS = ["Helvetica", "Arial", "Liberation Sans", "DejaVu Sans"]
 FONTS += ["Noto Sans CJK JP", "Hiragino Sans", "PingFang SC", "Microsoft YaHei", "Malgun Gothic", "Arial Unicode MS"]
@@ -20,14 +21,13 @@ GAP = "\u2026"
 def glyph_widths() -> list[tuple[Collection[int], Callable[[int], float]]]:
     """Of each font that is installed the characters that it has, and their widths as a share of the size."""
     paths = dict.fromkeys(path for name in FONTS if (path := installed(name)))
-    fonts = [get_font(path) for path in paths]
 
-    def measure(font):
-        return lambda code: font.load_char(code).linearHoriAdvance / 65536 / font_size
+    def measure(font: FT2Font) -> Callable[[int], float]:
+        return lambda code: font.load_char(code).linearHoriAdvance / 65536 / 100
 
-    font_size = 100
+    fonts = list(map(FT2Font, paths))  # not those of matplotlib, which sets their size as it draws
     for font in fonts:
-        font.set_size(font_size, 72)
+        font.set_size(100, 72)
     return [(font.get_charmap(), measure(font)) for font in fonts]
 
 
