@@ -100,7 +100,7 @@ def draw_rows(columns: Sequence[Column], narrow: bool = False) -> Figure | None:
     part = (0.14 * num_lines + 0.04) / height if narrow else 0.0
     heights = [index + part / 2 for index in range(len(rows))]
     for axis, column in zip(axes, columns, strict=True):
-        draw_column(axis, column, heights, most_ticks=(5 if narrow else 8) // len(columns) + 1)
+        draw_column(axis, column, heights, (5 if narrow else 8) // len(columns) + 1, total / len(columns) - 0.25)
     for index, text in enumerate(labels if narrow else ()):
         place, blank = axes[0].get_yaxis_transform(), {"facecolor": "#FFFFFF", "edgecolor": "none", "pad": 0.8}
         name = axes[0].text(
@@ -114,8 +114,8 @@ def draw_rows(columns: Sequence[Column], narrow: bool = False) -> Figure | None:
     return figure
 
 
-def draw_column(axis: Axes, column: Column, heights: Sequence[float], most_ticks: int) -> None:
-    """The dots of all rows at their heights, and the axis beneath them."""
+def draw_column(axis: Axes, column: Column, heights: Sequence[float], most_ticks: int, inches: float) -> None:
+    """The dots of all rows at their heights, and the axis beneath them, whose name has so many inches."""
     rows, log = column.rows, column.log()
     if column.zero:
         axis.axvline(0, color="#555555", linewidth=1, zorder=1)
@@ -133,7 +133,8 @@ def draw_column(axis: Axes, column: Column, heights: Sequence[float], most_ticks
     axis.margins(x=0.04)
     if not log:
         keep_in_bounds(axis, column.bounds, across=True)
-    axis.set_xlabel(log_name(column.name, log))
+    (name,) = fit([log_name(column.name, log)], inches, STYLE["font.size"], 2)
+    axis.set_xlabel(name)
 
 
 def draw_dots(axis: Axes, heights: Sequence[float], rows: Sequence[Row]) -> None:
