@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def write_run(
     identity = {key: value for key, value in flat.items() if key not in ("seed", "name", "out")}
     arm_id = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
     words = ",".join(f"{key.rpartition('.')[2]}={value}" for key, value in arm.items())
-    path = root / f"{words}-{arm_id}" / f"seed={seed}"
+    path = root / f"{re.sub(r'[^a-zA-Z0-9.,=_-]', '_', words)[:100]}-{arm_id}" / f"seed={seed}"
     path.mkdir(parents=True)
     result = {
         "config": flat,

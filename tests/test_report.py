@@ -18,7 +18,8 @@ from lab.studies.comparison.means import arm_means, mean_series, write_mean_runs
 from lab.studies.figures.curves import read_curves
 from lab.studies.figures.dots import draw_seeds
 from lab.studies.figures.forest import difference_rows
-from lab.studies.figures.style import COLORS, wrap
+from lab.studies.figures.names import wrap
+from lab.studies.figures.style import COLORS
 from lab.studies.report.formats import markdown
 from lab.studies.report.page import headline, write_report
 from lab.studies.report.rows import cost_rows

@@ -46,11 +46,13 @@ def train_runs(jobs: list[Job], sweep: Sequence[Job] = ()) -> tuple[bool, dict[P
     num_slots, threads = share_machine(jobs[0].config)
     stop = context.RawValue("b", 0)  # no lock: a signal may arrive while the flag is read
 
+    num_open = min(num_slots, len(jobs))
+
     def open_slot() -> ProcessPoolExecutor:
-        initargs = (stop, threads, list(sys.path))
+        initargs = (stop, threads, list(sys.path), num_open)
         return ProcessPoolExecutor(1, context, initializer=start_worker, initargs=initargs)
 
-    slots = [open_slot() for _ in range(min(num_slots, len(jobs)))]
+    slots = [open_slot() for _ in range(num_open)]
     try:
         for note in slots[0].submit(check, *([job.config for job in some] for some in (jobs, sweep))).result():
             print(f"note: {note}", file=sys.stderr, flush=True)

@@ -23,15 +23,16 @@ ELSEWHERE = "elsewhere"
 """Returned instead of a status if another process holds the run's lock."""
 
 _stop: Any = None
+_side_by_side = 1
 _busy = threading.Lock()
 
 
-def start_worker(stop: Any, threads: int, path: list[str]) -> None:
+def start_worker(stop: Any, threads: int, path: list[str], side_by_side: int) -> None:
     """Prepares a worker: one thread where several work side by side, the parent's import path, no orphans."""
     from lab.system.devices import set_threads
 
-    global _stop
-    _stop = stop
+    global _stop, _side_by_side
+    _stop, _side_by_side = stop, side_by_side
     sys.path[:] = path
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes it on by `stop`
     set_threads(threads)
@@ -115,7 +116,7 @@ def work(job: Job) -> dict[str, Any]:
         if job.config.train.threads:
             set_threads(job.config.train.threads)
         try:
-            return run(job, should_stop=lambda: bool(_stop.value))
+            return run(job, should_stop=lambda: bool(_stop.value), side_by_side=_side_by_side)
         except LockedError as error:
             if isinstance(error, LostLockError):
                 print(error, file=sys.stderr)

@@ -36,6 +36,7 @@ def run(
     progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     begin: Callable[[], None] = lambda: None,
+    side_by_side: int = 1,
 ) -> dict[str, Any]:
     """Trains one run to its end, resuming it where it was interrupted, and writes its folder (rank 0 does).
 
@@ -47,6 +48,7 @@ def run(
         progress: where to show it; nowhere if None.
         should_stop: asked after every step, besides the signals.
         begin: called once the configuration is found to be possible, before anything of the run is written.
+        side_by_side: how many runs this command trains at a time, which share the machine.
 
     Returns:
         The content of `result.json`.
@@ -70,7 +72,7 @@ def run(
         except OSError as error:
             what = f"cannot write {job.folder} ({error.strerror or error})"
             raise UserError(f"out={job.config.out}: {what}") from error
-        return _run(job, parts, held, progress, lambda: bool(held and held.lost) or should_stop(), notes)
+        return _run(job, parts, held, progress, lambda: bool(held and held.lost) or should_stop(), notes, side_by_side)
 
 
 def _run(
@@ -80,12 +82,14 @@ def _run(
     progress: Progress | None,
     should_stop: Callable[[], bool],
     notes: list[str],
+    side_by_side: int,
 ) -> dict[str, Any]:
     """The run in a folder that this process holds, if it is rank 0: trains it, and writes its result."""
     check = held.check if held else lambda: None
     result, ranks = job.record(), parts.training.train_step.ranks
     result["environment"] = environment(device_name(parts.training.clock.device), torch.get_num_threads())
     result["environment"] |= {"processes": ranks.size} if ranks.size > 1 else {}
+    result["environment"]["side_by_side"] = side_by_side
     result["num_params"] = sum(p.numel() for p in parts.model.parameters())
     result |= {"started_from": parts.started_from} if parts.started_from else {}
     result |= {"chance": chance(parts)} if parts.data.classes else {}

@@ -1,10 +1,12 @@
 """What quality costs: parameters, speed, seconds of training, and seconds until a threshold was reached."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
 from lab.metric import Metric, parse_metric, quantity
+from lab.records.results import Run
 from lab.studies.comparison.arm import Arm
 from lab.studies.comparison.compare import Comparison
 from lab.studies.select.scores import score_runs
@@ -73,3 +75,17 @@ def is_timed(arm: Arm, metric: Metric) -> bool:
     """Whether the runs of `arm` logged what has to reach the threshold of `metric`, and when."""
     logged = any(metric.tags[0] in run.result["metrics"] for run in arm.runs)
     return logged and all("seconds" in row for run in arm.runs for row in run.history)
+
+
+def shared_machine(runs: Sequence[Run]) -> str:
+    """Where speeds and seconds of `runs` are shown: that they trained side by side; empty if none did."""
+    numbers = sorted({side_by_side(run) for run in runs})
+    if not numbers or numbers[-1] == 1:
+        return ""
+    how = " to ".join(dict.fromkeys(f"{number}" for number in (numbers[0], numbers[-1])))
+    return f"Runs trained {how} side by side and shared the machine, so each is slower here than alone."
+
+
+def side_by_side(run: Run) -> int:
+    """How many runs its command trained at a time; of older records as many as were asked for, if that is there."""
+    return max(1, run.result.get("environment", {}).get("side_by_side") or run.config.get("jobs") or 1)

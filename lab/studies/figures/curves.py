@@ -1,33 +1,35 @@
 """The figure of the metric over the steps, the epochs or the seconds of training."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from matplotlib import rc_context
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.lines import Line2D
 
 from lab.metric import Metric
 from lab.records.results import Run
 from lab.studies.comparison.arm import Arm
 from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.means import is_finite, mean_series, trained_runs
+from lab.studies.figures.lattice import Cell, Side, make_lattice, room_for
+from lab.studies.figures.names import fit
+from lab.studies.figures.scales import is_wide, log_name, scale
 from lab.studies.figures.style import (
-    NARROW,
-    OTHERS,
+    FAINT,
+    MOST_ROWS,
     STYLE,
-    WIDE,
+    Cut,
     add_legend,
     axis_label,
+    cut,
     keep_in_bounds,
-    panel_key,
+    legend_height,
     panels,
-    series_styles,
-    split,
+    place_legend,
+    stripes,
 )
 
 AXES = {"step": "optimizer steps", "epoch": "epochs", "seconds": "seconds of training"}
@@ -53,6 +55,10 @@ class Curve:
     trained: list[bool]
     """Whether each run trained; where some did, the mean is of those."""
 
+    def drawn(self) -> list[float]:
+        """All values of means and seeds."""
+        return [*self.means, *(value for _, values, _ in self.seeds for value in values)]
+
 
 @dataclass(frozen=True)
 class Curves:
@@ -63,11 +69,15 @@ class Curves:
     threshold: float | None
     """What the compared metric wants to be reached, if it is a time."""
     curves: list[Curve]
-    panel_key: str | None
+    cut: Cut
     axes: list[str]
     """Those of `AXES` that all runs logged."""
     num_seeds: int | None
     """How many seeds of each arm are drawn; None for all."""
+
+    def log(self) -> bool:
+        """Whether the values are so far apart that the axis is logarithmic."""
+        return is_wide([value for curve in self.curves for value in curve.drawn()])
 
 
 def read_curves(comparison: Comparison) -> Curves | None:
@@ -88,7 +98,7 @@ def read_curves(comparison: Comparison) -> Curves | None:
     few = all(len(arm.runs) <= most for arm in arms)
     drawn = Metric(tag, "last", (tag,))
     threshold = comparison.metric.threshold
-    return Curves(drawn, threshold, curves, panel_key(comparison, arms), axes, None if few else most)
+    return Curves(drawn, threshold, curves, cut(comparison), axes, None if few else most)
 
 
 def read_curve(
@@ -118,33 +128,37 @@ def logged(run: Run, tag: str) -> list[dict[str, Any]]:
 def draw_curves(found: Curves, along: str = "step", narrow: bool = False) -> Figure:
     """Mean and 95 % interval of each arm, seeds as thin lines, a cross where one diverged, a line for a threshold.
 
-    Arms that differ in several keys are spread over panels, by a key that the claims restrict.
+    Arms that differ in several keys are spread over panels, by a key that the claims restrict. Of more arms than
+    colours tell apart each has a small panel (the first 60), where its reference is a grey line.
 
     Args:
         found: result of `read_curves`.
         along: the horizontal axis, a key of `AXES`. Over seconds the mean stands at the seeds' mean time.
         narrow: whether it is for a phone, panels below each other.
     """
-    arms = [curve.arm for curve in found.curves]
-    curve_of = {id(curve.arm): curve for curve in found.curves}
-    cells, series = split(arms, found.panel_key)
-    styles = series_styles(series, arms)
+    if found.cut.crowded:
+        return draw_small(found, along, narrow)
+    curve_of = {curve.arm.label: curve for curve in found.curves}
+    cells, log = found.cut.panels([curve.arm for curve in found.curves]), found.log()
+    styles = found.cut.named([curve.arm for curve in found.curves])
     num_columns = 1 if narrow else 2 if len(cells) in (2, 4) else min(len(cells), 3)
     num_rows = math.ceil(len(cells) / num_columns)
-    legend_rows = math.ceil(
-        len(styles) / max(1, int((NARROW if narrow else WIDE) / (0.6 + 0.08 * max(map(len, styles)))))
-    )
-    height = (2.5 if narrow else 2.9) * num_rows + 0.3 + 0.2 * legend_rows
+    height = (2.5 if narrow else 2.9) * num_rows + 0.3 + legend_height(styles, narrow)
     figure, axes = panels(len(cells), num_columns, height, narrow, sharex=True)
-    for index, (axis, (title, members)) in enumerate(zip(axes, cells.items(), strict=True)):
-        shown = [(curve_of[id(arm)], styles[series[arm.label]]) for arm in members]
-        draw_others(axis, [curve for curve, style in shown if style["color"] == OTHERS], along)
-        for curve, style in shown:
-            if style["color"] != OTHERS:
-                draw_curve(axis, curve, along, style, len(members) > 3, found.num_seeds)
-        axis.set_title(title)
+    for axis in axes:
+        scale(axis, "x", False, 4 if num_columns > 1 or narrow else 6)
+        scale(axis, "y", log)
+    names = fit(cells, figure.get_figwidth() / num_columns - 0.4, 10, 2)
+    values = [value for curve in found.curves for value in curve.drawn()]
+    for index, (axis, members) in enumerate(zip(axes, cells.values(), strict=True)):
+        shown = {arm.label: curve_of[arm.label] for arm in members}
+        places = {name: dict(zip(one.places[along], one.means, strict=True)) for name, one in shown.items()}
+        dashes = stripes(places, max(values) - min(values))
+        for arm in members:
+            style = found.cut.style(arm) | ({"linestyle": dashes[arm.label]} if arm.label in dashes else {})
+            draw_curve(Cell(axis), shown[arm.label], along, style, len(members) > 3, found.num_seeds)
+        axis.set_title(names[index])
         axis.grid(True)
-        axis.xaxis.set_major_locator(MaxNLocator(5, integer=along == "step"))
         if index + num_columns >= len(cells):
             axis.set_xlabel(AXES[along])
             axis.tick_params(labelbottom=True)
@@ -152,35 +166,54 @@ def draw_curves(found: Curves, along: str = "step", narrow: bool = False) -> Fig
             axis.axhline(found.threshold, color="#555555", linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
     # Not before all is drawn: a limit that is set stays, whatever a longer run in another panel needs.
     axes[0].set_xlim(left=0)
-    keep_in_bounds(axes[0], found.metric.bounds)
+    if log:  # whatever an interval that reaches below 0 would ask for
+        axes[0].set_ylim(*room_for(min(values), max(values), found.metric.bounds, True))
+    else:
+        keep_in_bounds(axes[0], found.metric.bounds)
     for axis in axes[::num_columns]:
-        axis.set_ylabel(axis_label(found.metric))
-    add_legend(figure, styles)
+        axis.set_ylabel(log_name(axis_label(found.metric), log))
+    add_legend(figure, {name: {**style, "marker": ""} for name, style in styles.items()})
     return figure
 
 
-def draw_others(axis: Axes, curves: Sequence[Curve], along: str) -> None:
-    """The means alone of arms that no colour is left for, as one line: each costs the time of many points."""
-    xs = [x for curve in curves for x in (*curve.places[along], math.nan)]
-    ys = [mean for curve in curves for mean in (*curve.means, math.nan)]
-    if curves:
-        axis.plot(xs, ys, color=OTHERS, linewidth=0.8, zorder=2)
+def draw_small(found: Curves, along: str, narrow: bool) -> Figure:
+    """A small panel for each arm, with the mean of its reference in grey."""
+    curves, log = found.curves[:MOST_ROWS], found.log()
+    values = [value for curve in found.curves for value in curve.drawn()]
+    values += [] if found.threshold is None or (log and found.threshold <= 0) else [found.threshold]
+    last = max(xs[along][-1] for curve in curves for xs, points, _ in curve.seeds if points)
+    across = Side(AXES[along], 0.0, 1.03 * last)
+    up = Side(axis_label(found.metric), *room_for(min(values), max(values), found.metric.bounds, log), log)
+    references = {curve.arm.label: curve for curve in found.curves}
+    titles = [curve.arm.label for curve in curves]
+    figure, cells = make_lattice(titles, [across], up, narrow, head=True)
+    for cell, curve in zip(cells, curves, strict=True):
+        reference = references.get(curve.arm.reference)
+        if reference is not None and reference is not curve:
+            cell.plot(reference.places[along], reference.means, color=FAINT, linewidth=1.2, zorder=2)
+        if found.threshold is not None:
+            ends, level = [across.low, across.high], [found.threshold] * 2
+            cell.plot(ends, level, color="#555555", linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
+        draw_curve(cell, curve, along, found.cut.style(curve.arm), False, found.num_seeds)
+    styles = ({"color": found.cut.style(curves[0].arm)["color"], "linewidth": 1.8}, {"color": FAINT, "linewidth": 1.2})
+    legend = figure.legend([Line2D([], [], **style) for style in styles], ["", ""], loc="upper left", ncols=2)
+    place_legend(legend, ["the arm", "its reference"])
+    return figure
 
 
 def draw_curve(
-    axis: Axes, curve: Curve, along: str, style: dict[str, Any], crowded: bool, num_seeds: int | None
+    cell: Cell, curve: Curve, along: str, style: dict[str, Any], crowded: bool, num_seeds: int | None
 ) -> None:
-    """One arm: mean, band, seeds, crosses; paler in a crowded panel."""
+    """One arm: mean, band, seeds, crosses; paler in a crowded panel. Of a single value, a dot."""
     color, places = style["color"], curve.places[along]
-    axis.plot(places, curve.means, color=color, linestyle=style["linestyle"], linewidth=1.8, zorder=4)
-    axis.fill_between(
-        places, curve.lows, curve.highs, color=color, alpha=0.07 if crowded else 0.15, linewidth=0, zorder=3
-    )
+    dot = {"marker": style["marker"], "markersize": 5} if len(places) == 1 else {}
+    cell.plot(places, curve.means, color=color, linestyle=style["linestyle"], linewidth=1.8, zorder=4, **dot)
+    cell.fill(places, curve.lows, curve.highs, color=color, alpha=0.07 if crowded else 0.15, linewidth=0, zorder=3)
     for (xs, values, _), trained in list(zip(curve.seeds, curve.trained, strict=True))[:num_seeds]:
         if values and len(curve.seeds) > 1:
             width, dots = (0.6, "-") if trained else (0.9, (0, (1, 1.5)))
             faint = 0.15 if crowded else 0.35 if trained else 0.6
-            axis.plot(xs[along], values, color=color, linewidth=width, linestyle=dots, alpha=faint, zorder=3)
+            cell.plot(xs[along], values, color=color, linewidth=width, linestyle=dots, alpha=faint, zorder=3)
     for xs, values, diverged in curve.seeds:
         if values and diverged:
-            axis.plot(xs[along][-1], values[-1], "x", color=color, markersize=6, markeredgewidth=1.6, zorder=5)
+            cell.plot([xs[along][-1]], [values[-1]], "x", color=color, markersize=6, markeredgewidth=1.6, zorder=5)

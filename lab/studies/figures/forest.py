@@ -3,18 +3,17 @@
 from matplotlib.figure import Figure
 
 from lab.studies.comparison.compare import Comparison
-from lab.studies.figures.dots import Row, draw_rows
-from lab.studies.figures.style import arm_colors, axis_label
+from lab.studies.figures.dots import Column, Row, draw_rows
+from lab.studies.figures.style import axis_label, cut
 
 
 def difference_rows(comparison: Comparison) -> list[Row]:
     """A row for each arm that has a difference: its pairs' differences, their mean and interval."""
-    arms = [arm for arm in comparison.arms if arm.values]
-    colors = arm_colors(comparison, arms)
+    found = cut(comparison)
     return [
-        Row(arm.label, arm.differences, arm.difference, colors[arm.label], arm.left_out)
-        for arm in arms
-        if arm.difference or arm.left_out
+        Row(arm.label, arm.differences, arm.difference, found.style(arm)["color"], arm.left_out)
+        for arm in comparison.arms
+        if arm.values and (arm.difference or arm.left_out)
     ]
 
 
@@ -25,4 +24,5 @@ def draw_forest(comparison: Comparison, narrow: bool = False) -> Figure | None:
         The figure, or None where no arm has a difference.
     """
     name = f"difference in {axis_label(comparison.metric)}"
-    return draw_rows(difference_rows(comparison), name, comparison.metric.difference_bounds, narrow, zero=True)
+    rows, bounds = difference_rows(comparison), comparison.metric.difference_bounds
+    return draw_rows([Column(name, rows, bounds, zero=True)], narrow)

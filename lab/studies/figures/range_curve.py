@@ -1,9 +1,14 @@
 """The figure of a learning-rate range test."""
 
+import math
+
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from lab.studies.figures.style import COLORS, OTHERS, STYLE
+from lab.studies.figures.lattice import room_for
+from lab.studies.figures.scales import is_wide, log_name, scale
+from lab.studies.figures.style import COLORS, OTHERS, STYLE, WIDE
+from lab.studies.statistics.estimate import UNBOUNDED
 
 
 @rc_context(STYLE)
@@ -23,7 +28,7 @@ def draw_range(
         suggestion: the suggested rate, a dashed line; none if None.
         points: names of steps to show on the running mean.
     """
-    figure = Figure(figsize=(6.4, 3.6), layout="constrained")
+    figure = Figure(figsize=(WIDE, 3.8), layout="constrained")
     axis = figure.subplots()
     axis.plot(rates, losses, color=OTHERS, linewidth=0.8, label="each step", zorder=2)
     axis.plot(rates, smoothed, color=COLORS[0], linewidth=1.8, label="running mean", zorder=3)
@@ -33,13 +38,16 @@ def draw_range(
     if suggestion is not None:
         line = {"color": COLORS[1], "linewidth": 1.5, "linestyle": (0, (5, 1.6))}
         axis.axvline(suggestion, label=f"suggested: {suggestion:.2g}", zorder=4, **line)
-    axis.set_xscale("log")
-    if smoothed:
-        low, high = min(losses), max(losses[: len(losses) // 2 + 1])
-        room = 0.08 * (high - low) or 0.1
-        axis.set_ylim(low - room, high + 3 * room)
-    axis.set_xlabel("learning rate")
-    axis.set_ylabel("training loss")
+    scale(axis, "x", True, 8)
+    shown = [loss for loss in losses[: len(losses) // 2 + 1] if math.isfinite(loss)]
+    log = is_wide(shown)
+    scale(axis, "y", log)
+    if shown:
+        low, high = min(loss for loss in losses if math.isfinite(loss)), max(shown)
+        low, high = room_for(low, high, UNBOUNDED, log and low > 0)
+        axis.set_ylim(low, high + 0.15 * (high - low))
+    axis.set_xlabel(log_name("learning rate", True))
+    axis.set_ylabel(log_name("training loss", log))
     axis.grid(True)
     figure.legend(loc="outside upper left", ncols=5, handlelength=1.8, columnspacing=1.3, handletextpad=0.6)
     return figure

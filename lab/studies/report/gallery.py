@@ -9,15 +9,17 @@ from matplotlib.figure import Figure
 
 from lab.records.results import write_atomically
 from lab.studies.comparison.compare import Comparison
+from lab.studies.comparison.cost import shared_machine
 from lab.studies.comparison.factorial import Grid, find_grid
 from lab.studies.comparison.tuned import budget_text, picked_text
 from lab.studies.figures.cost import draw_cost
 from lab.studies.figures.curves import Curves, draw_curves, read_curves
 from lab.studies.figures.dots import draw_seeds
-from lab.studies.figures.effects import draw_effects, draw_interactions
+from lab.studies.figures.effects import draw_effects, draw_interactions, factor_pairs
 from lab.studies.figures.files import figure_bytes, inline_svg
 from lab.studies.figures.forest import draw_forest
-from lab.studies.figures.tuning_curves import draw_tuning
+from lab.studies.figures.style import MOST_ROWS, cut
+from lab.studies.figures.tuning_curves import draw_tuning, is_ordered
 from lab.studies.statistics.estimate import Estimate
 from lab.studies.statistics.numerals import center_text, count, decimals, interval_text
 
@@ -102,6 +104,12 @@ def if_failed(comparison: Comparison, what: str) -> str:
     return f" {what}" * any(arm.num_trained < arm.num_run for arm in comparison.arms)
 
 
+def first_of(comparison: Comparison, what: str = "arms", number: int | None = None) -> str:
+    """What a caption adds where there is no room for all rows or panels."""
+    number = len(comparison.arms) if number is None else number
+    return f" Shown are the first {MOST_ROWS} of {number} {what}." * (number > MOST_ROWS)
+
+
 def forest_words(subject: Subject) -> tuple[str, str]:
     metric, reference = subject.comparison.metric, subject.comparison.reference
     apart = listed((arm.label, arm.difference, True) for arm in subject.comparison.arms if arm.difference)
@@ -110,13 +118,18 @@ def forest_words(subject: Subject) -> tuple[str, str]:
         f"{metric}, each arm minus {reference}. Dots: seeds. Diamond and bar: mean and 95 % interval."
         + few_seeds(subject.comparison)
         + " Rings: seeds in which only one of the two trained, left out of the mean."
-        * any(arm.left_out for arm in subject.comparison.arms),
+        * any(arm.left_out for arm in subject.comparison.arms)
+        + first_of(
+            subject.comparison, "differences", sum(arm.difference is not None for arm in subject.comparison.arms)
+        ),
     )
 
 
 def curves_words(subject: Subject) -> tuple[str, str]:
     comparison = subject.comparison
     along = " (over seconds at their mean time)" if subject.curves and len(subject.curves.axes) > 2 else ""
+    crowded = cut(comparison).crowded
+    alone = " Grey: the mean of its reference." if crowded else " Lines that agree everywhere take turns."
     diverged = any(run.status == "diverged" for run in comparison.runs)
     return (
         f"Curves of {comparison.metric}; at the end: {listed_scores(comparison)}",
@@ -124,7 +137,7 @@ def curves_words(subject: Subject) -> tuple[str, str]:
         "Thin: single seeds (the first of each arm, where they are many)."
         f"{' Cross: the run diverged.' * diverged}"
         f"{' Dotted: runs that did not train, left out of the mean where others did.' * bool(comparison.untrained)}"
-        f"{few_seeds(comparison)}",
+        f"{alone * (len(comparison.arms) > 1)}{few_seeds(comparison)}{first_of(comparison) * crowded}",
     )
 
 
@@ -143,7 +156,8 @@ def seeds_words(subject: Subject) -> tuple[str, str]:
         f"{subject.comparison.metric} of every run; mean and 95 % interval: {listed_scores(subject.comparison)}",
         "Dots: single runs. Diamond and bar: mean and 95 % interval."
         + if_failed(subject.comparison, "Rings: runs that did not train, left out of the mean where others did.")
-        + few_seeds(subject.comparison),
+        + few_seeds(subject.comparison)
+        + first_of(subject.comparison),
     )
 
 
@@ -156,22 +170,37 @@ def effects_words(subject: Subject) -> tuple[str, str]:
         f"What each factor does to {subject.comparison.metric}, the others averaged over. An interaction is how much "
         "more (or less) a level does at another factor's level than at that one's reference. Dots: seeds. "
         f"Diamond and bar: mean and 95 % interval over {count(len(subject.grid.seeds), 'seed')}."
-        + if_failed(subject.comparison, "Only seeds in which all arms trained."),
+        + if_failed(subject.comparison, "Only seeds in which all arms trained.")
+        + first_of(subject.comparison, "effects", len(effects)),
     )
 
 
 def interactions_words(subject: Subject) -> tuple[str, str]:
+    assert subject.grid
+    drawn, number = len({frozenset(pair) for pair in factor_pairs(subject.grid)}), len(subject.grid.factors)
+    pairs = number * (number - 1) // 2
+    lines = "Factors interact where their levels are not the same distance apart everywhere"
+    lines += ", so that lines are not parallel. " if any(map(is_ordered, subject.grid.factors.values())) else ". "
     return (
         f"{subject.comparison.metric} at each pair of levels; the numbers are in the table that follows.",
-        "Lines that are not parallel interact. Means over seeds and the other factors, with 95 % intervals. "
-        "Dots: seeds." + if_failed(subject.comparison, "Only seeds in which all arms trained."),
+        f"{lines}Means over seeds and the other factors, with 95 % intervals. "
+        f"Small: seeds.{f' Shown are {drawn} of {pairs} pairs of factors.' * (drawn < pairs)}"
+        + if_failed(subject.comparison, "Only seeds in which all arms trained."),
     )
 
 
+def cost_symbols(comparison: Comparison) -> str:
+    """What the figure of costs draws with."""
+    if cut(comparison).crowded:
+        return f"Dots: single runs. Diamond and bar: mean and 95 % interval.{first_of(comparison)}"
+    return "Small: single runs. Large: means of an arm, side by side where they would hide one another."
+
+
 def cost_words(subject: Subject) -> tuple[str, str]:
+    shared = shared_machine(subject.comparison.runs)
     return (
         f"{subject.comparison.metric} over what it cost; the numbers are in the table that follows.",
-        "Small: single runs. Large: means of an arm."
+        f"{cost_symbols(subject.comparison)}{f' {shared}' * bool(shared)}"
         + if_failed(subject.comparison, "Runs that did not train are left out of the means where others did."),
     )
 
@@ -184,8 +213,10 @@ def tuning_words(subject: Subject) -> tuple[str, str]:
     best = " Of each value the best point of the grid is shown." if len(tuning.keys) > 1 else ""
     return (
         f"{tuning.metric} over what was tuned; picked: {picks}.",
-        f"{budget_text(tuning)} Line: mean over seeds{dots}. Ring: the value picked. "
-        f"Cross: a tuning trial that diverged or failed.{best}",
+        f"{budget_text(tuning)} Symbols: means over seeds{dots}. Ring: the value picked. "
+        f"Cross: a tuning trial that diverged or failed.{best}"
+        + first_of(subject.comparison)
+        * cut(subject.comparison).crowded,
     )
 
 
