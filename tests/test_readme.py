@@ -14,13 +14,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from hydra import initialize_config_dir
-from hydra._internal.utils import get_args_parser
 
-from lab.cli.catalogue import config_dir
-from lab.cli.compose import store_schema
 from lab.cli.main import VERBS, main
-from lab.cli.plan import one_job, plan
+from lab.cli.plan import all_jobs, one_job, read_options
 from lab.identity import flatten
 from lab.studies.claims.study import check_claims, parse_study
 
@@ -73,7 +69,6 @@ def test_the_readme_has_ten_things_to_type_and_the_pages_show_every_verb() -> No
 def test_every_command_composes(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_files(page, tmp_path)
-    store_schema()
     for command in commands(page):
         if command[0] == "make":
             continue
@@ -82,10 +77,8 @@ def test_every_command_composes(page: str, tmp_path: Path, monkeypatch: pytest.M
         if rest[0] == "lr-range":
             one_job("lr-range", rest[1:])
         elif rest[0] == "train":
-            args = get_args_parser().parse_args(rest[1:])
-            extra = [f"hydra.searchpath=[file://{Path(args.config_dir).resolve()}]"] if args.config_dir else []
-            with initialize_config_dir(str(config_dir()), version_base="1.3"):
-                jobs = [job for batch in plan(args.overrides, "lab train", extra=extra) for job in batch]
+            args, options = read_options("train", rest[1:])
+            jobs = [job for batch in all_jobs("train", args.overrides, options) for job in batch]
             check_claims(parse_study(jobs[0].config.study), [flatten(job.config) for job in jobs])
 
 

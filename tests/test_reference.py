@@ -85,7 +85,6 @@ def test_bash_needs_no_quotes_for_one_key() -> None:
         (["+study.reference.model.act=tanh"], "give a reference as a whole, as 'study.reference={model.act:tanh}'"),
         (["study.refrence={model.act:tanh}"], r"study.refrence is no key.*did you mean 'study.reference'"),
         (["study.reference={model.act:relu},{model.act:tanh}"], "all runs of a sweep have one study.reference$"),
-        (["study.question=relu, or tanh"], """all runs .*; quote a text with commas, as 'study.question="a, b"'$"""),
     ],
 )
 def test_a_reference_that_no_arm_has_is_told_before_the_first_run(
