@@ -93,7 +93,7 @@ def test_a_reference_that_no_arm_has_is_told_before_the_first_run(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(lab.launch.sweep, "train_runs", lambda *_: pytest.fail("it trains"))
     assert main([*TWO, *words]) == 2
-    error = capsys.readouterr().err
+    error = re.sub("^note: .*\n", "", capsys.readouterr().err)
     assert error.startswith(("lab: study.", "lab: the study's reference: "))
     assert re.search(message, " ".join(error.split()))
     assert not list(tmp_path.iterdir())

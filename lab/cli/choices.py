@@ -107,7 +107,7 @@ def matching(words: list[str], names: Sequence[str]) -> Sequence[str]:
     patterns = [unquoted(word.strip("[]")) for word in words if not word.startswith("exclude=")]
     found = [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
     if not found:
-        raise ValueError(f"fits no name; there are: {', '.join(names) or 'none, as it is no name'}")
+        raise ValueError(f"fits no name; there are: {', '.join(names)}" if names else "fits no name, as it takes none")
     return found
 
 

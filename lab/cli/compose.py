@@ -140,8 +140,8 @@ def refuse_seed(config: Any) -> None:
     for key, value in default_leaves_of(config):
         if isinstance(value, str) and re.search(r"\$\{[^}]*\bseed\b", value):
             raise UserError(
-                f"{written(value)}: {key}={value}: all seeds of an arm have one configuration, so no value may contain the seed; "
-                "the lab puts each seed into a folder by itself, <name>/<arm>/seed=<n>"
+                f"{written(value)}: {key}={value}: all seeds of an arm have one configuration, so no value may contain "
+                "the seed; the lab puts each seed into a folder by itself, <name>/<arm>/seed=<n>"
             )
 
 

@@ -38,8 +38,8 @@ class Options:
     own_parts: bool = True
     """Whether values may name a user's own code, `module:attribute`."""
 
-    yes: bool = False
-    """Whether any number of runs is meant."""
+    yes: bool | None = False
+    """Whether any number of runs is meant; None where one run is."""
 
 
 def read_options(verb: str, words: list[str]) -> tuple[argparse.Namespace, Options]:
@@ -54,7 +54,7 @@ def read_options(verb: str, words: list[str]) -> tuple[argparse.Namespace, Optio
     args = PARSERS[verb]().parse_intermixed_args(words)
     many = vars(args)
     return args, Options(
-        args.config_dir, args.config_name, many.get("multirun", False), args.own_parts, many.get("yes", False)
+        args.config_dir, args.config_name, many.get("multirun", False), args.own_parts, many.get("yes")
     )
 
 
@@ -172,7 +172,7 @@ def split_picks(texts: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str
     return picks, parts | {key: text for key, text in texts.items() if key in all_keys()}
 
 
-def refuse_many(axes: Mapping[str, Sequence[str]], num_seeds: int, config: RunConfig, yes: bool) -> None:
+def refuse_many(axes: Mapping[str, Sequence[str]], num_seeds: int, config: RunConfig, yes: bool | None) -> None:
     """Raises `UserError` if there are more than `MANY` runs, before any is made, unless the user said `yes`."""
     sizes = {key: len(axis) for key, axis in axes.items()} | {"seed": num_seeds}
     number = math.prod(sizes.values())
@@ -181,9 +181,8 @@ def refuse_many(axes: Mapping[str, Sequence[str]], num_seeds: int, config: RunCo
         number += math.prod(sizes[key] for key in axes) * math.prod(lists) * config.study.tune_seeds
     if number > MANY and not yes:
         factors = " x ".join(f"{size:,} of {key}" for key, size in sizes.items() if size > 1)
-        raise UserError(
-            f"this is a sweep of {number:,} runs ({factors}), more than {MANY:,}; --yes goes on all the same"
-        )
+        hint = "" if yes is None else f", more than {MANY:,}; --yes goes on with them"
+        raise UserError(f"this is a sweep of {number:,} runs ({factors}){hint}")
 
 
 def refuse_own_parts(config: RunConfig) -> None:

@@ -9,7 +9,7 @@ from lab.cli.catalogue import GROUPS
 from lab.cli.choices import choices
 from lab.cli.typed import short_word, typed
 from lab.errors import UserError, nearest, refuse, unknown
-from lab.identity import NOT_IDENTITY, default_leaves
+from lab.identity import NOT_IDENTITY
 from lab.validation import all_keys
 
 Files = Mapping[str, Mapping[str, Path]]
@@ -139,14 +139,14 @@ def key_and_value(text: str, files: Files) -> tuple[str, str]:
 
 
 def known_keys() -> list[str]:
-    return [*default_leaves(), *GROUPS]
+    return [*all_keys(), *GROUPS]
 
 
 def wrong_key(key: str) -> str:
     """The line for a key that does not exist."""
     if key.startswith("study.reference."):
         return f"{key}: give a reference as a whole, as 'study.reference={{model.act:tanh}}'"
-    there = [*all_keys(), *GROUPS] if key.startswith("study") else known_keys()
+    there = known_keys()
     same = [one for one in there if one.rpartition(".")[0] == key.rpartition(".")[0]] or list(GROUPS)
     shown = short_word(key)
     return f"{shown} is no key of the configuration{nearest(shown, there)}; there are: {', '.join(same)}"

@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 from lab.errors import UserError, nearest
-from lab.literals import literal
+from lab.literals import QUOTES, literal
 
 Flat = Mapping[str, Any]
 
@@ -29,7 +29,11 @@ def canonical_text(value: str) -> str:
         found = literal(value)
     except ValueError:  # no value of another kind, but text with a bracket or a quote in it
         return value
-    return "null" if value == "None" else found if isinstance(found, str) else canonical(found)
+    if not isinstance(found, str):
+        return canonical(found)
+    if found[:1] in QUOTES or len(found) >= len(value):  # it was in no quotes
+        return "null" if value == "None" else value
+    return canonical_text(found)
 
 
 def full_key(key: str, keys: Iterable[str]) -> str:
