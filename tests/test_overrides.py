@@ -183,6 +183,8 @@ def test_many_runs_are_counted_before_they_are_made(
         (["=3"], "'=3' has no key"),
         (["name=a\nb"], "a word holds no control characters"),
         (["x" * 100_000], r"^lab: 'x+\.\.\. \(100000 characters\)' is no override"),
+        (["model.block=" + "x" * 5000], r"\(5012 characters\) is too long; allowed: up to 4000 characters$"),
+        (["name=" + "x" * 300], "is too long; allowed: up to 255 bytes between two slashes$"),
         (["--shell-completion"], r'eval "\$\(lab completion bash\)" completes'),
         (["--info"], "--cfg job shows the configuration"),
         (["--nonsense"], "--nonsense: unknown; flags: --help, --config-dir|did you mean"),

@@ -16,6 +16,7 @@ from urllib.parse import unquote
 import pytest
 
 from lab.cli.main import VERBS, main
+from lab.cli.parsers import PARSERS
 from lab.cli.plan import all_jobs, one_job, read_options
 from lab.identity import flatten
 from lab.studies.claims.study import check_claims, parse_study
@@ -82,12 +83,36 @@ def test_every_command_composes(page: str, tmp_path: Path, monkeypatch: pytest.M
             check_claims(parse_study(jobs[0].config.study), [flatten(job.config) for job in jobs])
 
 
+def unquoted(line: str) -> str:
+    """What a shell may expand in `line`, bash or zsh, and what it would cut off: all that is in no quotes."""
+    bare = re.sub(r"'[^']*'|\"[^\"]*\"", "", line.removesuffix("\\"))
+    return "".join(re.findall(r"[][{}()*?~#$!&|;<>`^\\]|(?<!\S)=\S*", bare))
+
+
 @pytest.mark.parametrize("page", [*WITH_COMMANDS, *EXPERIMENTS])
 def test_no_shell_expands_or_drops_a_word(page: str) -> None:
     for line in lines(page):
         if line.startswith(("lab ", "make ", "torchrun ")):
-            bare = re.sub(r"'[^']*'|\"[^\"]*\"", "", line.removesuffix("\\"))
-            assert not re.search(r"[][{}()*?~#$!&|;<>`\\]", bare), f"quote it, and say it outside the block: {line}"
+            assert not unquoted(line), f"quote it, and say it outside the block: {line}"
+
+
+TOLD = [*PAGES, *EXPERIMENTS, "CONTRIBUTING.md", "CHANGELOG.md", "experiments/README.md", "benchmarks/README.md"]
+
+
+@pytest.mark.parametrize("page", TOLD)
+def test_no_command_within_a_sentence_needs_quotes(page: str) -> None:
+    text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
+    for command in re.findall(r"(?<!`)`(lab [a-z-]+ [^`]*)`(?!`)", text):
+        bare = re.sub(r"\[[A-Z]+\]|\.\.\.", "", " ".join(command.split())).replace(" | head", "")
+        assert not unquoted(bare), f"{page}: quote it: {command}"
+
+
+def test_examples_elsewhere_need_no_quotes() -> None:
+    told = {one.stem: one.read_text() for one in (ROOT / "configs" / "experiment").glob("*.yaml")}
+    commands = [line[2:] for text in told.values() for line in text.splitlines() if line.startswith("# lab ")]
+    commands += [(parser().epilog or "").removeprefix("example: ") for parser in PARSERS.values()]
+    for command in commands:
+        assert command.startswith("eval ") or not unquoted(command), command
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])

@@ -29,6 +29,13 @@ HYDRA = {
 """What to write instead of settings of Hydra."""
 
 
+LONGEST = 4000
+"""Characters of a value; a study's may be longer."""
+
+PART = 255
+"""Bytes that a file system takes for the name of a folder."""
+
+
 @dataclass(frozen=True)
 class Word:
     """One override that was understood."""
@@ -93,6 +100,10 @@ def read_word(text: str, files: Files) -> Word:
     section = key.partition(".")[0]
     if key not in all_keys() and key not in GROUPS:
         raise UserError(wrong_key(key))
+    if len(value) > LONGEST and section != "study":
+        raise UserError(f"{shown} is too long; allowed: up to {LONGEST} characters")
+    if key in ("name", "out") and any(len(part.encode()) > PART for part in value.split("/")):
+        raise UserError(f"{shown} is too long; allowed: up to {PART} bytes between two slashes")
     try:
         texts = choices(key, value, files.get(key, ()))
     except ValueError as error:

@@ -81,3 +81,6 @@ def lasting_streams(hint: str = "") -> Iterator[Callable[[], int]]:
         out.flush()
         err.flush()
         sys.stdout, sys.stderr = before
+        for stream, one in zip((out, err), before, strict=True):
+            if one is None:
+                stream.close()
