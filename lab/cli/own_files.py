@@ -225,7 +225,7 @@ def _settings(node: yaml.Node, allowed: dict[str, Any], name: str) -> Iterator[F
             yield from _settings(value, allowed[key.value], f"{name}.{key.value}")
         elif key.value == "params" and not isinstance(value, yaml.MappingNode):
             yield _line(value), f"{name}.params: allowed: keys with what they run through, as seed: range(0,5)"
-        elif key.value == "params":
+        elif isinstance(value, yaml.MappingNode) and key.value == "params":
             wrong = (one for one, _ in _pairs(value) if one.value not in all_keys() and one.value not in GROUPS)
             yield from ((_line(one), f"{name}.params: {wrong_key(one.value)}") for one in wrong)
         elif key.value == "mode" and value.value not in ("RUN", "MULTIRUN"):
