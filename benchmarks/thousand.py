@@ -21,11 +21,8 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from hydra import initialize_config_dir
 
-from lab.cli.catalogue import config_dir
-from lab.cli.compose import store_schema
-from lab.cli.plan import plan
+from lab.cli.plan import all_jobs
 from lab.records.places import Job
 from lab.records.results import finite, write_json
 
@@ -98,14 +95,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20)
     parser.add_argument("--profile", action="store_true", help="where `lab compare` spends its time, by function")
     args = parser.parse_args()
-    store_schema()
     print("| runs | `lab train` on them | `lab compare` | report.html |\n| --- | --- | --- | --- |")
     for name, (arms, seeds, claims) in SWEEPS.items():
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
             typed = [arms, seeds, f"study.claims=[{','.join(claims)}]", "name=thousand", f"out={folder}", "jobs=1"]
-            with initialize_config_dir(str(config_dir()), version_base="1.3"):
-                (jobs,) = plan(typed, "lab train")
+            (jobs,) = all_jobs("train", typed)
             write_runs(jobs, args.rows)
             cpu_train, _, printed = timed(["train", *typed], folder)
             assert "1000 finished already, 0 to do" in printed, printed

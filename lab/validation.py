@@ -21,6 +21,10 @@ BOOLEAN = Knob(choices=("true", "false"))
 """What a field without a `knob` admits."""
 
 
+LARGEST = 2**63 - 1
+"""The largest whole number that arrays and files hold."""
+
+
 @dataclass(frozen=True)
 class Key:
     """A key of the configuration."""
@@ -33,6 +37,9 @@ class Key:
     """Whether it may be null."""
 
     knob: Knob
+
+    kind: Any = str
+    """Type of its value, null aside: `bool`, `int`, `float`, `str`, a list of one of them, or any."""
 
     def names(self) -> list[str]:
         """The names that it takes, a user's own aside; numbers are not listed."""
@@ -68,7 +75,8 @@ def _key(name: str, field: Field[Any]) -> Key:
     default = field.default if field.default_factory is MISSING else field.default_factory()
     is_union = get_origin(field.type) in (Union, types.UnionType)
     optional = field.type is Any or (is_union and type(None) in get_args(field.type))
-    return Key(name, default, optional, field.metadata.get("knob", BOOLEAN))
+    kind = get_args(field.type)[0] if is_union else field.type
+    return Key(name, default, optional, field.metadata.get("knob", BOOLEAN), kind)
 
 
 def validate(*configs: RunConfig) -> None:
@@ -119,6 +127,8 @@ def _wrong(key: Key, value: Any, shown: str) -> str:
         return _wrong_name(key, str(value).lower() if isinstance(value, bool) else str(value), shown)
     if not isinstance(value, int | float):
         return f"{shown} is not a number; allowed: {key.allowed()}"
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return f"{shown} is too large; allowed: {key.allowed()}, up to {LARGEST}"
     finite = ", finite" if math.isinf(value) and not knob.infinite else ""
     return "" if knob.admits(value) else f"{shown} is out of range; allowed: {key.allowed()}{finite}"
 

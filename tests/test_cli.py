@@ -34,7 +34,7 @@ def lab(*words: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         ("model.depth=1", r"model\.depth=1 is not possible .*allowed are 3, 4, 5, .*nearest: 3"),
         ("data=folder data.root=nowhere", r"nowhere/train is not a folder; data\.root must hold train/<class>"),
         ("out=/proc/nowhere", r"out=/proc/nowhere: cannot write"),
-        ("optimizer.lr=fast", r"optimizer\.lr=fast; Value 'fast' of type 'str' could not be converted to Float"),
+        ("optimizer.lr=fast", r"optimizer\.lr=fast is not a number; allowed: above 0$"),
         ("optimizer.lr=-1", r"optimizer\.lr=-1\.0 is out of range; allowed: above 0"),
         ("optimizer.lr=nan", r"optimizer\.lr=nan is out of range"),
         ("seed=-1", r"seed=-1 is out of range; allowed: 0 or more"),
@@ -45,7 +45,7 @@ def lab(*words: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         ("hydra/launcher=joblib", r"the lab starts its runs itself; jobs=N"),
         ("+colour=red", r"colour is no key of the configuration"),
         ("experiment=xavier", r"experiment=xavier is unknown \(did you mean 'xavier_vs_he'\?\)"),
-        ("nonsense", r"Error parsing override 'nonsense'"),
+        ("nonsense", r"'nonsense' is no override; write key=value"),
         ("model.depth=interval(3,5)", r"a sweep needs single values"),
     ],
 )
@@ -198,12 +198,6 @@ def test_help_names_an_example() -> None:
         assert done.returncode == 0, done.stderr
         assert f"lab {words[0]}" in done.stdout
         assert "example" in done.stdout.lower()
-
-
-def test_shell_completion_script() -> None:
-    done = lab("train", "-sc", "install=bash")
-    assert done.returncode == 0, done.stderr
-    assert "hydra_bash_completion" in done.stdout
 
 
 def test_list_answers_without_torch() -> None:

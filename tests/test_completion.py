@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lab.cli.catalogue import KINDS, names
-from lab.cli.completion import HYDRA_FLAGS, candidates, values
+from lab.cli.completion import candidates, values
 from lab.cli.main import VERBS, main
 from lab.cli.parsers import PARSERS
 from lab.cli.scripts import SCRIPTS
@@ -111,7 +111,7 @@ def test_the_choices_are_those_of_the_code() -> None:
         ("train no.such=", []),
         ("train --mult", ["--multirun"]),
         ("lr-range model.norm=gr", ["model.norm=group"]),
-        ("lr-range --", ["--low", "--high", "--steps", "--help"]),
+        ("lr-range --", ["--config-dir", "--config-name", "--no-own-parts", "--low", "--high", "--steps", "--help"]),
         ("compare outputs --by optimizer.l", ["optimizer.lr"]),
         ("compare outputs --m", ["--metric"]),
         ("compare out", None),
@@ -126,16 +126,14 @@ def test_what_is_offered(line: str, found: list[str] | None) -> None:
 
 
 def test_flags_are_those_of_the_parsers() -> None:
-    from hydra._internal.utils import get_args_parser
-
-    assert set(PARSERS) == set(VERBS) - {"train"}
+    assert set(PARSERS) == set(VERBS)
     for verb, parser in PARSERS.items():
         found = offered(f"{verb} --") or []
         assert len(found) == len(set(found)) > 0
         assert all(flag in parser().format_help() for flag in found)
     numbers = ["--passes", "--noise", "--rotate", "--limit"]
     assert offered("predict --") == [*numbers, "--device", "--own-parts", "--out", "--help"]
-    assert set(HYDRA_FLAGS) <= set(get_args_parser()._option_string_actions)
+    assert {"--cfg", "--config-dir", "--multirun", "--no-own-parts", "--yes"} <= set(offered("train --") or [])
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -5,11 +5,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hydra import initialize_config_dir
 
 from lab.cli.catalogue import config_dir
-from lab.cli.compose import store_schema
-from lab.cli.plan import plan
+from lab.cli.plan import all_jobs
 from lab.identity import flatten
 from lab.runs.build import assemble
 from lab.studies.claims.study import check_claims, parse_study
@@ -40,9 +38,7 @@ def test_an_experiment_opens_with_question_command_and_cost(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("data", ["digits", "synthetic"])
 def test_an_experiment_has_five_seeds_claims_about_its_own_arms_and_nets_that_build(name: str, data: str) -> None:
-    store_schema()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        (jobs,) = plan([f"experiment={name}", f"data={data}"], "lab train")
+    (jobs,) = all_jobs("train", [f"experiment={name}", f"data={data}"])
     assert jobs[0].config.name == name
     seeds = {job.config.seed for job in jobs}
     assert len(seeds) >= 5

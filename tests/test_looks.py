@@ -94,12 +94,12 @@ def test_seeds_are_added_after_the_last_finished_sweep(tmp_path) -> None:
     from lab.cli.overrides import asked_seeds, take_seeds
 
     assert take_seeds(["a=1", "seeds=+5"]) == (["a=1"], "+5")
-    own = ["seed=0", "seed=1"]
+    own = [0, 1]
     assert asked_seeds("", own, tmp_path, 20) == own
-    assert asked_seeds("3", own, tmp_path, 20) == ["seed=0", "seed=1", "seed=2"]
-    assert asked_seeds("+2", own, tmp_path, 20) == [f"seed={n}" for n in range(4)]
+    assert list(asked_seeds("3", own, tmp_path, 20)) == [0, 1, 2]
+    assert asked_seeds("+2", own, tmp_path, 20) == [0, 1, 2, 3]
     record_interim(tmp_path, 4, 3)
-    assert asked_seeds("+2", own, tmp_path, 20) == [f"seed={n}" for n in range(6)]
+    assert asked_seeds("+2", own, tmp_path, 20) == [0, 1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize(

@@ -14,13 +14,10 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
-from hydra import initialize_config_dir
-from hydra._internal.utils import get_args_parser
 
-from lab.cli.catalogue import config_dir
-from lab.cli.compose import store_schema
 from lab.cli.main import VERBS, main
-from lab.cli.plan import one_job, plan
+from lab.cli.parsers import PARSERS
+from lab.cli.plan import all_jobs, one_job, read_options
 from lab.identity import flatten
 from lab.studies.claims.study import check_claims, parse_study
 
@@ -73,7 +70,6 @@ def test_the_readme_has_ten_things_to_type_and_the_pages_show_every_verb() -> No
 def test_every_command_composes(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_files(page, tmp_path)
-    store_schema()
     for command in commands(page):
         if command[0] == "make":
             continue
@@ -82,19 +78,41 @@ def test_every_command_composes(page: str, tmp_path: Path, monkeypatch: pytest.M
         if rest[0] == "lr-range":
             one_job("lr-range", rest[1:])
         elif rest[0] == "train":
-            args = get_args_parser().parse_args(rest[1:])
-            extra = [f"hydra.searchpath=[file://{Path(args.config_dir).resolve()}]"] if args.config_dir else []
-            with initialize_config_dir(str(config_dir()), version_base="1.3"):
-                jobs = [job for batch in plan(args.overrides, "lab train", extra=extra) for job in batch]
+            args, options = read_options("train", rest[1:])
+            jobs = [job for batch in all_jobs("train", args.overrides, options) for job in batch]
             check_claims(parse_study(jobs[0].config.study), [flatten(job.config) for job in jobs])
+
+
+def unquoted(line: str) -> str:
+    """What a shell may expand in `line`, bash or zsh, and what it would cut off: all that is in no quotes."""
+    bare = re.sub(r"'[^']*'|\"[^\"]*\"", "", line.removesuffix("\\"))
+    return "".join(re.findall(r"[][{}()*?~#$!&|;<>`^\\]|(?<!\S)=\S*", bare))
 
 
 @pytest.mark.parametrize("page", [*WITH_COMMANDS, *EXPERIMENTS])
 def test_no_shell_expands_or_drops_a_word(page: str) -> None:
     for line in lines(page):
         if line.startswith(("lab ", "make ", "torchrun ")):
-            bare = re.sub(r"'[^']*'|\"[^\"]*\"", "", line.removesuffix("\\"))
-            assert not re.search(r"[][{}()*?~#$!&|;<>`\\]", bare), f"quote it, and say it outside the block: {line}"
+            assert not unquoted(line), f"quote it, and say it outside the block: {line}"
+
+
+TOLD = [*PAGES, *EXPERIMENTS, "CONTRIBUTING.md", "CHANGELOG.md", "experiments/README.md", "benchmarks/README.md"]
+
+
+@pytest.mark.parametrize("page", TOLD)
+def test_no_command_within_a_sentence_needs_quotes(page: str) -> None:
+    text = re.sub(r"^```.*?^```", "", (ROOT / page).read_text(), flags=re.DOTALL | re.MULTILINE)
+    for command in re.findall(r"(?<!`)`(lab [a-z-]+ [^`]*)`(?!`)", text):
+        bare = re.sub(r"\[[A-Z]+\]|\.\.\.", "", " ".join(command.split())).replace(" | head", "")
+        assert not unquoted(bare), f"{page}: quote it: {command}"
+
+
+def test_examples_elsewhere_need_no_quotes() -> None:
+    told = {one.stem: one.read_text() for one in (ROOT / "configs" / "experiment").glob("*.yaml")}
+    commands = [line[2:] for text in told.values() for line in text.splitlines() if line.startswith("# lab ")]
+    commands += [(parser().epilog or "").removeprefix("example: ") for parser in PARSERS.values()]
+    for command in commands:
+        assert command.startswith("eval ") or not unquoted(command), command
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh"])

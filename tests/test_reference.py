@@ -85,7 +85,6 @@ def test_bash_needs_no_quotes_for_one_key() -> None:
         (["+study.reference.model.act=tanh"], "give a reference as a whole, as 'study.reference={model.act:tanh}'"),
         (["study.refrence={model.act:tanh}"], r"study.refrence is no key.*did you mean 'study.reference'"),
         (["study.reference={model.act:relu},{model.act:tanh}"], "all runs of a sweep have one study.reference$"),
-        (["study.question=relu, or tanh"], """all runs .*; quote a text with commas, as 'study.question="a, b"'$"""),
     ],
 )
 def test_a_reference_that_no_arm_has_is_told_before_the_first_run(
@@ -94,7 +93,7 @@ def test_a_reference_that_no_arm_has_is_told_before_the_first_run(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(lab.launch.sweep, "train_runs", lambda *_: pytest.fail("it trains"))
     assert main([*TWO, *words]) == 2
-    error = capsys.readouterr().err
+    error = re.sub("^note: .*\n", "", capsys.readouterr().err)
     assert error.startswith(("lab: study.", "lab: the study's reference: "))
     assert re.search(message, " ".join(error.split()))
     assert not list(tmp_path.iterdir())

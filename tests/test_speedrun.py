@@ -10,11 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from hydra import initialize_config_dir
 
-from lab.cli.catalogue import config_dir
-from lab.cli.compose import store_schema
-from lab.cli.plan import plan
+from lab.cli.plan import all_jobs
 from lab.config import DataConfig, RunConfig
 from lab.data.augment import cutout
 from lab.nets.recipe import build
@@ -37,9 +34,7 @@ def smoke(**train) -> RunConfig:
 
 
 def test_the_net_has_the_shapes_and_parameters_of_the_page() -> None:
-    store_schema()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        (jobs,) = plan(["experiment=speedrun"], "lab train")
+    (jobs,) = all_jobs("train", ["experiment=speedrun"])
     net = build(jobs[0].config.model, (3, 32, 32), 10)
     shapes, x = [], torch.zeros(1, 3, 32, 32)
     for _, layer in net.eval().named_children():

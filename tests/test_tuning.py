@@ -241,8 +241,8 @@ def test_runs_at_values_picked_earlier_are_left_out(fake: Fake, capsys: pytest.C
         ({LR: [1, 1.0]}, "all different"),
         ({LR: 0.1}, "optimizer.lr=0.1; allowed: a list"),
         ([1, 2], "allowed: keys with lists of values"),
-        ({LR: [0.1, "fast"]}, "study.tune: optimizer.lr=fast: .*'fast'"),
-        ({"model.depth": [2, 2.5]}, "study.tune: model.depth=2.5: .*2.5"),
+        ({LR: [0.1, "fast"]}, "study.tune: optimizer.lr=fast is not a number; allowed: above 0"),
+        ({"model.depth": [2, 2.5]}, "study.tune: model.depth=2.5 is not a whole number"),
         ({"model.norm": ["none", "batch"]}, "model.norm is swept as well"),
     ],
 )
@@ -265,7 +265,7 @@ def test_a_grid_that_cannot_be_tuned_is_refused(grid: Any, message: str) -> None
     ("words", "message"),
     [
         (["study.tune={optimizer.rate:[1,2]}"], "optimizer.rate is no key of the configuration"),
-        (["study.tune={optimizer.lr:[0.1,fast]}"], "study.tune: optimizer.lr=fast: .*'fast'"),
+        (["study.tune={optimizer.lr:[0.1,fast]}"], "study.tune: optimizer.lr=fast is not a number; allowed: above 0"),
         (["study.tune={model.norm:[none,batch]}", "model.norm=none"], "model.norm is named by a claim"),
         (["study.reference={optimizer.lr:0.1}"], "optimizer.lr is named by a claim or the reference"),
         (
@@ -448,7 +448,7 @@ def test_values_are_held_as_their_fields_hold_them() -> None:
     found = typed_grid(grid)
     assert found == grid
     assert [type(value) for value in found[LR]] == [float, float]
-    with pytest.raises(UserError, match=r"study.tune: train.steps=0.5: "):
+    with pytest.raises(UserError, match=r"study.tune: train.steps=0.5 is not a whole number"):
         typed_grid({"train.steps": [0.5]})
 
 

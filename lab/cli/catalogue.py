@@ -1,5 +1,8 @@
 """`lab list`: the names of each kind, each with its line, read without importing what they name."""
 
+import os
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -11,6 +14,21 @@ from lab.validation import all_keys
 
 KINDS = ("keys", "experiments", "models", *TABLES, "rules")
 
+GROUPS = ("data", "model", "optimizer", "schedule", "train", "experiment")
+"""The groups of configuration files."""
+
+KIND_GROUPS = {
+    "experiments": "experiment",
+    "models": "model",
+    "data": "data",
+    "optimizers": "optimizer",
+    "schedules": "schedule",
+}
+"""Kinds of which the user may have files."""
+
+ENVIRONMENT = "LAB_CONFIG_DIR"
+"""The environment variable that stands for `--config-dir`."""
+
 
 def config_dir() -> Path:
     """The folder of YAML files: inside the package when installed from a wheel, beside it in a clone."""
@@ -19,12 +37,52 @@ def config_dir() -> Path:
     return inside if inside.is_dir() else package.parent / "configs"
 
 
-def render_names(kind: str | None, prefix: str = "") -> str:
+def own_dir(given: str | None) -> Path | None:
+    """The user's folder of configuration files, from `--config-dir` or the environment; None without any.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    name, source = (given, "--config-dir") if given is not None else (os.environ.get(ENVIRONMENT), ENVIRONMENT)
+    if given is None and not name:
+        return None
+    folder = Path(name or "").expanduser()
+    if not name or not folder.is_dir():
+        raise UserError(f"{source}={name} is not a folder; it holds files as experiment/NAME.yaml, model/NAME.yaml")
+    return None if folder.resolve() == config_dir().resolve() else folder.resolve()
+
+
+def group_files(own: Path | None) -> Mapping[str, dict[str, Path]]:
+    """By group the files there are, by name: the lab's, then the user's.
+
+    Raises:
+        UserError: a file of the user's has the name of one of the lab's.
+    """
+    found = {}
+    for group in GROUPS:
+        there, others = yaml_files(config_dir() / group), yaml_files(own / group) if own else {}
+        for name in there.keys() & others.keys():
+            raise UserError(f"{others[name]} has the name of one of the lab's, {group}={name}; give it another name")
+        found[group] = there | others
+    return found
+
+
+def yaml_files(folder: Path) -> dict[str, Path]:
+    """The configuration files in `folder`, by name, in order."""
+    return {
+        path.relative_to(folder).with_suffix("").as_posix(): path
+        for path in sorted(folder.rglob("*.yaml"))
+        if path.is_file()
+    }
+
+
+def render_names(kind: str | None, prefix: str = "", own: Path | None = None) -> str:
     """The names of `kind`, a line each; of all kinds if None, where keys are only counted.
 
     Args:
         kind: one of `KINDS`.
         prefix: how keys start; of other kinds, names.
+        own: the user's folder of configuration files.
 
     Raises:
         UserError: there is no such kind, or no key that starts with `prefix`.
@@ -34,25 +92,44 @@ def render_names(kind: str | None, prefix: str = "") -> str:
     if kind == "keys":
         return render_keys(prefix)
     if kind:
-        return _lines(_starting(kind, prefix))
-    blocks = [f"{one}:\n{_lines(names(one), '  ')}" for one in KINDS if one != "keys"]
+        return _lines(_starting(kind, prefix, own))
+    blocks = [f"{one}:\n{_lines(names(one, own), '  ')}" for one in KINDS if one != "keys"]
     about = f"keys:\n  {len(all_keys())} keys, with meaning, default and range: lab list keys [PREFIX]\n"
     return "\n".join([about, *blocks])
 
 
-def names(kind: str) -> dict[str, str]:
-    """The names of one kind in the order of their table, with their lines."""
+def names(kind: str, own: Path | None = None) -> dict[str, str]:
+    """The names of one kind in the order of their table, with their lines; then those of the user's files."""
+    group = KIND_GROUPS.get(kind)
+    files = group_files(own)[group] if group else {}
+    mine = {name: own_line(path) for name, path in files.items() if own and path.is_relative_to(own)}
     if kind == "experiments":
-        files = sorted((config_dir() / "experiment").glob("*.yaml"))
-        return {path.stem: yaml.safe_load(path.read_text())["study"]["question"] for path in files}
-    if kind == "models":
-        files = sorted((config_dir() / "model").glob("*.yaml"))
-        return {path.stem: path.read_text().split("\n", 1)[0].lstrip("# ") for path in files}
-    return read_rules() if kind == "rules" else read_table(kind)
+        lab = {name: yaml.safe_load(path.read_text())["study"]["question"] for name, path in _labs("experiment")}
+    elif kind == "models":
+        lab = {name: path.read_text().split("\n", 1)[0].lstrip("# ") for name, path in _labs("model")}
+    else:
+        lab = read_rules() if kind == "rules" else read_table(kind)
+    return lab | mine
 
 
-def _starting(kind: str, prefix: str) -> dict[str, str]:
-    there = names(kind)
+@cache
+def _labs(group: str) -> list[tuple[str, Path]]:
+    return list(yaml_files(config_dir() / group).items())
+
+
+def own_line(path: Path) -> str:
+    """What a user's file says of itself: its question, or its first comment; else only where it is."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError as error:
+        return f"{path}: not readable ({error.strerror})"
+    said = [line.strip().removeprefix("question:") for line in lines if line.strip().startswith("question:")]
+    said += [line.lstrip("# ") for line in lines if line.startswith("#") and "@package" not in line]
+    return next((line.strip(" \"'") for line in said if line.strip(" \"'")), str(path))[:120]
+
+
+def _starting(kind: str, prefix: str, own: Path | None) -> dict[str, str]:
+    there = names(kind, own)
     found = {name: line for name, line in there.items() if name.startswith(prefix)}
     if not found:
         near = nearest(prefix, there)

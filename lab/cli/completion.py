@@ -6,18 +6,19 @@ completed, and none has to be entered here as well.
 
 import re
 from collections.abc import Iterable
+from itertools import pairwise
+from pathlib import Path
 
-from lab.cli.catalogue import KINDS, config_dir, names
+from lab.cli.catalogue import GROUPS, KINDS, group_files, names, own_dir
 from lab.cli.parsers import flags
 from lab.cli.scripts import SCRIPTS
+from lab.errors import UserError
 from lab.identity import default_leaves
 from lab.tables import read_downloads
 from lab.validation import all_keys
 
 OVERRIDING = ("train", "plan", "lr-range")
 """The verbs that take overrides."""
-
-HYDRA_FLAGS = ("--cfg", "--config-dir", "--help", "--hydra-help", "--info", "--multirun", "--package", "--resolve")
 
 FILES = 3
 """Exit code of `lab _complete` where the shell's own completion of files should follow."""
@@ -35,11 +36,12 @@ def candidates(words: list[str], verbs: Iterable[str]) -> list[str] | None:
         return _starting(begun, [*verbs, "--help", "--version"] if begun.startswith("-") else verbs)
     verb, last = before[0], before[-1]
     if begun.startswith("-"):
-        return _starting(begun, HYDRA_FLAGS if verb == "train" else flags(verb))
-    if last in ("--by", "--metric", "--format", "--low", "--high", "--steps", "--cfg", "--info", "--package"):
+        return _starting(begun, flags(verb))
+    own = _own(before)
+    if last in ("--by", "--metric", "--format", "--low", "--high", "--steps", "--cfg", "--package"):
         given = {
             "--by": list(default_leaves()),
-            "--cfg": ["job", "hydra", "all"],
+            "--cfg": ["job"],
             "--format": ["text", "md", "csv", "json"],
         }
         return _starting(begun, given.get(last, []))
@@ -50,27 +52,37 @@ def candidates(words: list[str], verbs: Iterable[str]) -> list[str] | None:
     if verb == "compare":
         return _starting(begun, default_leaves()) if "--by" in before else None
     if verb in OVERRIDING:
-        return overrides(begun)
+        return overrides(begun, own)
     if verb == "list" and len(before) > 1:
         kind = last if len(before) == 2 and last in KINDS else None
-        return key_starts(begun, all_keys()) if kind == "keys" else _starting(begun, names(kind) if kind else ())
+        return key_starts(begun, all_keys()) if kind == "keys" else _starting(begun, names(kind, own) if kind else ())
     others = {"list": KINDS, "completion": SCRIPTS, "data": ("fetch",) if len(before) == 1 else read_downloads()}
     return _starting(begun, others.get(verb, ()))
 
 
-def overrides(begun: str) -> list[str] | None:
+def _own(before: list[str]) -> Path | None:
+    """The user's folder of files, as far as the words say; none that is none."""
+    given = [word for flag, word in pairwise(before) if flag in ("--config-dir", "-cd")]
+    given += [word.partition("=")[2] for word in before if word.startswith("--config-dir=")]
+    try:
+        return own_dir(given[0] if given else None)
+    except UserError:
+        return None
+
+
+def overrides(begun: str, own: Path | None = None) -> list[str] | None:
     """What the override `begun` can become: `model.`, `model.act=`, `model.act=relu`, `model.act=relu,gelu`."""
     sign = re.match(r"[+~]*", begun)
     assert sign is not None
     key, equals, value = begun[sign.end() :].partition("=")
     if not equals:
         found = key_starts(key, [f"{one}=" for one in default_leaves()])
-        groups_found = [] if "." in key else _starting(key, [f"{group}=" for group in groups()])
+        groups_found = [] if "." in key else _starting(key, [f"{group}=" for group in sorted(GROUPS)])
         return [sign[0] + one for one in found + groups_found]
     given = value.rpartition(",")[0]
     head = f"{given}," if given else ""
     typed = value[len(head) :]
-    there = values(key)
+    there = values(key, own)
     if there is None:
         return None
     if key in all_keys() and all_keys()[key].knob.words:
@@ -87,18 +99,13 @@ def key_starts(begun: str, keys: Iterable[str]) -> list[str]:
     return _starting(begun, shown)
 
 
-def values(key: str) -> list[str] | None:
+def values(key: str, own: Path | None = None) -> list[str] | None:
     """The names that `key` takes, or the files of the group `key`; None where it is a path."""
-    if key in groups():
-        return sorted(path.stem for path in (config_dir() / key).glob("*.yaml"))
+    if key in GROUPS:
+        return sorted(group_files(own)[key])
     if key not in all_keys():
         return []
     return None if all_keys()[key].knob.free == "a path" else all_keys()[key].names()
-
-
-def groups() -> list[str]:
-    """The groups of files: `data`, `model`, ..., `experiment`."""
-    return sorted(path.name for path in config_dir().iterdir() if path.is_dir())
 
 
 def _starting(begun: str, there: Iterable[str]) -> list[str]:

@@ -1,55 +1,170 @@
-"""One configuration from overrides: Hydra composes it, and what is no field of the schema gets its types here."""
+"""One configuration from files and values: Hydra composes the files, and values that were typed are set on copies."""
 
 import copy
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import Any
 
-from hydra import compose
+from hydra import compose, version
+from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra._internal.hydra import Hydra
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import (
+    GrammarParseError,
+    InterpolationResolutionError,
+    InterpolationValidationError,
+    OmegaConfBaseException,
+)
 
+from lab.cli.catalogue import config_dir, yaml_files
+from lab.cli.own_files import OwnFiles
+from lab.cli.typed import short_word, typed
 from lab.config import RunConfig
-from lab.errors import UserError
+from lab.errors import UserError, nearest, unknown
 from lab.identity import default_leaves
 from lab.studies.select.reference import check_form
 
+PRIMARY = "config"
+"""The primary configuration of the lab."""
 
-def store_schema() -> None:
-    """Makes `RunConfig` the type of every configuration that Hydra composes."""
+
+@contextmanager
+def configurations(own: Path | None = None) -> Iterator[None]:
+    """Hydra over the lab's files and those in `own`, the user's folder, for compositions within.
+
+    Raises:
+        UserError: what Hydra or OmegaConf found wrong within, in our words.
+    """
     ConfigStore.instance().store(name="run_config", node=RunConfig)
+    version.setbase("1.3")
+    Plugins.instance()  # brings the kinds of sources, those of `pkg://` and of plain folders among them
+    path = ConfigSearchPathImpl()
+    path.append("hydra", "pkg://hydra.conf")
+    path.append("main", str(config_dir()))
+    if own:
+        path.append("own", f"{OwnFiles.scheme()}://{own}")
+    path.append("schema", "structured://")
+    OwnFiles.loaded.clear()
+    before = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        Hydra.create_main_hydra2(task_name="lab", config_search_path=path)
+        yield
+    except (HydraException, OmegaConfBaseException, RecursionError) as error:
+        raise UserError(plain_message(error)) from error
+    finally:
+        GlobalHydra.instance().clear()
+        if before is not None:
+            GlobalHydra.instance().initialize(before)
 
 
 class Composer:
-    """Composes one configuration after another; choices of group files are composed once and values set on copies.
+    """Composes one configuration after another; choices of files are composed once and values set on copies.
 
     Hydra takes 0.1 s a composition, and applies values after all files in any case.
     """
 
-    def __init__(self, config_name: str, fixed: list[str], extra: list[str]):
-        self.config_name, self.fixed, self.extra = config_name, fixed, extra
-        self._composed: dict[tuple[str, ...], Any] = {}
-        self._groups = set(GlobalHydra.instance().config_loader().list_groups(""))
+    def __init__(self, config_name: str = PRIMARY):
+        self.config_name = config_name
+        self._composed: dict[tuple[tuple[str, str], ...], DictConfig] = {}
+        self._typed: dict[tuple[tuple[str, str], ...], DictConfig] = {}
 
-    def __call__(self, choice: list[str]) -> RunConfig:
-        parsed = OverridesParser.create().parse_overrides(choice)
-        simple = [o for o in parsed if o.key_or_group not in self._groups and o.type is not None and not o.is_add()]
-        slow = tuple(override_text(o) for o in parsed if o not in simple)
-        if slow not in self._composed:
-            self._composed[slow] = compose(self.config_name, [*self.fixed, *slow, *self.extra])
-        config = copy.deepcopy(self._composed[slow])
-        for override in simple:
-            OmegaConf.update(config, override.key_or_group, override.value(), merge=True)
-        found = OmegaConf.to_object(config)
+    def files(self, picks: Mapping[str, str]) -> DictConfig:
+        """What the files say together, with the section `hydra`, nothing filled in.
+
+        Args:
+            picks: by group the name of its file.
+        """
+        key = tuple(picks.items())
+        if key not in self._composed:
+            words = [f"{group}={quoted(name)}" for group, name in picks.items()]
+            try:
+                config = compose(self.config_name, words, return_hydra_config=True)
+            except UserError:
+                raise
+            except Exception as error:  # what is wrong here is wrong in files, whichever library stumbles over it
+                raise UserError(plain_message(error)) from error
+            refuse_seed(OmegaConf.to_container(config))
+            self._composed[key] = config
+        return self._composed[key]
+
+    def settings(self, picks: Mapping[str, str]) -> tuple[bool, dict[str, str]]:
+        """Whether the files make a sweep, and which texts each key runs through."""
+        hydra = self.files(picks).hydra
+        swept = str(hydra.mode or "").endswith("MULTIRUN")
+        params = OmegaConf.to_container(hydra.sweeper.params, resolve=True) if hydra.sweeper.params else {}
+        assert isinstance(params, dict)
+        return swept, {str(key): _as_typed(value) for key, value in params.items()}
+
+    def filled(self, picks: Mapping[str, str], values: Mapping[str, str]) -> DictConfig:
+        """The configuration of files and typed values, without the section `hydra`."""
+        key = tuple(picks.items())
+        if key not in self._typed:
+            files = self.files(picks)
+            merged = OmegaConf.merge(scratch(), {key: files._get_node(key) for key in files if key != "hydra"})
+            assert isinstance(merged, DictConfig)
+            self._typed[key] = merged
+        config = copy.deepcopy(self._typed[key])
+        for key, text in values.items():
+            OmegaConf.update(config, key, typed(key, text), merge=False)
+        return config
+
+    def __call__(self, picks: Mapping[str, str], values: Mapping[str, str]) -> RunConfig:
+        found = OmegaConf.to_object(self.filled(picks, values))
         assert isinstance(found, RunConfig)
         found.study.tune = typed_grid(found.study.tune)
         found.study.reference = found.study.reference or {}
         check_form(found.study.reference)
         return found
+
+
+def _as_typed(value: Any) -> str:
+    """A value of `hydra.sweeper.params` as it would be typed: a YAML list is one value of a key that takes lists."""
+    return f"[{','.join(map(_as_typed, value))}]" if isinstance(value, list) else str(value)
+
+
+def quoted(name: str) -> str:
+    """The name of a file in the quotes that make it text to Hydra, whatever is in it."""
+    return "'" + re.sub(r"(\\*)'", r"\1\1\\'", name) + "'"
+
+
+def refuse_seed(config: Any) -> None:
+    """Raises `UserError` for a value of a file that contains the seed: all seeds of an arm have one configuration."""
+    for key, value in default_leaves_of(config):
+        if isinstance(value, str) and re.search(r"\$\{[^}]*\bseed\b", value):
+            raise UserError(
+                f"{written(value)}: {key}={value}: all seeds of an arm have one configuration, so no value may contain "
+                "the seed; the lab puts each seed into a folder by itself, <name>/<arm>/seed=<n>"
+            )
+
+
+def default_leaves_of(value: Any, key: str = "") -> Iterator[tuple[str, Any]]:
+    """Key and value of all that is in nested mappings and lists."""
+    if isinstance(value, Mapping):
+        for name, one in value.items():
+            yield from default_leaves_of(one, f"{key}.{name}".lstrip("."))
+    elif isinstance(value, list):
+        for one in value:
+            yield from default_leaves_of(one, key)
+    else:
+        yield key, value
+
+
+def check_primary(name: str, own: Path | None) -> str:
+    """The primary configuration `name`; raises `UserError` where neither the lab nor the user has it."""
+    there = {one for one in yaml_files(config_dir()) if "/" not in one}
+    there |= {one for one in yaml_files(own) if "/" not in one} if own else set()
+    name = name.removesuffix(".yaml")
+    if name not in there:
+        raise UserError(unknown(f"--config-name={name}", name, sorted(there)))
+    return name
 
 
 def typed_grid(grid: Any) -> Any:
@@ -59,40 +174,54 @@ def typed_grid(grid: Any) -> Any:
     """
     if not isinstance(grid, Mapping):
         return grid
-    known, typed = default_leaves(), dict(grid)
+    known, found = default_leaves(), dict(grid)
     for key, values in grid.items():
         if key in known and isinstance(values, list):
-            typed[key] = [typed_value(key, value) for value in values]
-    return typed
+            found[key] = [typed_value(key, value) for value in values]
+    return found
 
 
 def typed_value(key: str, value: Any) -> Any:
     """`value` as the field `key` of the configuration holds it."""
-    config = scratch()
+    text = "null" if value is None else _as_typed(value)
     try:
-        OmegaConf.update(config, key, value)
-    except OmegaConfBaseException as error:
-        raise UserError(f"study.tune: {key}={value}: {one_message(error)}") from error
-    held = OmegaConf.select(config, key)
-    return OmegaConf.to_container(held) if OmegaConf.is_config(held) else held
+        return typed(key, text)
+    except UserError as error:
+        raise UserError(f"study.tune: {error}") from None
 
 
 @cache
 def scratch() -> Any:
-    """A configuration to try values on; to build one takes longer than all the rest of `typed_value`."""
+    """The default configuration with its types."""
     return OmegaConf.structured(RunConfig)
 
 
-def override_text(override: Override) -> str:
-    assert override.input_line is not None
-    return override.input_line
+def plain_message(error: Exception) -> str:
+    """What Hydra or OmegaConf found wrong in files, in our words: the place, and the name or text it is about."""
+    if isinstance(error, RecursionError):
+        files = ", ".join(map(str, OwnFiles.loaded)) or "the configuration files"
+        return f"{files}: defaults or values that lead back to themselves"
+    if isinstance(error, MissingConfigException):
+        name = (error.missing_cfg_file or "").removesuffix(".yaml")
+        group, _, short = name.rpartition("/")
+        there = [one.rpartition("/")[2] for one in error.options or ()]
+        listed = f"{nearest(short, there)}; there are: {', '.join(there)}" if there else ", which is no file there"
+        return f"{written(short)}: defaults name {group}{'/' * bool(group)}{short}{listed}"
+    if isinstance(error, OmegaConfBaseException) and (key := str(error.full_key or error.key or "")):
+        if isinstance(error, InterpolationValidationError) or not isinstance(error, InterpolationResolutionError):
+            return f"{written(key.rpartition('.')[2])}: {key} gets a value that it does not take"
+        return f"{written('${')}: {key} is not filled in, as its ${{...}} stands for nothing"
+    if isinstance(error, GrammarParseError):
+        return f"{written('${')}: a ${{...}} that is not complete"
+    names = re.findall(r"'([^'\n]+)'", str(error).splitlines()[0] if str(error) else "")
+    about = f" (see {', '.join(map(short_word, names))})" if names else ""
+    return f"{written('defaults')}: files or values that do not fit together{about}"
 
 
-def one_message(error: Exception) -> str:
-    """Hydra's message and what caused it, on one line."""
-    parts, one = [], error
-    while one is not None and len(parts) < 3:
-        lines = [line.strip() for line in str(one).splitlines() if line.strip()]
-        parts += [line for line in lines[:2] if line not in parts and not line.startswith("reference_type")]
-        one = one.__cause__
-    return "; ".join(parts)
+def written(text: str) -> str:
+    """File and line of the first place in the user's files that has `text`; the files alone where none has."""
+    for path, content in OwnFiles.loaded.items():
+        for number, line in enumerate(content.splitlines(), 1):
+            if text in line.partition(" #")[0] and not line.startswith("#"):
+                return f"{path}, line {number}"
+    return ", ".join(map(str, OwnFiles.loaded)) or "the configuration files"

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from lab.cli.parsers import PARSERS
 from lab.errors import UserError, nearest
 from lab.system.machine import is_first_process
+from lab.system.streams import lasting_streams
 
 USAGE = """lab VERB ...
 
@@ -27,10 +28,20 @@ Architecture choices compared, so that the comparison can be believed.
   lab VERB --help                  more about a verb, with an example
 """
 
+LONG = ("train", "lr-range", "predict")
+"""Verbs that go on for long, whoever reads what they print."""
+
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one verb and returns the exit code: 0 done, 1 a run failed, 2 wrong input, 130 interrupted."""
     words = sys.argv[1:] if argv is None else argv
+    goes_on = words[:1] and words[0] in LONG and "--cfg" not in words
+    with lasting_streams("nobody reads the output any more; the command goes on without it" if goes_on else "") as lost:
+        return command(words) or lost()
+
+
+def command(words: list[str]) -> int:
+    """`main`, with streams that can be written."""
     if not words or words[0] in ("-h", "--help"):
         print(USAGE, end="")
         return 0
@@ -44,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
         if verb == "_complete":  # what the scripts of `lab completion` ask at TAB
             return complete_verb(rest)
         if verb not in VERBS:
-            raise UserError(f"lab has no verb '{verb}'{nearest(verb, VERBS)}; there are: {', '.join(VERBS)}")
+            raise UserError(f"lab has no verb '{verb[:80]}'{nearest(verb, VERBS)}; there are: {', '.join(VERBS)}")
         return VERBS[verb](rest)
     except UserError as error:
         # Under torchrun all say so: it ends the others at the first exit code, perhaps before rank 0 has spoken.
@@ -53,16 +64,13 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # `lab list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:  # a full disk, a folder without permission
         print(f"lab: {error}", file=sys.stderr)
         return 1
 
 
 def train_verb(words: list[str]) -> int:
-    """`lab train`: a Hydra application."""
+    """`lab train`: one run, or a sweep."""
     from lab.cli.train import train
 
     return train(words)
@@ -70,12 +78,13 @@ def train_verb(words: list[str]) -> int:
 
 def plan_verb(words: list[str]) -> int:
     """`lab plan`: what `lab train` would do."""
-    args = PARSERS["plan"]().parse_intermixed_args(words)
-    from lab.cli.overrides import AUTO
-    from lab.cli.plan import all_jobs
+    from lab.cli.overrides import wants_auto
+    from lab.cli.plan import all_jobs, read_options
     from lab.launch.outlook import outlook
 
-    print("\n\n".join(outlook(jobs, f"seeds={AUTO}" in args.overrides) for jobs in all_jobs("plan", args.overrides)))
+    args, options = read_options("plan", words)
+    batches = all_jobs("plan", args.overrides, options)
+    print("\n\n".join(outlook(jobs, wants_auto(args.overrides)) for jobs in batches))
     return 0
 
 
@@ -89,10 +98,10 @@ def lint_verb(words: list[str]) -> int:
 
 def lr_range_verb(words: list[str]) -> int:
     """`lab lr-range`: which rates a configuration can be trained with."""
-    args = PARSERS["lr-range"]().parse_intermixed_args(words)
-    from lab.cli.plan import one_job
+    from lab.cli.plan import one_job, read_options
 
-    job = one_job("lr-range", args.overrides)
+    args, options = read_options("lr-range", words)
+    job = one_job("lr-range", args.overrides, options)
     from lab.cli.lr_range import lr_range
 
     lr_range(job, args.low, args.high, args.steps)
@@ -120,10 +129,10 @@ def predict_verb(words: list[str]) -> int:
 
 def list_verb(words: list[str]) -> int:
     """`lab list`: names, a line each."""
-    from lab.cli.catalogue import render_names
+    from lab.cli.catalogue import own_dir, render_names
 
     args = PARSERS["list"]().parse_args(words)
-    print(render_names(args.kind, args.prefix), end="")
+    print(render_names(args.kind, args.prefix, own_dir(args.config_dir)), end="")
     return 0
 
 

@@ -3,8 +3,55 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 from lab.cli.scripts import SCRIPTS
+from lab.errors import UserError, nearest
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are `UserError`, as all that a user gets wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raises `UserError`, with the nearest flag for an unknown one."""
+        words = message.removeprefix("unrecognized arguments: ")
+        flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
+        if words != message:
+            begin = words.split("=")[0].split(" ")[0]
+            near = nearest(begin, flags) if begin.startswith("-") else ""
+            message = f"{words[:200]}: unknown{near}; flags: {', '.join(flags)}"
+        raise UserError(f"{self.prog.removeprefix('lab ')}: {message}; {self.prog} --help explains them")
+
+
+GONE = {
+    "--info": "--cfg job shows the configuration, and lab list keys explains every key",
+    "-i": "--cfg job shows the configuration, and lab list keys explains every key",
+    "--hydra-help": "lab train --help explains all flags",
+    "--shell-completion": 'eval "$(lab completion bash)" completes keys and names at TAB',
+    "-sc": 'eval "$(lab completion bash)" completes keys and names at TAB',
+    "--config-path": "--config-dir FOLDER adds your own files to those of the lab",
+    "-cp": "--config-dir FOLDER adds your own files to those of the lab",
+    "--experimental-rerun": "a run's result.json holds the command that repeats it",
+    "--run": "without a comma it is one run",
+    "-r": "without a comma it is one run",
+}
+"""Flags of Hydra that the lab has no use for, and what to do instead."""
+
+
+def train_parser() -> argparse.ArgumentParser:
+    """Of `lab train`."""
+    parser = _parser(
+        "train",
+        "lab train [OVERRIDES]: one run; with commas a sweep; experiment=NAME a whole experiment.\n"
+        "`lab list` shows the names of each kind, `lab list keys [PREFIX]` each key with meaning, default and range.",
+        "lab train model.block=conv-act-pool,conv-pool-act seed=0,1,2 model.pool=avg",
+    )
+    _overriding(parser, "key=value; key=a,b or key=range(0,5) sweeps; group=FILE chooses a file")
+    _many_runs(parser)
+    parser.add_argument("--cfg", "-c", metavar="job", choices=["job"], help="print the configuration and train nothing")
+    parser.add_argument("--package", "-p", metavar="SECTION", default="", help="with --cfg: only this section")
+    parser.add_argument("--resolve", action="store_true", help="with --cfg: fill in what files leave to fill in")
+    return parser
 
 
 def lr_range_parser() -> argparse.ArgumentParser:
@@ -15,7 +62,7 @@ def lr_range_parser() -> argparse.ArgumentParser:
         "draws the curve (Smith 2017). Every other key acts as in `lab train`; the schedule is left aside.",
         "lab lr-range optimizer=sgd model.depth=5 --high 1",
     )
-    parser.add_argument("overrides", metavar="OVERRIDE", nargs="*", help="key=value, as for lab train; no sweep")
+    _overriding(parser, "key=value, as for lab train; no sweep")
     parser.add_argument("--low", metavar="RATE", default=1e-7, type=float, help="first rate, above 0 (1e-7)")
     parser.add_argument("--high", metavar="RATE", default=10.0, type=float, help="last rate, above --low (10)")
     parser.add_argument("--steps", metavar="N", default=200, type=int, help="steps between them, at least 10 (200)")
@@ -30,7 +77,8 @@ def plan_parser() -> argparse.ArgumentParser:
         "whether these seeds can decide each claim. Trains and writes nothing, and is no interim analysis.",
         "lab plan experiment=xavier_vs_he seeds=10",
     )
-    parser.add_argument("overrides", metavar="OVERRIDE", nargs="*", help="key=value, as for lab train")
+    _overriding(parser, "key=value, as for lab train")
+    _many_runs(parser)
     return parser
 
 
@@ -114,6 +162,7 @@ def list_parser() -> argparse.ArgumentParser:
     parser = _parser("list", "What can be chosen, a line each; the keys with their meaning.", "lab list keys schedule")
     parser.add_argument("kind", metavar="KIND", nargs="?", help=f"one of: {', '.join(KINDS)}")
     parser.add_argument("prefix", metavar="PREFIX", nargs="?", default="", help="only what starts so, as model.init")
+    _own_files(parser)
     return parser
 
 
@@ -151,6 +200,7 @@ def completion_parser() -> argparse.ArgumentParser:
 
 
 PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
+    "train": train_parser,
     "plan": plan_parser,
     "lint": lint_parser,
     "lr-range": lr_range_parser,
@@ -161,7 +211,7 @@ PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "board": board_parser,
     "completion": completion_parser,
 }
-"""Of each verb but `train`, whose parser is Hydra's."""
+"""Of each verb."""
 
 
 def flags(verb: str) -> list[str]:
@@ -172,9 +222,28 @@ def flags(verb: str) -> list[str]:
 
 
 def _parser(verb: str, description: str, example: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(
+    return Parser(
         prog=f"lab {verb}",
         description=description,
         epilog=f"example: {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+
+
+def _overriding(parser: argparse.ArgumentParser, about: str) -> None:
+    """What all verbs have that take overrides."""
+    parser.add_argument("overrides", metavar="OVERRIDE", nargs="*", help=about)
+    _own_files(parser)
+    parser.add_argument("--config-name", "-cn", metavar="NAME", default="config", help="the primary file (config)")
+    parser.add_argument(
+        "--no-own-parts", dest="own_parts", action="store_false", help="refuse values that name code, module:attribute"
+    )
+
+
+def _own_files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config-dir", "-cd", metavar="DIR", help="your own files, DIR/experiment/NAME.yaml")
+
+
+def _many_runs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--multirun", "-m", action="store_true", help="a sweep, also without a comma")
+    parser.add_argument("--yes", "-y", action="store_true", help="start however many runs it is")

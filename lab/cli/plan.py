@@ -1,53 +1,98 @@
-"""From overrides to the runs to do.
+"""From typed overrides to the runs that they stand for."""
 
-Hydra's own sweeper and launchers are not used: the runs are started by `lab.launch.sweep`, which knows what is
-finished.
-"""
-
+import argparse
 import copy
 import itertools
+import math
 import shlex
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import OmegaConf
 
-from lab.cli.catalogue import config_dir
-from lab.cli.check import check_override
-from lab.cli.compose import Composer, one_message, override_text, store_schema
-from lab.cli.overrides import asked_seeds, rewritten, take_seeds, whole_seed
+from lab.cli.catalogue import group_files, own_dir
+from lab.cli.compose import PRIMARY, Composer, check_primary, configurations
+from lab.cli.overrides import asked_seeds, number_asked, read_seeds, take_seeds
+from lab.cli.parsers import GONE, PARSERS
+from lab.cli.typed import short_word
+from lab.cli.words import Files, Word, doubled, is_part, read_words
+from lab.config import RunConfig
 from lab.errors import UserError, refuse
 from lab.identity import NOT_IDENTITY, flatten
 from lab.records.places import Job, arm_folder, arm_folders
-from lab.validation import validate
+from lab.validation import all_keys, validate
+
+MANY = 5000
+"""Runs from which a command has to be told `--yes`."""
 
 
-def all_jobs(verb: str, typed: list[str]) -> list[list[Job]]:
-    """The runs that the overrides `typed` of `lab VERB` stand for, one list an experiment.
+@dataclass(frozen=True)
+class Options:
+    """The flags of a verb that takes overrides."""
+
+    config_dir: str | None = None
+    config_name: str = PRIMARY
+    multirun: bool = False
+    own_parts: bool = True
+    """Whether values may name a user's own code, `module:attribute`."""
+
+    yes: bool | None = False
+    """Whether any number of runs is meant; None where one run is."""
+
+
+def read_options(verb: str, words: list[str]) -> tuple[argparse.Namespace, Options]:
+    """What `words` of a verb that takes overrides say: everything, and the flags that matter here.
 
     Raises:
-        UserError: an override is wrong.
+        UserError: a flag is none.
     """
-    store_schema()
-    try:
-        with initialize_config_dir(str(config_dir()), version_base="1.3"):
-            return plan(typed, shlex.join(["lab", verb, *typed]))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(one_message(error)) from error
+    for word in words:
+        if word.partition("=")[0] in GONE and word.startswith("-"):
+            raise UserError(f"{verb} {short_word(word)}: no flag of the lab; {GONE[word.partition('=')[0]]}")
+    args = PARSERS[verb]().parse_intermixed_args(words)
+    many = vars(args)
+    return args, Options(
+        args.config_dir, args.config_name, many.get("multirun", False), args.own_parts, many.get("yes")
+    )
 
 
-def one_job(verb: str, typed: list[str]) -> Job:
+def all_jobs(verb: str, typed: list[str], options: Options | None = None) -> list[list[Job]]:
+    """The runs that the overrides `typed` of `lab VERB` stand for, one list an experiment.
+
+    Args:
+        verb: for the record of the command.
+        typed: as on the command line; commas and ranges make a sweep, `seeds=+5` further seeds, and `seeds=auto` all
+            that it may take.
+        options: the verb's flags.
+
+    Raises:
+        UserError: an override or a file is wrong, or there are very many runs.
+    """
+    options, command = options or Options(), shlex.join(["lab", verb, *typed])
+    own = own_dir(options.config_dir)
+    files, (rest, asked) = group_files(own), take_seeds(typed)
+    given = read_words(rest, files)
+    print(*map("{}\n".format, doubled(given)), sep="", end="", file=sys.stderr)
+    words = list({word.key: word for word in given}.values())
+    experiments = next((word for word in words if word.key == "experiment" and word.swept), None)
+    others = [word for word in words if word is not experiments]
+    with configurations(own):
+        composer = Composer(check_primary(options.config_name, own))
+        if experiments is None:
+            return [plan(words, asked, command, composer, files, options)]
+        chosen = [Word("experiment", [name], f"experiment={name}") for name in experiments.texts]
+        return [plan([one, *others], asked, command, composer, files, options) for one in chosen]
+
+
+def one_job(verb: str, typed: list[str], options: Options | None = None) -> Job:
     """The one run that the overrides `typed` of `lab VERB` stand for.
 
     Raises:
         UserError: an override is wrong, or they make a sweep.
     """
-    jobs = [job for batch in all_jobs(verb, typed) for job in batch]
+    jobs = [job for batch in all_jobs(verb, typed, options) for job in batch]
     if len(jobs) > 1:
         raise UserError(
             f"lab {verb} takes one configuration, and this is a sweep of {len(jobs)} runs; "
@@ -57,81 +102,127 @@ def one_job(verb: str, typed: list[str]) -> Job:
 
 
 def plan(
-    typed: list[str], command: str, config_name: str = "config", multirun: bool = False, extra: list[str] | None = None
-) -> list[list[Job]]:
-    """The runs that the overrides `typed` stand for, one list an experiment, inside an initialised Hydra.
+    words: Sequence[Word], asked: str, command: str, composer: Composer, files: Files, options: Options
+) -> list[Job]:
+    """The runs of one experiment, or of none, inside `configurations`.
 
     Args:
-        typed: overrides as on the command line; commas and ranges make a sweep, `seeds=+5` further seeds, and
-            `seeds=auto` all that it may take.
+        words: the overrides, one experiment at most.
+        asked: the `seeds=` among them.
         command: the whole command, for the record.
-        config_name: the primary configuration.
-        multirun: whether the user asked for a sweep even without commas.
-        extra: overrides of Hydra itself.
+        composer: of the primary configuration.
+        files: what there is to choose.
+        options: the verb's flags.
 
     Raises:
-        UserError, HydraException, OmegaConfBaseException: an override is wrong.
+        UserError: an override is wrong, or there are very many runs.
     """
-    typed, asked = take_seeds(rewritten(typed))
-    overrides = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader()).parse_overrides(typed)
-    refuse(complaint for override in overrides for complaint in check_override(override, bool(extra)))
-    for override in overrides:
-        if override.key_or_group == "experiment" and override.is_sweep_override():
-            rest = [text for text, other in zip(typed, overrides, strict=True) if other is not override]
-            rest += [f"seeds={asked}"] if asked else []
-            names = [f"experiment={name}" for name in override.sweep_string_iterator()]
-            return [jobs for name in names for jobs in plan([name, *rest], command, config_name, multirun, extra)]
-    fixed = [override_text(o) for o in overrides if not o.is_sweep_override()]
-    master = compose(config_name, [*fixed, *(extra or [])], return_hydra_config=True)
-    swept = multirun or str(master.hydra.mode or "").endswith("MULTIRUN")
-    axes = sweep_axes(overrides, master.hydra.sweeper.get("params") if swept else None)
-    seeds = axes.pop("seed", None)
-    named = [key for key in axes or [o.key_or_group for o in overrides] if _names_arm(key)]
-    composer = Composer(config_name, fixed, extra or [])
+    fixed = {word.key: word.texts[0] for word in words if not word.swept and word.key != "seed"}
+    in_files, params = composer.settings(split_picks(fixed)[0])
+    axes = sweep_axes(words, params if in_files or options.multirun else {}, files)
+    first = composer(*split_picks({**fixed, **{key: axis[0] for key, axis in axes.items() if key != "seed"}}))
+    typed_seed = next((word.texts for word in words if word.key == "seed"), None)
+    seeds = axes.pop("seed", typed_seed) or [str(first.seed)]
+    refuse_many(axes, number_asked(asked, len(seeds), first.study.max_seeds), first, options.yes)
+    own_seeds = read_seeds(seeds)
+    named = [key for key in axes or [word.key for word in words] if _names_arm(key)]
     jobs: dict[Path, Job] = {}  # by folder: a value given twice is one run
     known: dict[Path, dict[str, Path]] = {}
     for place, choice in enumerate(itertools.product(*axes.values())):
-        config = composer(list(choice))
-        typed_values = {key.lstrip("+"): value for key, _, value in (text.partition("=") for text in [*fixed, *choice])}
+        texts = {**fixed, **dict(zip(axes, choice, strict=True))}
+        config = composer(*split_picks(texts))
+        if not options.own_parts:
+            refuse_own_parts(config)
         flat = flatten(config)
-        arm = {key: flat.get(key, typed_values[key]) for key in named}  # a group, as `optimizer`, has no value
+        arm = {key: flat.get(key, texts.get(key)) for key in named}  # a group, as `optimizer`, has no value
         root = Path(config.out) / config.name
         if root not in known:
             known[root] = arm_folders(root)
         home = arm_folder(config, arm, known[root])
-        for seed in asked_seeds(asked, seeds or [f"seed={config.seed}"], root, config.study.max_seeds):
+        overrides = [f"{key}={text}" for key, text in texts.items()]
+        for seed in asked_seeds(asked, own_seeds, root, config.study.max_seeds):
             one = copy.copy(config)
-            one.seed = whole_seed(seed)
-            folder = home / f"seed={one.seed}"
-            jobs[folder] = Job(one, folder, arm, [*fixed, *choice, seed], command, place)
+            one.seed = seed
+            folder = home / f"seed={seed}"
+            jobs[folder] = Job(one, folder, arm, [*overrides, f"seed={seed}"], command, place)
     validate(*(job.config for job in jobs.values()))
-    return [list(jobs.values())]
+    return list(jobs.values())
 
 
-def sweep_axes(overrides: list[Override], params: Mapping[str, str] | None) -> dict[str, list[str]]:
-    """What is swept: for each key its choices, each an override; the experiment's first, unless the user gave the key.
+def sweep_axes(words: Sequence[Word], params: Mapping[str, str], files: Files) -> dict[str, Sequence[str]]:
+    """What is swept: for each key the texts it runs through; the experiment's first, unless the user gave the key.
 
     Args:
-        overrides: those of the command line.
+        words: those of the command line.
         params: `hydra.sweeper.params` of the experiment, if there is one.
+        files: what there is to choose.
     """
-    own = OverridesParser.create().parse_overrides([f"{key}={value}" for key, value in (params or {}).items()])
-    axes = {override.key_or_group: _choices(override) for override in own}
-    for override in overrides:
-        axes.pop(override.key_or_group, None)
-        if override.is_sweep_override():
-            axes[override.key_or_group] = _choices(override)
-    return axes
+    typed = {word.key: word for word in words}
+    try:
+        own = read_words([f"{key}={text}" for key, text in params.items() if key not in typed], files)
+    except UserError as error:
+        raise UserError(f"hydra.sweeper.params: {error}") from None
+    return {word.key: word.texts for word in [*own, *(word for word in words if word.swept)]}
 
 
-def _choices(override: Override) -> list[str]:
-    """The single overrides that a sweep over `override` runs through."""
-    if not override.is_sweep_override():
-        return [override_text(override)]
-    if not override.is_discrete_sweep():
-        raise UserError(f"{override.input_line}: a sweep needs single values, as a=1,2 or a=range(0,5)")
-    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
+def split_picks(texts: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Of `texts` by key the names of files, by group, and the values; a user's own part in place of a file is one."""
+    picks = {key: text for key, text in texts.items() if key not in all_keys() and not is_part(key, text)}
+    parts = {f"{key}.name": text for key, text in texts.items() if key not in all_keys() and key not in picks}
+    return picks, parts | {key: text for key, text in texts.items() if key in all_keys()}
+
+
+def refuse_many(axes: Mapping[str, Sequence[str]], num_seeds: int, config: RunConfig, yes: bool | None) -> None:
+    """Raises `UserError` if there are more than `MANY` runs, before any is made, unless the user said `yes`."""
+    sizes = {key: len(axis) for key, axis in axes.items()} | {"seed": num_seeds}
+    number = math.prod(sizes.values())
+    if isinstance(grid := config.study.tune, Mapping):
+        lists = [len(values) for values in grid.values() if isinstance(values, list)]
+        number += math.prod(sizes[key] for key in axes) * math.prod(lists) * config.study.tune_seeds
+    if number > MANY and not yes:
+        factors = " x ".join(f"{size:,} of {key}" for key, size in sizes.items() if size > 1)
+        hint = "" if yes is None else f", more than {MANY:,}; --yes goes on with them"
+        raise UserError(f"this is a sweep of {number:,} runs ({factors}){hint}")
+
+
+def refuse_own_parts(config: RunConfig) -> None:
+    """Raises `UserError` for each value of `config` that names a user's own code."""
+    tuned = config.study.tune if isinstance(config.study.tune, Mapping) else {}
+    given = [*flatten(config).items(), *((key, one) for key, values in tuned.items() for one in values or ())]
+    parts = [(key, value) for key, value in given if key in all_keys() and all_keys()[key].knob.own]
+    refuse(
+        f"{short_word(f'{key}={value}')} names code of yours, which --no-own-parts does not run"
+        for key, value in parts
+        if ":" in str(value)
+    )
+
+
+def shown_configuration(typed: list[str], options: Options, package: str, resolve: bool) -> str:
+    """The composed configuration as YAML, the typed sweeps aside, which a comment names.
+
+    Args:
+        typed: overrides.
+        options: the verb's flags.
+        package: the section to show; all if empty.
+        resolve: whether `${...}` of files are filled in.
+
+    Raises:
+        UserError: an override or a file is wrong, or there is no such section.
+    """
+    own = own_dir(options.config_dir)
+    rest, asked = take_seeds(typed)
+    words = read_words(rest, group_files(own))
+    swept = [word.text for word in words if word.swept] + ([f"seeds={asked}"] if asked else [])
+    with configurations(own):
+        composer = Composer(check_primary(options.config_name, own))
+        config = composer.filled(*split_picks({word.key: word.texts[0] for word in words if not word.swept}))
+        part = OmegaConf.select(config, package) if package else config
+        if not OmegaConf.is_config(part):
+            there = [str(key) for key in config if OmegaConf.is_config(config._get_node(str(key)))]
+            raise UserError(f"--package {short_word(package)} is no section; there are: {', '.join(there)}")
+        notes = [f"# swept: {short_word(text)}\n" for text in swept]
+        return "".join([*notes, OmegaConf.to_yaml(part, resolve=resolve)])
 
 
 def _names_arm(key: str) -> bool:
-    return key not in NOT_IDENTITY and key != "experiment" and not key.startswith(("hydra", "study"))
+    return key not in NOT_IDENTITY and key != "experiment" and not key.startswith("study")

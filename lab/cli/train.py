@@ -1,28 +1,10 @@
-"""`lab train`: one run, a sweep, or a whole experiment.
+"""`lab train`: one run, a sweep, or a whole experiment."""
 
-Flags that only show something (`--cfg`, `--info`, `--help`, completion) are Hydra's own.
-"""
-
-import argparse
-import os
-import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from functools import partial
-from pathlib import Path
-from unittest import mock
 
-from hydra import initialize_config_dir
-from hydra import main as hydra_main
-from hydra._internal.utils import get_args_parser
-from hydra.errors import HydraException
-from omegaconf.errors import OmegaConfBaseException
-
-from lab.cli.catalogue import config_dir
-from lab.cli.compose import one_message, store_schema
-from lab.cli.overrides import AUTO, rewritten
-from lab.cli.plan import plan
+from lab.cli.overrides import wants_auto
+from lab.cli.plan import all_jobs, read_options, shown_configuration
 from lab.config import RunConfig
 from lab.errors import UserError
 from lab.records.places import Job
@@ -39,25 +21,11 @@ def train(argv: list[str]) -> int:
     Raises:
         UserError: an override is wrong.
     """
-    store_schema()
-    with help_of_any_kind():
-        args = get_args_parser().parse_args(argv)
-    try:
-        if args.help or args.hydra_help or args.cfg or args.info or args.shell_completion:
-            return _hydra_shows(argv)
-        command = shlex.join(["lab", "train", *argv])
-        searched = [Path(args.config_dir).resolve()] if args.config_dir else []
-        for folder in searched:
-            if not folder.is_dir():
-                raise UserError(f"--config-dir={folder} is not a folder")
-        folder = Path(args.config_path).resolve() if args.config_path else config_dir()
-        with initialize_config_dir(str(folder), version_base="1.3"):
-            extra = [f"hydra.searchpath=[{','.join(f'file://{path}' for path in searched)}]"] if searched else []
-            batches = plan(args.overrides, command, args.config_name or "config", args.multirun, extra)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(one_message(error)) from error
-    auto = f"seeds={AUTO}" in args.overrides
-    return max(_start(jobs, auto) for jobs in batches)
+    args, options = read_options("train", argv)
+    if args.cfg:
+        print(shown_configuration(args.overrides, options, args.package, args.resolve), end="")
+        return 0
+    return max(_start(jobs, wants_auto(args.overrides)) for jobs in all_jobs("train", args.overrides, options))
 
 
 def _start(jobs: list[Job], auto: bool) -> int:
@@ -120,24 +88,3 @@ def _run_alone(job: Job) -> int:
     folder = settled(job).folder
     print(f"results: {folder}\ncurves:  lab board {folder.parent.parent}")
     return 130 if result["status"] == "interrupted" else 0
-
-
-def _hydra_shows(argv: list[str]) -> int:
-    """Hands the command to Hydra, for the flags that show something and train nothing."""
-    sys.argv = ["lab train", *rewritten(argv)]
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # its exceptions come to us, which turn them into one message
-    with help_of_any_kind():
-        hydra_main(config_path=str(config_dir()), config_name="config", version_base="1.3")(lambda config: None)()
-    return 0
-
-
-@contextmanager
-def help_of_any_kind() -> Iterator[None]:
-    """Lets Hydra 1.3.8 add an option whose help is no string, which argparse refuses from Python 3.14 on.
-
-    Source: hydra's issue 3121.
-    """
-    with ExitStack() as stack:
-        if hasattr(argparse.ArgumentParser, "_check_help"):
-            stack.enter_context(mock.patch.object(argparse.ArgumentParser, "_check_help"))
-        yield

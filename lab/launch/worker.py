@@ -30,9 +30,11 @@ _busy = threading.Lock()
 def start_worker(stop: Any, threads: int, path: list[str], side_by_side: int) -> None:
     """Prepares a worker: one thread where several work side by side, the parent's import path, no orphans."""
     from lab.system.devices import set_threads
+    from lab.system.streams import last
 
     global _stop, _side_by_side
     _stop, _side_by_side = stop, side_by_side
+    last()  # who reads the sweep's output may leave before it ends
     sys.path[:] = path
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes it on by `stop`
     set_threads(threads)

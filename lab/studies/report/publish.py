@@ -21,7 +21,7 @@ from lab.studies.report.board import write_board
 from lab.studies.report.formats import FORMATS
 from lab.studies.select.arms import complete
 from lab.studies.select.scores import counts, logged_tags, score_runs
-from lab.studies.select.selectors import label, matches
+from lab.studies.select.selectors import full_key, label, matches
 from lab.system.machine import collector_off
 
 
@@ -107,7 +107,8 @@ def compare_folders(
     if len(runs) < len(found):
         print(f"left out: {len(found) - len(runs)} runs with other values than their tuning picked", file=sys.stderr)
     roots, folder = experiments(runs), folders[0]
-    study, asked = registered_study(roots) or read_study(runs), read_selector("--reference", reference)
+    study = registered_study(roots) or read_study(runs)
+    asked = read_selector("--reference", reference, complete(runs[0].config))
     chosen = parse_metric(metric) if metric else None
     several = len({folder.resolve() for folder in folders}) > 1
     within = any(root.resolve() in folder.resolve().parents for root in roots)  # an arm's folder, or a run's
@@ -204,7 +205,7 @@ def select(runs: list[Run], where: Sequence[str]) -> list[Run]:
     """
     if not where:
         return runs
-    selector = read_selector("--where", where)
+    selector = read_selector("--where", where, complete(runs[0].config))
     found = [run for run in runs if matches(complete(run.config), selector)]
     if not found:
         there = {key: sorted({str(complete(run.config).get(key)) for run in runs}) for key in selector}
@@ -213,12 +214,19 @@ def select(runs: list[Run], where: Sequence[str]) -> list[Run]:
     return found
 
 
-def read_selector(option: str, words: Sequence[str]) -> dict[str, str]:
-    """The selector of an option's `words`, `key=value` each; raises `UserError` for any other word."""
-    selector = {}
+def read_selector(option: str, words: Sequence[str], keys: Iterable[str]) -> dict[str, str]:
+    """The selector of an option's `words`, `key=value` each, with whole keys where tables show short ones.
+
+    Raises:
+        UserError: a word is none, or a short key stands for several of `keys`, or for none.
+    """
+    selector, keys = {}, list(keys)
     for word in words:
         key, sign, value = word.partition("=")
         if not (key and sign):
             raise UserError(f"{option} {word}: write KEY=VALUE, as model.depth=30")
-        selector[key] = value
+        try:
+            selector[key if "." in key else full_key(key, keys)] = value
+        except UserError as error:
+            raise UserError(f"{option} {word}: {error}") from None
     return selector

@@ -6,12 +6,13 @@ from functools import lru_cache
 from typing import Any
 
 from lab.errors import UserError, nearest
+from lab.literals import QUOTES, literal
 
 Flat = Mapping[str, Any]
 
 
 def canonical(value: Any) -> str:
-    """One text for all ways of writing a value: 30 and "30", 0.1 and "0.1", true and True, [16, 32] and "[16,32]"."""
+    """One text for all ways of writing a value: 30 and "30", 0.1 and ".1", true and True, [16, 32] and "[16,32]"."""
     if isinstance(value, str):
         return canonical_text(value)
     if isinstance(value, list | tuple):
@@ -25,23 +26,39 @@ def canonical(value: Any) -> str:
 def canonical_text(value: str) -> str:
     """`canonical` of a text; a sweep asks for the same few again and again."""
     try:
-        return canonical(json.loads(value))
-    except json.JSONDecodeError:
-        return {"True": "true", "False": "false", "None": "null"}.get(value, value)
+        found = literal(value)
+    except ValueError:  # no value of another kind, but text with a bracket or a quote in it
+        return value
+    if not isinstance(found, str):
+        return canonical(found)
+    if found[:1] in QUOTES or len(found) >= len(value):  # it was in no quotes
+        return "null" if value == "None" else value
+    return canonical_text(found)
 
 
 def full_key(key: str, keys: Iterable[str]) -> str:
-    """`key` as the flat configuration has it; a group, `optimizer`, stands for its name, `optimizer.name`."""
+    """`key` as the flat configuration has it; a group, `optimizer`, stands for its name, `optimizer.name`, and a last
+    part that only one key has, as tables show it, for that key."""
     keys = list(keys)
     for candidate in (key, f"{key}.name"):
         if candidate in keys:
             return candidate
+    same = [one for one in keys if one.rpartition(".")[2] == key]
+    if len(same) == 1:
+        return same[0]
+    if same:
+        raise UserError(f"configuration key '{key}' is short for several; there are: {', '.join(same)}")
     raise UserError(f"configuration key '{key}' is unknown{nearest(key, keys)}; there are: {', '.join(sorted(keys))}")
 
 
 def matches(config: Flat, selector: Flat) -> bool:
-    """Whether the flat `config` has all values of `selector`."""
-    return all(canonical(config[full_key(key, config)]) == canonical(value) for key, value in selector.items())
+    """Whether the flat `config` has all values of `selector`, as values or as tables show them."""
+    return all(is_value(config[full_key(key, config)], value) for key, value in selector.items())
+
+
+def is_value(value: Any, given: Any) -> bool:
+    """Whether `given` stands for `value`: written in any way, or as labels have it, `16-32` for [16, 32]."""
+    return canonical(value) == canonical(given) or (isinstance(given, str) and show(value) == given != "")
 
 
 def short_keys(keys: Iterable[str]) -> dict[str, str]:
