@@ -39,7 +39,7 @@ ONLY_TUNING = tuple(one for one in EXHIBITS if one.name == "tuning")
 BEST = {"none": 0.02, "batch": 0.1}
 """The rates at which the fake training below scores best."""
 CLAIM = "{say: batch is higher, higher: {model.norm: batch}, than: {model.norm: none}}"
-WORDS = ["train", "optimizer=sgd", "model.norm=none,batch", "seed=0,1", f"study.claims=[{CLAIM}]"]
+WORDS = ["train", "name=scratch", "optimizer=sgd", "model.norm=none,batch", "seed=0,1", f"study.claims=[{CLAIM}]"]
 SWEEP = [*WORDS, "study.tune={optimizer.lr:[0.0001,0.1,0.02]}"]
 
 

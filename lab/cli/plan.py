@@ -5,6 +5,7 @@ finished.
 """
 
 import copy
+import hashlib
 import itertools
 import shlex
 from collections.abc import Mapping
@@ -21,6 +22,7 @@ from lab.cli.catalogue import config_dir
 from lab.cli.check import check_override
 from lab.cli.compose import Composer, one_message, override_text, store_schema
 from lab.cli.overrides import asked_seeds, rewritten, take_seeds, whole_seed
+from lab.config import RunConfig
 from lab.errors import UserError, refuse
 from lab.identity import NOT_IDENTITY, flatten
 from lab.records.places import Job, arm_folder, arm_folders
@@ -87,6 +89,8 @@ def plan(
     axes = sweep_axes(overrides, master.hydra.sweeper.get("params") if swept else None)
     seeds = axes.pop("seed", None)
     named = [key for key in axes or [o.key_or_group for o in overrides] if _names_arm(key)]
+    if master.name == RunConfig().name and not any(o.key_or_group == "name" for o in overrides):
+        fixed += [f"name={name}"] if (name := sweep_name(overrides, list(axes), bool(seeds or asked))) else []
     composer = Composer(config_name, fixed, extra or [])
     jobs: dict[Path, Job] = {}  # by folder: a value given twice is one run
     known: dict[Path, dict[str, Path]] = {}
@@ -122,6 +126,26 @@ def sweep_axes(overrides: list[Override], params: Mapping[str, str] | None) -> d
         if override.is_sweep_override():
             axes[override.key_or_group] = _choices(override)
     return axes
+
+
+MOST_NAME = 100
+"""Characters of a sweep's own name, from which on it is cut and ends with a hash."""
+
+
+def sweep_name(overrides: list[Override], keys: list[str], several: bool) -> str:
+    """The name of a sweep that has none: its experiment's, else what is swept, `model-optimizer.lr`; empty for one run.
+
+    It is the same for the same keys, so the same command lands in the same place.
+
+    Args:
+        overrides: those of the command line.
+        keys: what is swept, the seed aside.
+        several: whether there are several seeds.
+    """
+    experiment = next((str(o.value()) for o in overrides if o.key_or_group == "experiment" and o.value()), "")
+    name = experiment.strip("'\"").replace("/", "-") or "-".join(keys or ["seed"] * several)
+    digits = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return name if len(name) <= MOST_NAME else f"{name[: MOST_NAME - 9]}-{digits}"
 
 
 def _choices(override: Override) -> list[str]:
