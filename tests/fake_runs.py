@@ -36,7 +36,11 @@ def write_run(
         config: what else differs from the defaults.
         extra: further keys of `result.json`, or others instead of those there are.
     """
-    flat = {**flatten(RunConfig()), **(config or {}), **arm, "seed": seed}
+    default = flatten(RunConfig())
+    own = {
+        key: value for key, value in arm.items() if key in default
+    }  # of a group, as `model`, its keys are in `config`
+    flat = {**default, **(config or {}), **own, "seed": seed}
     identity = {key: value for key, value in flat.items() if key not in ("seed", "name", "out")}
     arm_id = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
     words = ",".join(f"{key.rpartition('.')[2]}={value}" for key, value in arm.items())

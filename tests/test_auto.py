@@ -14,12 +14,14 @@ from scipy import stats
 import lab.launch.auto
 from lab.cli.main import main
 from lab.errors import DamagedFileError
+from lab.launch.auto import claim_text
 from lab.records.design import Design, read_design, write_design
 from lab.records.interim import read_interim
 from lab.records.places import Job
 from lab.records.results import write_json
 from lab.studies.claims.stages import claim_facts
 from lab.studies.claims.study import parse_study
+from lab.studies.report.foot import foot
 from lab.studies.report.publish import compare_folders
 from lab.studies.statistics.group_sequential import (
     chance_later,
@@ -118,6 +120,19 @@ def test_an_analysis_that_was_not_held_yet_is_not_seen(tmp_path: Path) -> None:
     assert found[1].stage["status"] == "open"
     assert "Analysis 1 of 9 (3 seeds): threshold 0.0075. The same command adds seeds, up to 20." in found[1].explain
     assert found[5].verdict == "supported"
+
+
+def test_an_analysis_says_who_trained_where_no_seed_trained_on_both_sides(tmp_path: Path) -> None:
+    scores = {"relu": [0.9, 0.9, 0.1], "tanh": [0.1, 0.1, 0.9]}
+    runs, study = write_arms(tmp_path, "model.act", scores, chance=0.1), {"claims": [CLAIM]}
+    (before,), (after,) = (compare(runs, study, design=design_for(study, held=held)).verdicts for held in (0, 1))
+    assert before.explain.startswith("Not analysed yet")
+    assert claim_text(before).endswith("not analysed yet")
+    assert after.explain.startswith("relu trained in 2 of 3 seeds, tanh in 1 of 3.")
+    assert (after.verdict, after.n, after.p, after.stage["arms"]) == ("undecided", 0, 1.0, [])
+    assert claim_text(after).endswith("undecided, as no seed trained on both sides")
+    lines = foot(compare(runs, study))
+    assert "In no seed did act=tanh and its reference both train, so there is no difference." in lines
 
 
 def test_the_last_analysis_and_a_hopeless_one_say_so(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ["model.init=xavier_normal,he_normal", "seed=0,1", "train.epochs=2", f"out={folder}"]
     words += ["train.watch=true", "train.pictures=4"]
     subprocess.run([sys.executable, "-m", "lab", "train", *words], check=True, capture_output=True, timeout=200)
-    return folder / "scratch"
+    return folder / "model.init"
 
 
 @pytest.fixture(scope="module")
@@ -300,4 +300,30 @@ def test_the_report_prints_in_light_colours_on_whole_pages(claimed: Path, browse
     assert page.evaluate("document.documentElement.scrollWidth") <= 700
     pdf = page.pdf(path=str(tmp_path / "report.pdf"), format="A4")
     assert pdf.startswith(b"%PDF")
+    page.close()
+
+
+def test_a_click_on_a_head_sorts_a_table_and_a_second_one_turns_it_round(claimed: Path, browser: Any) -> None:
+    page = browser.new_page(viewport={"width": 1200, "height": 900})
+    page.goto((claimed / "report.html").as_uri())
+    table = page.locator("section[aria-labelledby=arms] table")
+    column = table.locator("thead th").all_inner_texts().index("mean")
+
+    def means() -> list[float]:
+        return [float(row.locator("> *").nth(column).inner_text()) for row in table.locator("tbody tr").all()]
+
+    before = means()
+    table.locator("thead button").nth(column).click()
+    assert means() == sorted(before)
+    table.locator("thead button").nth(column).click()
+    assert means() == sorted(before, reverse=True)
+    assert table.locator("thead th").nth(column).get_attribute("aria-sort") == "descending"
+    page.close()
+
+
+def test_on_a_phone_no_table_is_wider_than_the_screen(claimed: Path, browser: Any) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 900})
+    page.goto((claimed / "report.html").as_uri())
+    wide = "[...document.querySelectorAll('.scroll')].filter(one => one.scrollWidth > one.clientWidth + 1).length"
+    assert page.evaluate(wide) == 0
     page.close()

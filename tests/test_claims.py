@@ -243,14 +243,14 @@ def test_a_group_brings_its_keys_along(tmp_path):
     assert [arm.label for arm in compare(runs, {}).arms] == ["optimizer=adam", "optimizer=sgd"]
 
 
-def test_a_group_whose_files_share_a_name_is_compared_by_its_keys(tmp_path):
+def test_a_group_whose_files_share_a_name_is_compared_by_the_choices_that_were_typed(tmp_path):
     runs = []
     for model, keys in {"plain": {}, "mlp": {"model.block": "linear-act", "model.widths": [64, 64]}}.items():
         for seed, score in enumerate([0.5, 0.52, 0.54] if model == "plain" else [0.9, 0.91, 0.92]):
             run = write_run(tmp_path, keys, seed, {"val/accuracy": score})
-            runs.append(replace(run, arm={"model": model}))  # what was typed, which the configuration does not hold
+            runs.append(replace(run, arm={"model": model}))  # the choice, which the configuration does not hold
     first, second = compare(runs, {}).arms
-    assert [first.label, second.label] == ["block=conv-act-pool", "block=linear-act"]
+    assert [first.label, second.label] == ["model=plain", "model=mlp"]
     assert first.is_reference
     assert second.difference is not None
     assert round(second.difference.value, 2) == 0.39
@@ -300,5 +300,5 @@ def test_unknown_metrics_are_named(tmp_path):
     with pytest.raises(UserError, match="cannot be read"):
         scores([run], "epochs_to(val/accuracy >= 0.8)")
     older = write_run(tmp_path, HE, 1, {"val/accuracy": 0.9})
-    with pytest.raises(UserError, match="did not log 'val/loss'; leave it out"):
+    with pytest.raises(UserError, match=r"did not log 'val/loss'; lab compare .*seed=0 leaves out what differs"):
         scores([run, older], "val/loss")

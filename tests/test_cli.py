@@ -106,14 +106,15 @@ def test_the_same_configuration_lands_in_the_same_place_however_it_was_typed() -
 @pytest.mark.slow
 def test_a_sweep_trains_compares_and_does_not_train_again() -> None:
     words = ["train", "model.block=conv-act-pool,conv-pool-act", "seed=0,1", "model.pool=avg", *QUICK]
+    folder = Path("outputs/model.block")
     first = lab(*words)
     assert first.returncode == 0, first.stderr
-    assert "scratch: 4 runs, 2 arms, seeds 0, 1" in first.stdout
+    assert "model.block: 4 runs, 2 arms, seeds 0 and 1" in first.stdout
     for name in ("report.html", "table.csv", "verdict.json"):
-        assert Path("outputs/scratch", name).is_file()
-    arms = sorted(path.name for path in Path("outputs/scratch").glob("block=*"))
+        assert (folder / name).is_file()
+    arms = sorted(path.name for path in folder.glob("block=*"))
     assert [re.sub("-[0-9a-f]{8}$", "", arm) for arm in arms] == ["block=conv-act-pool", "block=conv-pool-act"]
-    assert len(list(Path("outputs/scratch/_mean").iterdir())) == 2
+    assert len(list((folder / "_mean").iterdir())) == 2
     second = lab(*words)
     assert "4 finished already, 0 to do" in second.stdout
     assert table(second.stdout) == table(first.stdout)
@@ -126,7 +127,7 @@ def test_seeds_are_added_to_an_experiment() -> None:
     assert lab(*words).returncode == 0
     more = lab(*words, "seeds=+1")
     assert more.returncode == 0, more.stderr
-    assert "added: 6 runs, 2 arms, seeds 0, 1, 2" in more.stdout
+    assert "added: 6 runs, 2 arms, seeds 0 to 2" in more.stdout
     assert "4 finished already, 2 to do" in more.stdout
     assert "Second interim analysis (2, then 3 seeds): threshold" in " ".join(more.stdout.split())
     looks = json.loads(Path("outputs/added/looks.json").read_text())
@@ -158,7 +159,7 @@ def test_a_failing_run_does_not_stop_the_sweep(tmp_path: Path) -> None:
     assert "2 of 4 runs failed:" in done.stderr
     assert "RuntimeError: out of luck" in done.stderr
     assert "Traceback" not in done.stderr
-    results = [json.loads(path.read_text()) for path in Path("outputs/scratch").glob("*/*/result.json")]
+    results = [json.loads(path.read_text()) for path in Path("outputs/model.act").glob("*/*/result.json")]
     assert sorted(result["status"] for result in results) == ["failed", "failed", "finished", "finished"]
 
 

@@ -155,7 +155,7 @@ def test_a_summary_of_what_was_not_logged_is_refused(tmp_path):
     run = write_run(tmp_path, A, 0, {"val/accuracy": 0.9}, [{"step": 1, "val/accuracy": 0.9}])
     with pytest.raises(UserError, match="metric 'train/accuracy' is unknown"):
         scores([run], "gap(accuracy)")
-    with pytest.raises(UserError, match="logged 'val/accuracy' 1 times; a mean of 3 needs as many"):
+    with pytest.raises(UserError, match="logged 'val/accuracy' once; a mean of 3 needs as many"):
         scores([run], "mean(val/accuracy, 3)")
     assert parse_metric("gap(accuracy)").tags == ("val/accuracy", "train/accuracy")
     assert parse_metric("steps_to(val/loss <= 1)").tags == parse_metric("best(val/loss)").tags == ("val/loss",)

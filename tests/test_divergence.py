@@ -8,7 +8,8 @@ import torch
 from conftest import MakeJob
 from torch import Tensor, nn
 
-from lab.records.results import outcome, read_result
+from lab.records.outcome import outcome
+from lab.records.results import read_result
 from lab.runs.run import run
 
 

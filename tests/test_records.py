@@ -141,9 +141,12 @@ def test_folder_is_found_again(finished: tuple[Job, dict[str, Any]]) -> None:
 
 
 def test_tensorboard_shows_the_same_numbers(finished: tuple[Job, dict[str, Any]]) -> None:
-    job, _ = finished
+    job, result = finished
     found, rows = events(job.folder), read_metrics(job.folder)
-    assert sorted(found.Tags()["scalars"]) == sorted(TAGS)
+    tested = {tag: one["last"] for tag, one in result["metrics"].items() if tag.startswith("test/")}
+    assert sorted(found.Tags()["scalars"]) == sorted([*TAGS, *tested])
+    for tag, value in tested.items():
+        assert [(event.step, event.value) for event in found.Scalars(tag)] == [(result["steps"], pytest.approx(value))]
     for tag in TAGS:
         assert [event.step for event in found.Scalars(tag)] == [row["step"] for row in rows]
         assert [event.value for event in found.Scalars(tag)] == pytest.approx([row[tag] for row in rows])

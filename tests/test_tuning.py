@@ -39,7 +39,7 @@ ONLY_TUNING = tuple(one for one in EXHIBITS if one.name == "tuning")
 BEST = {"none": 0.02, "batch": 0.1}
 """The rates at which the fake training below scores best."""
 CLAIM = "{say: batch is higher, higher: {model.norm: batch}, than: {model.norm: none}}"
-WORDS = ["train", "optimizer=sgd", "model.norm=none,batch", "seed=0,1", f"study.claims=[{CLAIM}]"]
+WORDS = ["train", "name=scratch", "optimizer=sgd", "model.norm=none,batch", "seed=0,1", f"study.claims=[{CLAIM}]"]
 SWEEP = [*WORDS, "study.tune={optimizer.lr:[0.0001,0.1,0.02]}"]
 
 
@@ -204,7 +204,7 @@ def test_an_interrupted_tuning_goes_on(fake: Fake, capsys: pytest.CaptureFixture
 
 def test_runs_at_values_picked_earlier_are_left_out(fake: Fake, capsys: pytest.CaptureFixture[str]) -> None:
     folder = Path("outputs/scratch")
-    plain = ["train", "optimizer=sgd", "model.norm=none,batch", "seed=0", "optimizer.lr=0.5"]
+    plain = ["train", "name=scratch", "optimizer=sgd", "model.norm=none,batch", "seed=0", "optimizer.lr=0.5"]
     assert main(plain) == 0  # before anything was tuned
     assert main([*WORDS, "study.tune={optimizer.lr:[0.0001,0.001]}"]) == 0
     first = tuning_in(folder)

@@ -62,7 +62,8 @@ def command(words: list[str]) -> int:
         print(f"lab{'' if is_first_process() else ' (another process)'}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        further = "; the same command goes on from the last checkpoint, or starts" if verb == "train" else ""
+        print(f"interrupted{further}", file=sys.stderr)
         return 130
     except OSError as error:  # a full disk, a folder without permission
         print(f"lab: {error}", file=sys.stderr)
@@ -162,12 +163,13 @@ def board_verb(words: list[str]) -> int:
     if TRIALS in args.folder.absolute().parts:
         print(f"tuning trials: http://localhost:{port}/#timeseries", flush=True)
     else:
-        print(f"means of the arms, a colour each: http://localhost:{port}/{means_query()}", flush=True)
         trials = next(args.folder.rglob(TRIALS), None)
         if trials is not None:
             print(f"the runs of {trials} are tuning trials; the run filter ^(?!.*{TRIALS}/) hides them", flush=True)
         elif trials := trials_folder(args.folder):
             print(f"its tuning trials: lab board {trials}", flush=True)
+        # Last: TensorBoard's own lines follow, and whoever reads the end of them all finds it.
+        print(f"means of the arms, a colour each: http://localhost:{port}/{means_query()}", flush=True)
     os.execv(sys.executable, command)
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import copy
+import hashlib
 import itertools
 import math
 import shlex
@@ -125,6 +126,9 @@ def plan(
     seeds = axes.pop("seed", typed_seed) or [str(first.seed)]
     refuse_many(axes, number_asked(asked, len(seeds), first.study.max_seeds), first, options.yes)
     own_seeds = read_seeds(seeds)
+    if first.name == RunConfig().name and not any(word.key == "name" for word in words):
+        name = sweep_name(words, list(axes), len(seeds) > 1 or bool(asked))
+        fixed |= {"name": name} if name else {}
     named = [key for key in axes or [word.key for word in words] if _names_arm(key)]
     jobs: dict[Path, Job] = {}  # by folder: a value given twice is one run
     known: dict[Path, dict[str, Path]] = {}
@@ -163,6 +167,26 @@ def sweep_axes(words: Sequence[Word], params: Mapping[str, str], files: Files) -
     except UserError as error:
         raise UserError(f"hydra.sweeper.params: {error}") from None
     return {word.key: word.texts for word in [*own, *(word for word in words if word.swept)]}
+
+
+MOST_NAME = 100
+"""Characters of a sweep's own name, from which on it is cut and ends with a hash."""
+
+
+def sweep_name(words: Sequence[Word], keys: Sequence[str], several: bool) -> str:
+    """The name of a sweep that has none: its experiment's, else what is swept, `model-optimizer.lr`; empty for one run.
+
+    It is the same for the same keys, so the same command lands in the same place.
+
+    Args:
+        words: the overrides.
+        keys: what is swept, the seed aside.
+        several: whether there are several seeds.
+    """
+    experiment = next((word.texts[0] for word in words if word.key == "experiment" and word.texts[0] != "null"), "")
+    name = experiment.replace("/", "-") or "-".join(keys or ["seed"] * several)
+    digits = hashlib.sha256(name.encode()).hexdigest()[:8]
+    return name if len(name) <= MOST_NAME else f"{name[: MOST_NAME - 9]}-{digits}"
 
 
 def split_picks(texts: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:

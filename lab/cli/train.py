@@ -2,6 +2,7 @@
 
 import sys
 from functools import partial
+from typing import Any
 
 from lab.cli.overrides import wants_auto
 from lab.cli.plan import all_jobs, read_options, shown_configuration
@@ -33,7 +34,8 @@ def _start(jobs: list[Job], auto: bool) -> int:
     if auto or len(jobs) > 1 or study.claims or study.tune:
         if num_processes() > 1:
             raise UserError(
-                f"torchrun started {num_processes()} processes for one run, and this is a sweep of {len(jobs)} runs; "
+                f"torchrun started {num_processes()} processes for one run, and this is a sweep of {len(jobs)} "
+                f"run{'s' * (len(jobs) != 1)}; "
                 "without torchrun they train side by side (jobs=N)"
             )
         if auto:
@@ -51,8 +53,10 @@ def _run_alone(job: Job) -> int:
     """One run in this process, shown as it goes."""
     from lab.launch.changed import change_notes
     from lab.records.notes import notes_text
+    from lab.records.outcome import next_steps, outcome
     from lab.records.places import settled
-    from lab.records.results import outcome, read_result
+    from lab.records.results import read_result
+    from lab.studies.statistics.numerals import count
 
     first = is_first_process()
     if first and (changed := change_notes([job])):
@@ -60,7 +64,7 @@ def _run_alone(job: Job) -> int:
     if job.is_terminal():
         result = read_result(job.folder) or {}
         if first:
-            print(f"{job.folder} is {result['status']} already; force=true starts over")
+            print(f"{job.folder} {is_already(result)}; force=true starts over")
     else:
         import lab.runs.preload  # noqa: F401 (first: it imports fast)
         from lab.launch.register import register
@@ -77,14 +81,26 @@ def _run_alone(job: Job) -> int:
         if first and (notes := notes_text([result])):
             print(*notes, sep="\n", file=sys.stderr)
     if result["status"] == "failed":
-        print(f"failed: {result['error']}", file=sys.stderr)
+        where = f"{settled(job).folder / 'result.json'} has the traceback"
+        print(f"failed: {result['error']}", *next_steps([result]), where, sep="\n", file=sys.stderr)
         return 1
     if not first:
         return 130 if result["status"] == "interrupted" else 0
     last = {tag: one["last"] for tag, one in result["metrics"].items()}
     shown = [f"{tag} {value:.4f}" for tag, value in last.items() if value is not None and not tag.startswith("train/")]
-    speed = f"{result['steps']} steps, {result['images_per_second']:,.0f} images/s"
-    print("  ".join([f"{outcome(result)} after {speed}:", *shown]))
+    words, speed = outcome(result), f"{result['images_per_second']:,.0f} images/s"
+    words += "" if f" at step {result['steps']:,}" in words else f" after {count(result['steps'], 'step')}"
+    print("  ".join([f"{words}, {speed}:", *shown]))
+    for line in next_steps([result]):
+        print(line)
     folder = settled(job).folder
     print(f"results: {folder}\ncurves:  lab board {folder.parent.parent}")
     return 130 if result["status"] == "interrupted" else 0
+
+
+def is_already(result: dict[str, Any]) -> str:
+    """`is finished already`, `diverged at step 12 already`."""
+    from lab.records.outcome import outcome
+
+    words = outcome(result)
+    return f"{'is ' * words.startswith('finished')}{words} already"

@@ -20,7 +20,7 @@ from lab.records.results import failures, read_result, read_run
 from lab.studies.claims.stages import claim_facts
 from lab.studies.claims.study import Study, parse_study
 from lab.studies.claims.verdict import Verdict, judge
-from lab.studies.select.arms import complete
+from lab.studies.select.arms import completed
 from lab.studies.select.scores import counts
 from lab.studies.statistics.group_sequential import FUTILE, holm_levels, planned_analyses
 from lab.studies.statistics.numerals import count
@@ -56,8 +56,9 @@ def check_design(config: RunConfig, study: Study, root: Path) -> Design | None:
     design, max_seeds, elsewhere = read_design(root), config.study.max_seeds, "another name= starts afresh"
     if design is None:
         if looks := read_interim(root).num_seeds:
+            seeds = f"{' and '.join(map(str, looks))} seed{'s' * (tuple(looks) != (1,))}"
             raise UserError(
-                f"{root} was analysed with {' and '.join(map(str, looks))} seeds, without the plan of seeds=auto and "
+                f"{root} was analysed with {seeds}, without the plan of seeds=auto and "
                 f"beside its thresholds; {elsewhere}, and seeds=+5 goes on as before"
             )
         return None
@@ -140,8 +141,7 @@ def train_in_stages(jobs: list[Job], study: Study, root: Path, tuned: bool) -> i
 def stand(jobs: Sequence[Job], study: Study, design: Design) -> list[Verdict]:
     """The verdicts after the analyses that were held."""
     found = [run for job in jobs if (run := read_run(settled(job).folder)) is not None and counts(run)]
-    runs = [replace(run, config=complete(run.config)) for run in found]
-    return judge(study, runs, tuned=list(jobs[0].config.study.tune or ()), design=design)
+    return judge(study, completed(found), tuned=list(jobs[0].config.study.tune or ()), design=design)
 
 
 def open_arms(verdicts: Sequence[Verdict]) -> set[str]:
@@ -183,7 +183,9 @@ def ending_lines(verdicts: Sequence[Verdict], problem: str) -> list[str]:
 def claim_text(verdict: Verdict) -> str:
     """`draw 1 beats draw 0: supported after 5 seeds`."""
     if not verdict.analyses:
-        return f"{verdict.say}: not analysed yet"
+        return (
+            f"{verdict.say}: {'undecided, as no seed trained on both sides' if verdict.trained else 'not analysed yet'}"
+        )
     text = f"{verdict.say}: {verdict.verdict} after {count(verdict.analyses[-1], 'seed')}"
     most = verdict.stage["analyses"][-1]
     why = {"maximum": ", the maximum", "futile": f"; a verdict with {most} has a chance below {100 * FUTILE:.0f} %"}

@@ -7,7 +7,6 @@ said. So planning is no interim analysis.
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from lab.records.results import Run, read_run
 from lab.records.tuning import read_tuning
 from lab.studies.claims.contrast import ClaimTest, put_to_test
 from lab.studies.claims.study import Study, check_claims, parse_study
-from lab.studies.select.arms import complete, swept_keys
+from lab.studies.select.arms import completed, swept_keys, with_choices
 from lab.studies.select.scores import counts, logged_tags, score_runs
 from lab.studies.statistics.estimate import ALPHA, spread
 from lab.studies.statistics.group_sequential import planned_analyses, planned_levels
@@ -47,7 +46,8 @@ def outlook(jobs: list[Job], auto: bool) -> str:
     study, tuned = parse_study(config.study), config.study.tune or {}
     if tuned:
         check_tuning(jobs, study)
-    check_claims(study, [{**flatten(job.config), **{key: values[0] for key, values in tuned.items()}} for job in jobs])
+    same = {key: values[0] for key, values in tuned.items()}
+    check_claims(study, with_choices([({**flatten(job.config), **same}, job.arm) for job in jobs]))
     root, lines = Path(config.out) / config.name, list[str]()
     if auto:
         check_design(config, study, root)
@@ -117,7 +117,7 @@ def stored_runs(jobs: Sequence[Job]) -> list[Run]:
     folders = dict.fromkeys(job.folder.parent for job in jobs)
     paths = [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("seed=*"))]
     found = [run for path in paths if (run := read_run(path)) is not None and counts(run)]
-    return [replace(run, config=complete(run.config)) for run in found]
+    return completed(found)
 
 
 def verdicts_so_far(root: Path) -> dict[str, list[str]]:

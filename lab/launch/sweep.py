@@ -11,11 +11,13 @@ from lab.launch.changed import change_notes
 from lab.launch.local import train_runs
 from lab.launch.register import register, remember_runs
 from lab.launch.tune import check_tuning, tune
+from lab.records.outcome import NEXT_STEPS
 from lab.records.places import TERMINAL, Job, settled
 from lab.records.results import TRIALS, Run, failures, read_run, told_apart
 from lab.records.tuning import is_trial, read_tuning
 from lab.studies.claims.study import Study, check_claims, parse_study
-from lab.studies.statistics.numerals import seed_spans
+from lab.studies.select.arms import with_choices
+from lab.studies.statistics.numerals import count, seed_spans
 
 INTERRUPTED = 130
 """The exit code of a command that Ctrl-C ended."""
@@ -46,7 +48,7 @@ def sweep(jobs: list[Job], finish: Finish | None = None) -> int:
         check_tuning(jobs, study)
     # Arms that will differ in nothing but what is tuned are counterparts.
     same = {key: values[0] for key, values in tuned.items()}
-    check_claims(study, [{**flatten(job.config), **same} for job in jobs])
+    check_claims(study, with_choices([({**flatten(job.config), **same}, job.arm) for job in jobs]))
     root = Path(config.out) / config.name
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -77,9 +79,10 @@ def train_and_compare(jobs: list[Job], study: Study, root: Path, tuned: bool) ->
     missing = [job for job in jobs if not job.is_terminal()]
     seeds = sorted({job.config.seed for job in jobs})
     num_arms = len({job.folder.parent for job in jobs})
-    print(f"{config.name}: {len(jobs)} runs, {num_arms} arms, seeds {', '.join(map(str, seeds))}", flush=True)
+    print(f"{config.name}: {count(len(jobs), 'run')}, {count(num_arms, 'arm')}, {seed_spans(seeds)}", flush=True)
     if len(missing) < len(jobs):
-        print(f"{len(jobs) - len(missing)} finished already, {len(missing)} to do", flush=True)
+        again = "" if missing else "; force=true starts over"
+        print(f"{len(jobs) - len(missing)} finished already, {len(missing)} to do{again}", flush=True)
     for line in change_notes(jobs):
         print(line, file=sys.stderr)
     for key in stopped_early(jobs):
@@ -143,7 +146,8 @@ def compare_jobs(jobs: list[Job], study: Study, root: Path, errors: dict[Path, s
         tuning = read_tuning(root) if tuned else None
         publish(runs, study, root, last_seed=last_seed, tuning=tuning)
     if failed:
-        print(f"\n{len(failed)} of {len(jobs)} runs failed:", file=sys.stderr)
+        print(f"\n{len(failed)} of {count(len(jobs), 'run')} failed:", file=sys.stderr)
         for folder, message in failed.items():
             print(f"  {folder.relative_to(root)}: {message}", file=sys.stderr)
+        print(NEXT_STEPS["failed"], file=sys.stderr)
     return 1 if failed else 0

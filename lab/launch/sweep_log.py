@@ -5,8 +5,8 @@ from typing import Any
 
 from lab.metric import Metric
 from lab.records.notes import notes_text
+from lab.records.outcome import next_steps, outcome
 from lab.records.places import Job
-from lab.records.results import outcome
 
 
 class SweepLog:
@@ -45,5 +45,5 @@ class SweepLog:
         """Takes the bar away, and prints the notes."""
         if self._bar is not None:
             self._bar.close()
-        for line in notes_text(self.results):
+        for line in [*notes_text(self.results), *next_steps(self.results, told=("failed", "interrupted"))]:
             print(line, file=sys.stderr)

@@ -97,12 +97,18 @@ class EventFile:
         self.again(Event(wall_time=time.time(), graph_def=graph_def))
 
     def hparams(self, values: dict[str, Any], group: str) -> None:
-        """Starts the run's row in the HParams tab; TensorBoard averages the runs of one `group`."""
+        """Starts the run's row in the HParams tab; TensorBoard averages the runs of one `group`.
+
+        A value that is None is left out, an empty cell: the tab can neither sort nor filter a column of several types.
+        Of a configuration's key all other values have one.
+        """
         from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionStartInfo
 
         start = SessionStartInfo(group_name=group, start_time_secs=time.time())
         for key, value in values.items():
             plain = hparam(value)
+            if plain is None:
+                continue
             if isinstance(plain, bool):
                 start.hparams[key].bool_value = plain
             elif isinstance(plain, float):
@@ -125,8 +131,11 @@ class EventFile:
 
         found = api_pb2.Experiment(metric_infos=[{"name": {"tag": tag}} for tag in metrics])
         for key in dict.fromkeys(key for row in rows for key in row):
-            values = list(dict.fromkeys(hparam(row[key]) for row in rows if key in row))
-            info = found.hparam_infos.add(name=key, differs=len(values) > 1)
+            everything = list(dict.fromkeys(hparam(row[key]) for row in rows if key in row))
+            values = [value for value in everything if value is not None]
+            if not values:
+                continue
+            info = found.hparam_infos.add(name=key, differs=len(everything) > 1)
             if all(isinstance(value, bool) for value in values):
                 info.type = api_pb2.DATA_TYPE_BOOL
                 info.domain_discrete.extend(values)
@@ -178,9 +187,11 @@ class EventFile:
         self.again(Event(wall_time=wall_time or time.time(), step=step, summary=summary))
 
 
-def hparam(value: Any) -> bool | float | str:
-    """A value in a type that the HParams tab supports."""
-    return value if isinstance(value, bool) else float(value) if isinstance(value, int | float) else str(value)
+def hparam(value: Any) -> bool | float | str | None:
+    """A value in a type that the HParams tab supports; None stays None, which it leaves empty."""
+    if value is None or isinstance(value, bool):
+        return value
+    return float(value) if isinstance(value, int | float) else str(value)
 
 
 def histograms(folder: Path, step: int) -> Iterator[Any]:

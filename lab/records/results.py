@@ -52,6 +52,12 @@ class Run:
         """The logged steps, in order: `[{"step": 40, "epoch": 2.0, "train/loss": 0.31, ...}, ...]`."""
         return read_metrics(self.path)
 
+    @property
+    def tested(self) -> dict[str, float | None]:
+        """What the test images gave at the end: `{"test/accuracy": 0.97, ...}`; empty where they were not read."""
+        metrics = self.result.get("metrics", {})
+        return {tag: one["last"] for tag, one in metrics.items() if tag.startswith("test/")}
+
     @cached_property
     def predictions(self) -> dict[str, Any] | None:
         """`index`, `label` and `predicted` of the test images, each (n,); None where the run kept none."""
@@ -172,15 +178,6 @@ def fault(result: Any) -> str:
 
 def is_number_or_null(value: Any) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
-
-
-def outcome(result: dict[str, Any]) -> str:
-    """How a run ended, in words: its status, and where it diverged."""
-    found = result.get("diverged_at")
-    if not found:
-        return result["status"]
-    place = f" of {found['layer']}" if found["layer"] else ""
-    return f"{result['status']} at step {found['step']} ({found['what']}{place} not finite)"
 
 
 def read_run(path: Path) -> Run | None:

@@ -1,6 +1,7 @@
 """Writes one run's metrics during training: for each logged step a line of JSON and points for TensorBoard."""
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,10 @@ class MetricsWriter:
         self._lines.flush()
         self._scalars(row)
         self._events.flush()
+
+    def tested(self, scores: dict[str, float], step: int) -> None:
+        """What the test images gave at the last `step`: points for TensorBoard, beside `result.json`."""
+        self._events.scalars({tag: value for tag, value in scores.items() if math.isfinite(value)}, step)
 
     def histogram(self, tag: str, values: np.ndarray, step: int) -> None:
         """The distribution of `values` at a step."""

@@ -1,6 +1,8 @@
 """What a person sees of a single run: a bar on a terminal, one line a logged point elsewhere."""
 
+import shutil
 import sys
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 
@@ -20,6 +22,19 @@ ASIDE = ("train/lr", "train/weight_norm", "train/near_zero")
 """Tags that are logged and not shown while a run trains."""
 
 
+BAR = 60
+"""Columns of a terminal that the bar itself takes, with its counts and times."""
+
+
+def fitting(words: Sequence[str], width: int) -> str:
+    """As many whole `words` as fit, those of validation first; none is cut."""
+    kept = ""
+    for word in sorted(words, key=lambda word: not word.startswith("val/")):
+        longer = f"{kept}  {word}" if kept else word
+        kept = longer if len(longer) <= width else kept
+    return kept
+
+
 class Console:
     """A bar on a terminal; one line a logged point where the output goes to a file."""
 
@@ -29,7 +44,7 @@ class Console:
 
     def start(self, title: str, steps: int, done: int) -> None:
         """Announces a run of `steps` optimizer steps, of which `done` are done."""
-        print(f"{title}: {steps} steps" + (f", resumed at step {done}" if done else ""), flush=True)
+        print(f"{title}: {steps} step{'s' * (steps != 1)}" + (f", resumed at step {done}" if done else ""), flush=True)
         self._steps = steps
         if sys.stderr.isatty():
             from tqdm import tqdm
@@ -43,9 +58,10 @@ class Console:
 
     def log(self, point: dict[str, Any]) -> None:
         """Shows a logged point."""
-        words = [f"{tag} {value:.4f}" for tag, value in point.items() if "/" in tag and tag not in ASIDE]
+        shown = [tag for tag in point if "/" in tag and tag not in ASIDE]
+        words = [f"{tag} {point[tag]:.4f}" for tag in shown]
         if self._bar is not None:
-            self._bar.set_postfix_str("  ".join(words), refresh=False)
+            self._bar.set_postfix_str(fitting(words, shutil.get_terminal_size().columns - BAR), refresh=False)
         else:
             width = len(str(self._steps))
             print(

@@ -73,6 +73,11 @@ class Recorder:
         if self._watch:
             self._watch.end(self.training.step, self.job.config.train.eval_limit)
 
+    def tested(self, scores: dict[str, float]) -> None:
+        """What the test images gave, after the last step, for TensorBoard."""
+        if self._writer:
+            self._writer.tested(scores, self.training.step)
+
     def close(self) -> None:
         """Closes the files, however the training ended."""
         if self._writer:

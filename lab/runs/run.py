@@ -137,12 +137,13 @@ def _train(
         fit(training, recorder.report, recorder.save, tick, config.train.checkpoint_every)
         if training.status == "diverged" and alone:
             found["diverged_at"] = find_divergence(config, folder / "checkpoint.pt", training.step, should_stop)
+        metrics = summarise(read_metrics(folder))
         if training.status in TERMINAL:
             recorder.end()
-    metrics = summarise(read_metrics(folder))
-    if training.status in TERMINAL:
-        check()
-        metrics |= test_scores(parts, config.train.eval_limit, folder if alone else None)
+            check()
+            tested = test_scores(parts, config.train.eval_limit, folder if alone else None)
+            recorder.tested({tag: one["last"] for tag, one in tested.items()})
+            metrics |= tested
     seconds, num_images = training.clock.seconds, training.step * config.train.batch_size
     return {
         "status": training.status,
@@ -150,6 +151,7 @@ def _train(
         "stopped_by": training.stopped_by,
         "metrics": metrics,
         "steps": training.step,
+        "steps_planned": training.steps,
         "train_seconds": round(seconds, 3),
         "images_per_second": round(num_images / max(seconds, 1e-9), 1),
         "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

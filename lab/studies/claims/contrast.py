@@ -10,6 +10,7 @@ from lab.metric import Metric, apart
 from lab.records.results import Run
 from lab.studies.claims.claim import Claim
 from lab.studies.claims.flips import predict_alike
+from lab.studies.select.arms import beside
 from lab.studies.select.idle import idle_keys
 from lab.studies.select.modes import Modes, pair_trained
 from lab.studies.select.pairs import Pairs
@@ -94,7 +95,7 @@ def put_to_test(claim: Claim, scores: Scores, runs: Sequence[Run], swept: Sequen
     """Pairs the sides of `claim` among `runs`, one or more of those scored, and tests the claim."""
     inside = [run for run in runs if matches(run.config, claim.where)]
     own = claim.own_keys(runs[0].config)
-    open_keys = [key for key in swept if key not in own]
+    open_keys = beside(swept, own)
     contrasts = [measure(sides, scores, inside, open_keys) for sides in claim.contrasts()]
     used = {id(run): run for contrast in contrasts for cell in contrast.cells for run in cell}
     proved = proved_same(claim, contrasts[0], open_keys)

@@ -21,7 +21,7 @@ from lab.records.registration import Entry, Registration, has_score, read_regist
 from lab.records.results import Run, read_result
 from lab.studies.claims.claim import Claim
 from lab.studies.claims.study import Study, claim_id, parse_study
-from lab.studies.select.arms import complete
+from lab.studies.select.arms import complete, completed
 from lab.studies.select.scores import counts
 from lab.studies.select.selectors import Flat, label, matches
 from lab.studies.statistics.numerals import count, seed_spans
@@ -74,6 +74,7 @@ def recall(study: Study, runs: Sequence[Run], roots: Sequence[Path]) -> Past:
     Raises:
         DamagedFileError: a `study.json` cannot be read.
     """
+    runs = completed(runs)
     interims = [read_interim(root) for root in roots]
     num_seeds = tuple(sorted({seeds for interim in interims for seeds in interim.num_seeds}))
     analyses = all_analyses(interim.claims or {} for interim in interims)

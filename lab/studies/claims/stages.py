@@ -129,7 +129,15 @@ def repeat_analyses(
         swept: full keys that sweeps named.
     """
     stages = [
-        Stage(untested(claim, scores[metric], runs, swept), 1.0, 1.0, design.levels[0][0], 0, "open", design)
+        Stage(
+            untested(claim, scores[metric], runs, swept, design.held > 0),
+            1.0,
+            1.0,
+            design.levels[0][0],
+            0,
+            "open",
+            design,
+        )
         for claim, metric in zip(claims, metrics, strict=True)
     ]
     rejected = {"support": 0, "refute": 0}
@@ -200,8 +208,10 @@ def judge_outlook(stage: Stage, rejected: Mapping[str, int]) -> Stage:
     return replace(stage, status="futile") if chance < FUTILE else stage
 
 
-def untested(claim: Claim, scores: Scores, runs: Sequence[Run], swept: Sequence[str]) -> ClaimTest:
-    """The test of a claim that no analysis had seeds for."""
+def untested(claim: Claim, scores: Scores, runs: Sequence[Run], swept: Sequence[str], held: bool) -> ClaimTest:
+    """The test of a claim that no analysis had seeds for; after one was `held`, with who trained, as that is why."""
     test = put_to_test(claim, scores, runs, swept)
     empty = [measure(sides, scores, [], []) for sides in claim.contrasts()]
+    if held:
+        empty = [replace(none, modes=one.modes) for none, one in zip(empty, test.contrasts, strict=True)]
     return replace(test, contrasts=empty, weakest=empty[0], num_runs=0, num_diverged=0, p_support=1.0, p_refute=1.0)

@@ -11,7 +11,7 @@ from lab.errors import UserError
 from lab.metric import REACHED, Metric, parse_metric
 from lab.records.results import Run
 from lab.studies.claims.claim import Claim, parse_claim
-from lab.studies.select.arms import complete, is_identity, values_of
+from lab.studies.select.arms import beside, complete, is_identity, prefixes, values_of
 from lab.studies.select.images import image_keys
 from lab.studies.select.reference import check_reference
 from lab.studies.select.selectors import Flat, full_key, label, pick
@@ -122,8 +122,7 @@ def check_claims(study: Study, arms: Sequence[Flat]) -> None:
         inside = pick(arms, claim.where, f"{name}: where", LEFT_OUT)
         own = claim.own_keys(arms[0])
         # A group brings its keys along, so they may differ between the sides as well.
-        own_groups = tuple(key.removesuffix("name") for key in own if key.endswith(".name"))
-        rest = [key for key in arms[0] if is_identity(key) and key not in own and not key.startswith(own_groups)]
+        rest = [key for key in beside(arms[0], own) if is_identity(key) and not key.startswith(prefixes(own))]
         for selectors in claim.contrasts():
             sides = [(selector, pick(inside, selector, name, LEFT_OUT)) for selector in selectors]
             check_images(sides, [key for key in own if key in image_keys(arms[0])], name)

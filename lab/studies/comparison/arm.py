@@ -49,12 +49,16 @@ class Arm:
 
     num_diverged: int
     num_failed: int
-    """Runs that failed or were interrupted; they do not count."""
+    num_interrupted: int
+    """Runs that failed, and that were interrupted; they do not count."""
 
     images_per_second: float | None
     """Mean over the runs."""
 
     num_params: int | None
+
+    test: Estimate | None = None
+    """As `score`, on the test images; None where runs were not scored on them, or the metric is not of validation."""
 
     reference: str = ""
     """The label of the arm that it is compared with; its own for a reference."""
@@ -81,8 +85,11 @@ class Arm:
         return self.reference == self.label
 
 
-def make_arm(members: Sequence[Run], keys: Sequence[str], scores: Scores, open_keys: Sequence[str]) -> Arm:
-    """The arm of `members`, of which those that count have `scores`, without its reference; see `pair`."""
+def make_arm(
+    members: Sequence[Run], keys: Sequence[str], scores: Scores, open_keys: Sequence[str], test: Scores | None = None
+) -> Arm:
+    """The arm of `members`, of which those that count have `scores`, and `test` scores, without its reference; see
+    `pair`."""
     runs = [run for run in members if counts(run)]
     found, modes, _ = pair_trained(scores, [runs], open_keys)
     (by_seed,), bounds = found.sides, scores.metric.bounds
@@ -99,7 +106,9 @@ def make_arm(members: Sequence[Run], keys: Sequence[str], scores: Scores, open_k
         num_run=modes.num_seeds,
         trained=[id(run) not in scores.failed for run in runs],
         num_diverged=sum(run.status == "diverged" for run in runs),
-        num_failed=len(members) - len(runs),
+        num_failed=sum(run.status == "failed" for run in members),
+        num_interrupted=sum(run.status == "interrupted" for run in members),
+        test=estimate(pair_trained(test, [runs], open_keys)[0].sides[0], test.metric.bounds) if test else None,
         images_per_second=sum(speeds) / len(speeds) if speeds else None,
         num_params=runs[0].result.get("num_params") if runs else None,
     )

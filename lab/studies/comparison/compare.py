@@ -1,7 +1,7 @@
 """The comparison of a folder's runs: arms with their means, differences to a reference, and the verdicts."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,11 @@ from lab.studies.claims.stages import fits
 from lab.studies.claims.study import Study
 from lab.studies.claims.verdict import Verdict, judge
 from lab.studies.comparison.arm import Arm, distinct, find_reference, make_arm, set_against
-from lab.studies.select.arms import complete, differing_keys, setting_keys, swept_keys, telling_keys, values_of
+from lab.studies.select.arms import completed, differing_keys, setting_keys, swept_keys, telling_keys, values_of
 from lab.studies.select.images import IMAGE_KEYS, image_keys, may_meet
 from lab.studies.select.modes import score_trained, who_trained
 from lab.studies.select.reference import check_reference
-from lab.studies.select.scores import Scores, counts, logged_tags
+from lab.studies.select.scores import Scores, counts, held_out, logged_tags
 from lab.studies.select.selectors import full_key, label
 from lab.studies.statistics.spending import counted_analyses
 
@@ -105,7 +105,7 @@ def compare(
     Raises:
         UserError: an unknown key or metric, or an `asked` reference that no arm has.
     """
-    everything = [replace(run, config=complete(run.config)) for run in runs]
+    everything = completed(runs)
     counted = [run for run in everything if counts(run)]
     configs = [run.config for run in everything]
     by = [full_key(key, configs[0]) for key in dict.fromkeys(by or ())]
@@ -121,7 +121,8 @@ def compare(
     open_keys = [key for key in dict.fromkeys([*swept, *apart, *differing_images(configs)]) if by and key not in by]
     groups = group(everything, [values_of(run.config, by) if by else run.arm_id for run in everything])
     scores = score_trained(counted, (metric or study.metric).resolve(logged_tags(everything)), study.trained)
-    arms = distinct([make_arm(members, keys, scores, open_keys) for members in groups])
+    test = held_out(scores)
+    arms = distinct([make_arm(members, keys, scores, open_keys, test) for members in groups])
     references = [find_reference(arm, arms, reference, [] if by else apart) for arm in arms]
     design = fits(design, study)
     so_far = counted_analyses([*analyses, *past.num_seeds], len({run.seed for run in counted}))

@@ -43,7 +43,7 @@ def mean_series(runs: Sequence[Run], tags: Iterable[str]) -> Series:
     seeds = [run.seed for run in runs]
     members = [[i for i, one in enumerate(seeds) if one == seed] for seed in dict.fromkeys(seeds)]
     for tag in tags:
-        logged = [{row["step"]: row[tag] for row in run.history if is_finite(row.get(tag))} for run in runs]
+        logged = [{row["step"]: row[tag] for row in rows_of(run) if is_finite(row.get(tag))} for run in runs]
         steps = sorted(set(logged[0]).intersection(*logged[1:]))
         if not steps:
             continue
@@ -66,9 +66,14 @@ def arm_means(comparison: Comparison) -> list[ArmMeans]:
     found = []
     for folder, runs in arms.items():
         runs = trained_runs(runs, comparison.untrained)
-        tags = dict.fromkeys(tag for run in runs for row in run.history for tag in row if tag not in NOT_SCALARS)
+        tags = dict.fromkeys(tag for run in runs for row in rows_of(run) for tag in row if tag not in NOT_SCALARS)
         found.append(ArmMeans(folder, len(runs), mean_series(runs, tags)))
     return found
+
+
+def rows_of(run: Run) -> list[dict[str, Any]]:
+    """What `run` logged, and at its last step what the test images gave."""
+    return [*run.history, {"step": run.result.get("steps", 0), **run.tested}] if run.tested else run.history
 
 
 def trained_runs(runs: Sequence[Run], untrained: frozenset[Path]) -> list[Run]:

@@ -55,8 +55,9 @@ def band_tags(tag: str) -> tuple[str, str, str]:
 
 
 def scalar_tags(comparison: Comparison) -> list[str]:
-    """The scalars at the end of the runs."""
+    """The scalars at the end of the runs, those of the test images last."""
     found = dict.fromkeys(tag for run in comparison.runs for row in run.history[-1:] for tag in row)
+    found |= dict.fromkeys(tag for run in comparison.runs for tag in run.tested)
     return [tag for tag in found if tag not in NOT_SCALARS]
 
 
@@ -74,9 +75,15 @@ def hparam_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def hparam_metrics(comparison: Comparison) -> list[str]:
-    """The scalars for the HParams tab, which ticks five: the metric, validation beside training, the rest."""
+    """The scalars for the HParams tab, which ticks five: the metric, on test images too, validation beside training."""
     tags, metric = scalar_tags(comparison), comparison.metric.curve_tag
-    wanted = [metric, *reversed(paired_tags(comparison)), *(tag for tag in tags if tag.startswith("val/")), *tags]
+    wanted = [
+        metric,
+        f"test/{metric.removeprefix('val/')}",
+        *reversed(paired_tags(comparison)),
+        *(tag for tag in tags if tag.startswith("val/")),
+        *tags,
+    ]
     return [tag for tag in dict.fromkeys(wanted) if tag in tags]
 
 

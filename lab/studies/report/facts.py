@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from lab.records.outcome import NEXT_STEPS
 from lab.records.results import Run
 from lab.studies.comparison.compare import Comparison
 from lab.studies.select.arms import DEFAULTS, differing_keys, is_identity, values_of
@@ -66,10 +67,16 @@ def troubles(comparison: Comparison, folder: Path) -> list[tuple[str, str, str]]
         (
             str(run.path.relative_to(folder) if run.path.is_relative_to(folder) else run.path),
             run.status,
-            run.result.get("error") or f"stopped after {count(run.result.get('steps', 0), 'step')}{first_sign(run)}",
+            trouble(run),
         )
         for run in [*comparison.failed, *diverged]
     ]
+
+
+def trouble(run: Run) -> str:
+    """What happened to a run that did not end well, and what to do."""
+    what = run.result.get("error") or f"stopped after {count(run.result.get('steps', 0), 'step')}{first_sign(run)}"
+    return f"{what} ({NEXT_STEPS[run.status]})"
 
 
 def first_sign(run: Run) -> str:

@@ -1,17 +1,23 @@
 """The foot of the table: what else differs between arms, what does not, and how much of the scatter is chance."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from lab.records.outcome import EARLY, ended_by
+from lab.records.results import Run
 from lab.studies.comparison.arm import Arm
 from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.noise import SPLITS, NoiseFloor, noise_floor
-from lab.studies.select.arms import differing_keys, values_of
+from lab.studies.select.arms import differing_keys, is_group, prefixes, values_of
 from lab.studies.select.idle import idle_keys
 from lab.studies.select.images import may_meet
 from lab.studies.select.selectors import show
+from lab.studies.statistics.numerals import count
 
 MOST_KEYS = 6
 MOST_ARMS = 3
+
+NOT_ENDED = {"failed": "failed", "interrupted": "stopped before the end"}
 
 MACHINE = {"device": "device", "torch": "version of torch"}
 """What of a run's environment changes its numbers."""
@@ -24,10 +30,31 @@ def foot(comparison: Comparison) -> list[str]:
         *images_apart(comparison),
         *without_pairs(comparison),
         *confounded(comparison),
+        *early(comparison.runs),
+        *not_ended(comparison),
         *idle(comparison),
         *pairing(comparison.arms),
         *([noise_text(noise)] if noise else []),
     ]
+
+
+def early(runs: Sequence[Run]) -> list[str]:
+    """That runs ended before their last step, by which key."""
+    counts = Counter(way for run in runs if (way := ended_by(run.result)) in EARLY.values())
+    words = [f"{number} by {key}" for key, number in counts.items()]
+    if not words:
+        return []
+    return [f"{sum(counts.values())} of {count(len(runs), 'run')} ended before the last step: {', '.join(words)}."]
+
+
+def not_ended(comparison: Comparison) -> list[str]:
+    """That runs do not count, and what to do about it."""
+    counts = Counter(run.status for run in comparison.failed)
+    words = [f"{count(counts[way], 'run')} {verb}" for way, verb in NOT_ENDED.items() if counts[way]]
+    if not words:
+        return []
+    whose = "does" if len(comparison.failed) == 1 else "do"
+    return [f"{' and '.join(words)}, and {whose} not count: the same 'lab train' makes what is missing."]
 
 
 def images_apart(comparison: Comparison) -> list[str]:
@@ -46,6 +73,9 @@ def without_pairs(comparison: Comparison) -> list[str]:
         if arm.difference or arm.is_reference or first is None or not (arm.runs and first.runs):
             continue
         keys = [key for key in comparison.open_keys if not values_there(arm, key) & values_there(first, key)]
+        if not keys and {run.seed for run in arm.runs} & {run.seed for run in first.runs}:
+            lines.append(f"In no seed did {arm.label} and its reference both train, so there is no difference.")
+            continue
         what = "no seed" if not keys else f"no value of {first_of(keys, MOST_KEYS)}"
         lines.append(f"{arm.label} shares {what} with its reference, so there is no difference.")
     return lines
@@ -77,9 +107,11 @@ def differences(arm: Arm, reference: Arm, comparison: Comparison) -> str:
     told = {*comparison.keys, *comparison.open_keys, *tuned}
     sides = [[run.config for run in one.runs] for one in (arm, reference)]
     words = []
-    for key in differing_keys([*sides[0], *sides[1]]):
+    differing = differing_keys([*sides[0], *sides[1]])
+    groups = prefixes(key for key in (*told, *differing) if is_group(key))  # a choice tells what it holds
+    for key in differing:
         own, other = ({values_of(config, [key]) for config in side} for side in sides)
-        if key not in told and own != other:
+        if key not in told and not key.startswith(groups) and own != other:
             here, there = (several_values(config[key] for config in side) for side in sides)
             words.append(f"{key} ({here}, not {there})")
     for key, name in MACHINE.items():

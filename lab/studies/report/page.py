@@ -1,7 +1,9 @@
 """The report: one HTML file that needs no network, and beside it the table, the verdicts and the figures as files."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from lab.records.results import write_atomically, write_json
 from lab.studies.claims.flips import stable_text
@@ -9,13 +11,22 @@ from lab.studies.claims.verdict import WORDS, Verdict
 from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.cost import target
 from lab.studies.comparison.tuned import budget_text, tuning_warnings
+from lab.studies.report.done import done
 from lab.studies.report.facts import commands, configuration, environment_facts, troubles
 from lab.studies.report.gallery import Hung, Subject, hang
 from lab.studies.report.rows import cost_rows, effect_rows
 from lab.studies.report.strip import strip
-from lab.studies.report.table import NUMBERS, cautions, columns, csv_text, p_text, verdict_data, wins_text
+from lab.studies.report.table import NUMBERS, cautions, columns, csv_text, explained, p_text, verdict_data, wins_text
 from lab.studies.select.selectors import label
 from lab.studies.statistics.numerals import center_text, count, decimals, interval_text
+
+MEANINGS = {
+    "supported": "the runs confirm the claim, its margin included",
+    "refuted": "the runs show that the claim does not hold, which is not its opposite",
+    "undecided": "the runs show neither, which is no evidence that nothing differs",
+    "exploratory": "what was done departs from what was registered, so a false verdict is likelier than 5 %",
+}
+"""What the words of verdicts say."""
 
 MOST_ANSWER = 260
 """Characters of claims that the sentence on top repeats."""
@@ -37,7 +48,8 @@ def write_report(comparison: Comparison, folder: Path, html: Path | None = None)
     figures = hang(subject, folder)
     write_atomically(folder / "table.csv", csv_text(comparison).encode())
     write_json(folder / "verdict.json", verdict_data(comparison))
-    write_atomically(html, render_page(subject, figures, folder).encode())
+    beside = quote(os.path.relpath(folder, html.parent))
+    write_atomically(html, render_page(subject, figures, folder, beside).encode())
     return html
 
 
@@ -48,13 +60,14 @@ def write_page(comparison: Comparison, html: Path) -> None:
     write_atomically(html, render_page(subject, hang(subject, None), html.parent).encode())
 
 
-def render_page(subject: Subject, figures: Mapping[str, Hung], folder: Path) -> str:
+def render_page(subject: Subject, figures: Mapping[str, Hung], folder: Path, beside: str = "") -> str:
     """The page as HTML.
 
     Args:
         subject: what it is about.
         figures: result of `hang`.
         folder: what paths of runs are written relative to.
+        beside: where table, verdicts and figures lie as files, as a link from the page; empty if nowhere.
     """
     import jinja2
 
@@ -83,10 +96,20 @@ def render_page(subject: Subject, figures: Mapping[str, Hung], folder: Path) -> 
         warnings=tuning_warnings(comparison.tuning) if comparison.tuning else [],
         configuration=configuration(comparison),
         commands=commands(runs),
+        done=done(comparison),
+        files=[f"{beside}/{name}".removeprefix("./") for name in file_names(comparison, figures)] if beside else [],
+        words=explained(list(table)),
+        meanings=[(word, MEANINGS[word]) for word in WORDS if word in {one.verdict for one in comparison.verdicts}],
         environment=environment_facts(runs),
         cautions=cautions(comparison),
         troubles=troubles(comparison, folder),
     )
+
+
+def file_names(comparison: Comparison, figures: Mapping[str, Hung]) -> list[str]:
+    """The files that `write_report` leaves beside its page."""
+    names = ["table.csv", "verdict.json", *["tune.json"] * (comparison.tuning is not None)]
+    return [*names, *(f"{name}{end}" for name in figures for end in (".svg", ".png", "_column.svg"))]
 
 
 def headline(comparison: Comparison) -> str:

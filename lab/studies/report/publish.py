@@ -19,9 +19,10 @@ from lab.studies.comparison.means import arm_means, write_mean_runs
 from lab.studies.comparison.tuned import compared, find_tuning
 from lab.studies.report.board import write_board
 from lab.studies.report.formats import FORMATS
-from lab.studies.select.arms import complete
+from lab.studies.select.arms import completed
 from lab.studies.select.scores import counts, logged_tags, score_runs
-from lab.studies.select.selectors import full_key, label, matches
+from lab.studies.select.selectors import full_key, label, matches, show
+from lab.studies.statistics.numerals import count
 from lab.system.machine import collector_off
 
 
@@ -105,10 +106,11 @@ def compare_folders(
             f"({len(found)} have others); the same 'lab train' makes them"
         )
     if len(runs) < len(found):
-        print(f"left out: {len(found) - len(runs)} runs with other values than their tuning picked", file=sys.stderr)
+        what = count(len(found) - len(runs), "run")
+        print(f"left out: {what} with other values than their tuning picked", file=sys.stderr)
     roots, folder = experiments(runs), folders[0]
     study = registered_study(roots) or read_study(runs)
-    asked = read_selector("--reference", reference, complete(runs[0].config))
+    asked = read_selector("--reference", reference, {key for run in completed(runs) for key in run.config})
     chosen = parse_metric(metric) if metric else None
     several = len({folder.resolve() for folder in folders}) > 1
     within = any(root.resolve() in folder.resolve().parents for root in roots)  # an arm's folder, or a run's
@@ -116,8 +118,8 @@ def compare_folders(
         publish(runs, study, folder, html, form, tuning=tuning)
         return
     show = choose("--format", form, FORMATS)
-    whole = judged(runs, study, folder)
     runs = select(runs, where)
+    whole = judged(runs, study, folder) if study.claims else None  # which may hold runs that do not fit together
     tuning = tuning and compared(tuning, runs)
     comparison = compare(runs, study, by, chosen, tuning=tuning, asked=asked, whole=whole)
     print(show(comparison))
@@ -205,10 +207,11 @@ def select(runs: list[Run], where: Sequence[str]) -> list[Run]:
     """
     if not where:
         return runs
-    selector = read_selector("--where", where, complete(runs[0].config))
-    found = [run for run in runs if matches(complete(run.config), selector)]
+    whole = completed(runs)
+    selector = read_selector("--where", where, {key for run in whole for key in run.config})
+    found = [run for run, full in zip(runs, whole, strict=True) if matches(full.config, selector)]
     if not found:
-        there = {key: sorted({str(complete(run.config).get(key)) for run in runs}) for key in selector}
+        there = {key: sorted({show(run.config[full_key(key, run.config)]) for run in whole}) for key in selector}
         values = "; ".join(f"{key} takes: {', '.join(texts)}" for key, texts in there.items())
         raise UserError(f"--where {label(selector)}: no run is like this; {values}")
     return found

@@ -19,7 +19,40 @@ from lab.studies.statistics.numerals import center_text, decimals, fixed, interv
 
 WIDTH = 120
 
-NUMBERS = ("n", "trained", "diverged", "failed", "mean", "IQM", "difference", "images/s", "parameters")
+NUMBERS = (
+    "n",
+    "trained",
+    "diverged",
+    "failed",
+    "interrupted",
+    "mean",
+    "test",
+    "IQM",
+    "difference",
+    "images/s",
+    "parameters",
+)
+
+
+COLUMNS = {
+    "n": "seeds in the mean",
+    "trained": "seeds that trained, of those that ran",
+    "diverged": "runs that ended with values that are not finite",
+    "failed": "runs that failed",
+    "interrupted": "runs that were stopped before their end",
+    "test": "mean on the test images, read once at the end; nothing is chosen by it",
+    "difference": "mean of the differences to the reference, paired by seed",
+    "IQM": "interquartile mean, of the middle half of the seeds",
+    "images/s": "training images a second",
+    "parameters": "weights and biases that are trained",
+}
+"""What columns hold whose names do not say it."""
+
+
+def explained(names: Sequence[str]) -> list[tuple[str, str]]:
+    """(column, what it holds) for those of the columns `names` that need it."""
+    tuned = {name: "value that tuning picked for the arm" for name in names if name.startswith("tuned ")}
+    return [(name, text) for name in names if (text := {**COLUMNS, **tuned}.get(name))]
 
 
 def columns(comparison: Comparison) -> dict[str, list[str]]:
@@ -39,8 +72,12 @@ def columns(comparison: Comparison) -> dict[str, list[str]]:
         table["diverged"] = [str(arm.num_diverged) for arm in arms]
     if any(arm.num_failed for arm in arms):
         table["failed"] = [str(arm.num_failed) for arm in arms]
+    if any(arm.num_interrupted for arm in arms):
+        table["interrupted"] = [str(arm.num_interrupted) for arm in arms]
     table["mean"] = [center_text(arm.score, places) for arm in arms]
     table["95 % interval"] = [interval_text(arm.score, places) for arm in arms]
+    if any(arm.test for arm in arms):
+        table["test"] = [center_text(arm.test, places) for arm in arms]
     if len(arms) > 1:
         table["difference"] = [
             "reference" if arm.is_reference else center_text(arm.difference, places_apart, sign=True) for arm in arms
@@ -180,7 +217,8 @@ def wins_text(verdict: Verdict) -> str:
 def verdict_texts(verdict: Verdict) -> tuple[str, str]:
     """The claim with its setting, and the numbers behind the verdict."""
     setting = f" ({label(verdict.setting)})" if verdict.setting else ""
-    return f"{verdict.say}{setting}", f"{verdict.explain} {p_text(verdict.p)}, by {verdict.metric}."
+    tested = f"{p_text(verdict.p)}, by" if verdict.n > 1 else "By"
+    return f"{verdict.say}{setting}", f"{verdict.explain} {tested} {verdict.metric}."
 
 
 def p_text(p: float) -> str:
@@ -194,12 +232,25 @@ def csv_text(comparison: Comparison) -> str:
     writer = csv.writer(text, lineterminator="\n")
     tuned = tuned_columns(comparison, full=True)
     header = ["metric", *comparison.keys, *tuned, "n", "num_trained", "num_diverged", "num_failed"]
-    header += ["mean", "mean_low", "mean_high", "iqm", "difference", "difference_low", "difference_high"]
+    header += ["num_interrupted"]
+    header += [
+        "mean",
+        "mean_low",
+        "mean_high",
+        "test",
+        "test_low",
+        "test_high",
+        "iqm",
+        "difference",
+        "difference_low",
+        "difference_high",
+    ]
     writer.writerow([*header, "is_reference", "images_per_second", "num_params", "seeds", "scores"])
     for index, arm in enumerate(comparison.arms):
         row: list[Any] = [comparison.metric, *(show(arm.keys[key]) for key in comparison.keys)]
         row += [cells[index] for cells in tuned.values()]
-        row += [arm.num_seeds, arm.num_trained, arm.num_diverged, arm.num_failed, *three_numbers(arm.score)]
+        row += [arm.num_seeds, arm.num_trained, arm.num_diverged, arm.num_failed, arm.num_interrupted]
+        row += [*three_numbers(arm.score), *three_numbers(arm.test)]
         row += [arm.score and arm.score.iqm, *three_numbers(arm.difference)]
         row += [arm.is_reference, arm.images_per_second, arm.num_params]
         writer.writerow([*row, " ".join(str(run.seed) for run in arm.runs), " ".join(f"{v:.10g}" for v in arm.values)])

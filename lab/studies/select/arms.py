@@ -1,6 +1,7 @@
 """Which runs belong together: what was swept, what tells arms apart, which settings a folder mixes."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lab.identity import NOT_IDENTITY, default_leaves
@@ -20,13 +21,52 @@ def is_identity(key: str) -> bool:
     return key not in NOT_IDENTITY
 
 
+def is_group(key: str) -> bool:
+    """Whether `key` is a group of settings, `model` or `optimizer`, and no single one."""
+    return key not in DEFAULTS and any(one.startswith(f"{key}.") for one in DEFAULTS)
+
+
+def completed(runs: Iterable[Run]) -> list[Run]:
+    """`runs` with complete configurations, which also hold the choices of groups (`with_choices`)."""
+    runs = list(runs)
+    configs = with_choices([(run.config, run.arm) for run in runs])
+    return [replace(run, config=config) for run, config in zip(runs, configs, strict=True)]
+
+
+def with_choices(arms: Sequence[tuple[Flat, Mapping[str, Any]]]) -> list[dict[str, Any]]:
+    """The complete configurations of `arms`, (flat configuration, typed keys), with the choices of groups:
+    `{"model": "mlp", "model.block": "linear-act", ...}`.
+
+    Where nothing was typed for an arm, the choice is that of another arm with the same settings of the group, or
+    `default` where it has the defaults, single keys that were typed aside. A group of which an arm's choice stays
+    unknown is left out everywhere, and so is one whose choices bear the name of their part (`optimizer=sgd`), which
+    `optimizer.name` tells as well.
+    """
+    found = [complete(config) for config, _ in arms]
+    for group in dict.fromkeys(key for _, typed in arms for key in typed if is_group(key)):
+        keys = [key for key in DEFAULTS if key.startswith(f"{group}.")]
+        settings = [values_of(config, keys) for config in found]
+        pairs = [(own, str(typed[group])) for own, (_, typed) in zip(settings, arms, strict=True) if group in typed]
+        named = all(str(typed[group]) == str(config.get(f"{group}.name")) for config, typed in arms if group in typed)
+        known, chosen = dict(pairs), list[str]()
+        for own, config, (_, typed) in zip(settings, found, arms, strict=True):
+            rest = [key for key in keys if key not in typed]
+            default = "default" if values_of(config, rest) == values_of(DEFAULTS, rest) else ""
+            chosen.append(str(typed.get(group, known.get(own, default))))
+        if named or not all(chosen):
+            continue
+        for config, one in zip(found, chosen, strict=True):
+            config[group] = one
+    return found
+
+
 def swept_keys(runs: Iterable[Run]) -> list[str]:
-    """The keys that sweeps named, in order; a group, `optimizer`, gives `optimizer.name` where that tells its choices
-    apart, else all its keys: `model=mlp,vgg` are both recipes by name."""
+    """The keys that sweeps named, in order; a group, `model`, is one key where `completed` knows what was chosen, else
+    its name, `optimizer.name`, where that tells its choices apart, else all its keys."""
     runs = list(runs)
     keys: dict[str, None] = {}
     for key in dict.fromkeys(key for run in runs for key in run.arm):
-        if key in DEFAULTS:
+        if key in DEFAULTS or all(key in run.config for run in runs):
             keys[key] = None
             continue
         name, chosen = f"{key}.name", [run for run in runs if key in run.arm]
@@ -66,6 +106,21 @@ def telling_keys(configs: Sequence[Flat], candidates: Iterable[str]) -> list[str
     return keys
 
 
+def prefixes(keys: Iterable[str]) -> tuple[str, ...]:
+    """The beginnings of the keys that come with those of `keys` that are a group, or its name: `optimizer.`."""
+    return tuple(f"{key}." if is_group(key) else key.removesuffix("name") for key in keys if names_group(key))
+
+
+def beside(keys: Iterable[str], own: Collection[str]) -> list[str]:
+    """Those of `keys` that are none of `own`, and no group that holds one of them."""
+    return [key for key in keys if key not in own and not any(one.startswith(f"{key}.") for one in own)]
+
+
+def names_group(key: str) -> bool:
+    """Whether `key` is a group, `model`, or its name, `model.name`."""
+    return is_group(key) or key.endswith(".name")
+
+
 def setting_keys(configs: Sequence[Flat], compared: Sequence[str]) -> list[str]:
     """The keys that make runs incomparable: they differ, yet nobody swept them or named them in a claim.
 
@@ -76,8 +131,7 @@ def setting_keys(configs: Sequence[Flat], compared: Sequence[str]) -> list[str]:
         configs: complete flat configurations of the runs.
         compared: full keys that sweeps and claims name.
     """
-    groups = tuple(key.removesuffix("name") for key in compared if key.endswith(".name"))
-
+    groups = prefixes(compared)
     num_classes = len({values_of(config, compared) for config in configs})
 
     def follows(key: str) -> bool:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from lab.records.results import Run
-from lab.studies.select.arms import complete, differing_keys
+from lab.studies.select.arms import complete, differing_keys, is_group, prefixes
 from lab.studies.select.pairs import match
 
 
@@ -24,7 +24,9 @@ def idle_keys(sides: Sequence[Sequence[Run]], open_keys: Sequence[str] = ()) -> 
         pairs = [(cells[a], cells[b]) for cells in rows for a, b in way]
         if pairs and all(one_run([*left, *right]) for left, right in pairs):
             apart = [differing_keys([complete(run.config) for run in [*left, *right]]) for left, right in pairs]
-            return list(dict.fromkeys(key for keys in apart for key in keys)) or ["data.root"]
+            found = list(dict.fromkeys(key for keys in apart for key in keys))
+            groups = prefixes(key for key in found if is_group(key))
+            return [key for key in found if not key.startswith(groups)] or ["data.root"]
     return []
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lab.errors import UserError, nearest
-from lab.studies.select.arms import DEFAULTS, differing_keys, is_identity
+from lab.studies.select.arms import DEFAULTS, differing_keys, is_group, is_identity
 from lab.studies.select.selectors import Flat, pick
 
 NAME = "the study's reference"
@@ -42,7 +42,7 @@ def check_keys(reference: Flat, by: Sequence[str] = (), name: str = NAME, allowe
     # The root does for folders, and for the user's data.
     keys = by or [key for key in DEFAULTS if is_identity(key) or key == "data.root"]
     for key in map(str, reference):
-        if key not in keys and f"{key}.name" not in keys:
+        if key not in keys and f"{key}.name" not in keys and (by or not is_group(key)):
             known = key in DEFAULTS or f"{key}.name" in DEFAULTS
             what = "makes no arms" if known else f"is no key of the configuration{nearest(key, keys)}"
             raise UserError(f"{name}: {key} {what}{allowed}")

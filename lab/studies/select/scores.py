@@ -3,12 +3,13 @@
 import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from lab.errors import UserError
-from lab.metric import COORDINATES, Metric, quantity
+from lab.metric import COORDINATES, Metric, parse_metric, quantity
 from lab.records.results import Run
+from lab.studies.select.misfits import misfit_text
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,28 @@ def score_runs(runs: Sequence[Run], metric: Metric) -> Scores:
         UserError: no run has the metric (lists those there are), or a finished run lacks it.
     """
     metric.check(logged_tags(runs))
-    return Scores(metric, tuple(runs), tuple(score(run, metric) for run in runs))
+    values, problems = list[float](), dict[int, str]()
+    for index, run in enumerate(runs):
+        try:
+            values.append(score(run, metric))
+        except UserError as error:
+            problems[index] = str(error)
+    if problems:
+        fitting = [run for index, run in enumerate(runs) if index not in problems]
+        raise UserError(misfit_text(fitting, [runs[index] for index in problems], next(iter(problems.values()))))
+    return Scores(metric, tuple(runs), tuple(values))
+
+
+def held_out(scores: Scores) -> Scores | None:
+    """The scores of the same runs on the test images, beside those of validation; None where the metric is of another
+    kind, or where a run has none."""
+    metric = scores.metric
+    if metric.kind not in ("last", "best", "mean", "auc") or not metric.tags[0].startswith("val/"):
+        return None
+    twin = parse_metric(f"test/{metric.tags[0].removeprefix('val/')}")
+    if not scores.runs or any(twin.text not in run.result["metrics"] for run in scores.runs):
+        return None
+    return replace(scores, metric=twin, values=tuple(score(run, twin) for run in scores.runs))
 
 
 def score(run: Run, metric: Metric) -> float:
@@ -76,7 +98,7 @@ def score(run: Run, metric: Metric) -> float:
         return metric.worst
     for tag in metric.tags:
         if tag not in logged:
-            raise UserError(f"the run in {run.path} did not log '{tag}'; leave it out, or compare by another metric")
+            raise UserError(f"the run in {run.path} did not log '{tag}'")
     value = summarised(run, metric)
     if metric.is_share:
         return float(metric.reached(value))
@@ -99,9 +121,8 @@ def summarised(run: Run, metric: Metric) -> float | None:
         return val - train if quantity(tag).lower_is_better else train - val
     points = [(row["step"], row[tag]) for row in run.history if tag in row]
     if len(points) < metric.count:
-        raise UserError(
-            f"the run in {run.path} logged '{tag}' {len(points)} times; a mean of {metric.count} needs as many"
-        )
+        times = "once" if len(points) == 1 else f"{len(points)} times"
+        raise UserError(f"the run in {run.path} logged '{tag}' {times}; a mean of {metric.count} needs as many")
     values = [value for _, value in points][-metric.count if metric.kind == "mean" else 0 :]
     if None in values:
         return None
