@@ -1,13 +1,17 @@
-"""The verbs of the command line: each parses its words and calls the library. Nothing heavy is imported up here."""
+"""The verbs of the command line: each parses its words and calls the library.
 
-import argparse
+Next to nothing is imported up here: until `main` begins, Ctrl-C would print the imports that it ended.
+"""
+
 import os
 import sys
 from collections.abc import Callable
 
-from lab.cli.parsers import PARSERS
-from lab.errors import UserError, nearest
-from lab.system.machine import is_first_process
+from lab.system.signals import leave_on_interrupt, say_interrupted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
 
 USAGE = """lab VERB ...
 
@@ -29,6 +33,11 @@ Architecture choices compared, so that the comparison can be believed.
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one verb and returns the exit code: 0 done, 1 a run failed, 2 wrong input, 130 interrupted."""
+    if argv is None:  # a command, and no test
+        leave_on_interrupt()
+    from lab.errors import UserError, nearest
+    from lab.system.machine import is_first_process
+
     words = sys.argv[1:] if argv is None else argv
     if not words or words[0] in ("-h", "--help"):
         print(USAGE, end="")
@@ -50,7 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"lab{'' if is_first_process() else ' (another process)'}: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        say_interrupted("interrupted")
         return 130
     except BrokenPipeError:  # `lab list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -58,6 +67,13 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:  # a full disk, a folder without permission
         print(f"lab: {error}", file=sys.stderr)
         return 1
+
+
+def parser(verb: str) -> "ArgumentParser":
+    """What reads the words of `lab VERB`."""
+    from lab.cli.parsers import PARSERS
+
+    return PARSERS[verb]()
 
 
 def train_verb(words: list[str]) -> int:
@@ -69,7 +85,7 @@ def train_verb(words: list[str]) -> int:
 
 def plan_verb(words: list[str]) -> int:
     """`lab plan`: what `lab train` would do."""
-    args = PARSERS["plan"]().parse_intermixed_args(words)
+    args = parser("plan").parse_intermixed_args(words)
     from lab.cli.overrides import AUTO
     from lab.cli.plan import all_jobs
     from lab.launch.outlook import outlook
@@ -80,7 +96,7 @@ def plan_verb(words: list[str]) -> int:
 
 def lr_range_verb(words: list[str]) -> int:
     """`lab lr-range`: which rates a configuration can be trained with."""
-    args = PARSERS["lr-range"]().parse_intermixed_args(words)
+    args = parser("lr-range").parse_intermixed_args(words)
     from lab.cli.plan import one_job
 
     job = one_job("lr-range", args.overrides)
@@ -92,7 +108,7 @@ def lr_range_verb(words: list[str]) -> int:
 
 def compare_verb(words: list[str]) -> int:
     """`lab compare`: reads runs, trains none."""
-    args = PARSERS["compare"]().parse_args(words)
+    args = parser("compare").parse_args(words)
     from lab.studies.report.publish import compare_folders
 
     compare_folders(args.folders, args.by, args.metric, args.html, args.where, args.format, args.reference)
@@ -101,7 +117,7 @@ def compare_verb(words: list[str]) -> int:
 
 def predict_verb(words: list[str]) -> int:
     """`lab predict`: a finished run's net on its test images."""
-    args = PARSERS["predict"]().parse_args(words)
+    args = parser("predict").parse_args(words)
     from lab.runs.predict import Disturbance, predict
 
     disturbance = Disturbance(args.noise, args.rotate)
@@ -113,14 +129,14 @@ def list_verb(words: list[str]) -> int:
     """`lab list`: names, a line each."""
     from lab.cli.catalogue import render_names
 
-    args = PARSERS["list"]().parse_args(words)
+    args = parser("list").parse_args(words)
     print(render_names(args.kind, args.prefix), end="")
     return 0
 
 
 def data_verb(words: list[str]) -> int:
     """`lab data fetch`: torchvision downloads and checks."""
-    args = PARSERS["data"]().parse_args(words)
+    args = parser("data").parse_args(words)
     from lab.data.sources import fetch
 
     for name in args.names:
@@ -130,17 +146,20 @@ def data_verb(words: list[str]) -> int:
 
 def board_verb(words: list[str]) -> int:
     """`lab board`: hands over to TensorBoard."""
+    import argparse
+
+    from lab.errors import UserError
     from lab.records.results import TRIALS
     from lab.records.tuning import trials_folder
     from lab.studies.report.board import means_query
 
-    args, rest = PARSERS["board"]().parse_known_args(words)
+    args, rest = parser("board").parse_known_args(words)
     if not args.folder.is_dir():
         raise UserError(f"{args.folder} is not a folder; 'lab train' writes its runs under outputs/<name>")
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(args.folder), *rest]
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--port", default="6006")
-    port = parser.parse_known_args(rest)[0].port
+    ports = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    ports.add_argument("--port", default="6006")
+    port = ports.parse_known_args(rest)[0].port
     if TRIALS in args.folder.absolute().parts:
         print(f"tuning trials: http://localhost:{port}/#timeseries", flush=True)
     else:
@@ -157,7 +176,7 @@ def completion_verb(words: list[str]) -> int:
     """`lab completion`: a script for the shell."""
     from lab.cli.scripts import script
 
-    print(script(PARSERS["completion"]().parse_args(words).shell), end="")
+    print(script(parser("completion").parse_args(words).shell), end="")
     return 0
 
 

@@ -2,11 +2,11 @@
 
 import multiprocessing
 import os
-import signal
 import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import Any
@@ -22,28 +22,26 @@ from lab.records.tuning import is_trial
 ELSEWHERE = "elsewhere"
 """Returned instead of a status if another process holds the run's lock."""
 
-_stop: Any = None
 _busy = threading.Lock()
+_asked = threading.Event()
 
 
-def start_worker(stop: Any, threads: int, path: list[str]) -> None:
-    """Prepares a worker: one thread where several work side by side, the parent's import path, no orphans."""
+def start_worker(stop: Connection, threads: int) -> None:
+    """Prepares a worker: one thread where several work side by side, an ear for requests to stop, no orphans."""
     from lab.system.devices import set_threads
 
-    global _stop
-    _stop = stop
-    sys.path[:] = path
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes it on by `stop`
     set_threads(threads)
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    threading.Thread(target=_listen, args=(stop,), daemon=True).start()
 
 
-def _follow_parent() -> None:
-    """Ends this process, after a checkpoint of the run under way, when the one that started it is gone."""
+def _listen(stop: Connection) -> None:
+    """Has the run under way stopped with a checkpoint when that is asked for, or when the parent is gone; in that case
+    ends this process."""
     parent = multiprocessing.parent_process()
     assert parent is not None
+    wait_for([parent.sentinel, stop])
+    _asked.set()
     wait_for([parent.sentinel])
-    _stop.value = 1
     with _busy:
         os._exit(1)
 
@@ -115,7 +113,7 @@ def work(job: Job) -> dict[str, Any]:
         if job.config.train.threads:
             set_threads(job.config.train.threads)
         try:
-            return run(job, should_stop=lambda: bool(_stop.value))
+            return run(job, should_stop=_asked.is_set)
         except LockedError as error:
             if isinstance(error, LostLockError):
                 print(error, file=sys.stderr)

@@ -208,12 +208,28 @@ def why_not(path: Path) -> str:
 
 
 def failures(runs: Mapping[Path, Run | None], errors: Mapping[Path, str]) -> dict[Path, str]:
-    """What went wrong in those of `runs`, by folder, that failed; `errors` tells it of runs that left no result."""
+    """What went wrong in those of `runs`, by folder, that came to no end; `errors` tells it where no result does."""
     return {
-        folder: errors.get(folder, "it left no result") if run is None else run.result.get("error", "no message")
+        folder: errors.get(folder, why_unended(run))
+        if run is None or run.status == "interrupted"
+        else run.result.get("error", "no message")
         for folder, run in runs.items()
-        if run is None or run.status == "failed"
+        if run is None or run.status in ("failed", "interrupted")
     }
+
+
+def why_unended(run: Run | None) -> str:
+    """What can be said of a run without an end and without a message."""
+    return "it left no result" if run is None else "it was interrupted"
+
+
+NOT_WITHOUT = "nothing is {} without the {} that came to no end; the same command goes on"
+
+
+def is_cut_off(run: Run | None) -> bool:
+    """Whether a run, of which there may be no result, was ended from outside: it may end well when it is repeated, and
+    nothing is picked or judged without it."""
+    return run is None or run.status == "interrupted" or "ended_by" in run.result
 
 
 def find_runs(folders: Iterable[Path]) -> list[Run]:

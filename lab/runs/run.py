@@ -24,7 +24,8 @@ from lab.runs.fingerprint import record_of
 from lab.runs.progress import Progress
 from lab.runs.recorder import Recorder
 from lab.system.devices import device_name
-from lab.system.machine import keep_memory, stop_signals
+from lab.system.machine import keep_memory
+from lab.system.signals import stop_signals
 from lab.training.checkpoint import load_checkpoint, previous
 from lab.training.fit import Training, fit
 
@@ -40,7 +41,7 @@ def run(
     """Trains one run to its end, resuming it where it was interrupted, and writes its folder (rank 0 does).
 
     A terminal run is left as it is. An exception during training becomes a result of status `failed`; the folder then
-    holds the message. SIGINT and SIGTERM end it with a checkpoint and status `interrupted`.
+    holds the message. SIGINT, SIGTERM and SIGHUP end it with a checkpoint and status `interrupted`.
 
     Args:
         job: what to run, and where.
