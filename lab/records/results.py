@@ -50,7 +50,10 @@ class Run:
     @cached_property
     def history(self) -> list[dict[str, Any]]:
         """The logged steps, in order: `[{"step": 40, "epoch": 2.0, "train/loss": 0.31, ...}, ...]`."""
-        return read_metrics(self.path)
+        rows, damage = read_rows(self.path)
+        if damage:
+            print(f"note: {damage}", file=sys.stderr)
+        return rows
 
     @cached_property
     def predictions(self) -> dict[str, Any] | None:
@@ -104,17 +107,33 @@ def finite(value: Any) -> Any:
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The logged steps of the run in `path`; lines that are damaged, as the last one by a crash, are left out."""
+    return read_rows(path)[0]
+
+
+def read_rows(path: Path) -> tuple[list[dict[str, Any]], str]:
+    """The logged steps of the run in `path`, and a sentence about the lines that are damaged; empty where none is."""
+    file, rows, damaged = path / "metrics.jsonl", list[dict[str, Any]](), list[int]()
     try:
-        lines = read_bytes(path / "metrics.jsonl").splitlines()
-    except OSError:
-        return []
-    rows = []
-    for line in lines:
-        with suppress(ValueError, RecursionError):
+        lines = read_bytes(file).split(b"\n")
+    except FileNotFoundError:
+        return [], ""
+    except OSError as error:
+        return [], f"{file} cannot be read ({error.strerror or error}), and its rows are lost"
+    for number, line in enumerate(lines, start=1):
+        try:
             row = json.loads(line)
-            if isinstance(row, dict) and is_whole(row.get("step")):
-                rows.append(row)
-    return rows
+            good = isinstance(row, dict) and is_whole(row.get("step")) and all(map(is_number_or_null, row.values()))
+        except (ValueError, RecursionError):
+            good = not line.strip()
+            row = None
+        if row is not None and good:
+            rows.append(row)
+        elif not good:
+            damaged.append(number)
+    if not damaged:
+        return rows, ""
+    which = f"line {damaged[0]} is" if len(damaged) == 1 else f"lines {', '.join(map(str, damaged))} are"
+    return rows, f"{file}: {which} damaged and left out; the other {len(rows)} are kept"
 
 
 def read_bytes(path: Path) -> bytes:

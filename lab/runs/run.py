@@ -1,5 +1,6 @@
 """One run, from its folder's lock to its result: a stopped run is resumed, and a failure becomes one message."""
 
+import math
 import time
 import traceback
 from collections.abc import Callable
@@ -139,7 +140,12 @@ def _train(
     metrics = summarise(read_metrics(folder))
     if training.status in TERMINAL:
         check()
-        metrics |= test_scores(parts, config.train.eval_limit, folder if alone else None)
+        tested = test_scores(parts, config.train.eval_limit, folder if alone else None)
+        metrics |= tested
+        if training.status == "finished" and not math.isfinite(tested["test/loss"]["last"]):
+            training.status = "diverged"
+            if alone:
+                found["diverged_at"] = find_divergence(config, folder / "checkpoint.pt", training.step, should_stop)
     seconds, num_images = training.clock.seconds, training.step * config.train.batch_size
     return {
         "status": training.status,
