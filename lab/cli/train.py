@@ -26,6 +26,7 @@ from lab.cli.plan import plan
 from lab.config import RunConfig
 from lab.errors import UserError
 from lab.records.places import Job
+from lab.studies.claims.study import check_metrics, parse_study
 from lab.studies.select.reference import check_keys
 from lab.system.machine import is_first_process, local_rank, num_processes
 
@@ -76,6 +77,7 @@ def _start(jobs: list[Job], auto: bool) -> int:
 
         return sweep(jobs)
     check_keys(study.reference)
+    check_metrics(parse_study(study))
     return _run_alone(jobs[0])
 
 

@@ -6,18 +6,20 @@ import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import Any
 
-from lab.config import RunConfig
+from lab.config import RunConfig, StudyConfig
 from lab.errors import DamagedFileError, OwnPartError, UserError
 from lab.identity import arm_hash, flatten
 from lab.records.lock import LockedError, LostLockError, is_locked
 from lab.records.notes import noted
 from lab.records.places import Job, settled
 from lab.records.tuning import is_trial
+from lab.studies.claims.study import check_metrics, parse_study
 
 ELSEWHERE = "elsewhere"
 """Returned instead of a status if another process holds the run's lock."""
@@ -72,6 +74,7 @@ def check(configs: list[RunConfig], whole: Sequence[RunConfig] = ()) -> list[str
     arms = {arm_hash(config): config for config in configs}.values()
     alone: list[UserError] = []
     built: dict[tuple[str, int], str | None] = {}
+    tags: dict[str, tuple[str, ...]] = {}
     for config in arms:
         try:
             with noted():  # each run repeats its own
@@ -80,16 +83,32 @@ def check(configs: list[RunConfig], whole: Sequence[RunConfig] = ()) -> list[str
             alone.append(error)
         else:
             built[arm_hash(config), config.seed] = fingerprint(parts) if whole else None
+            tags[arm_hash(config)] = parts.tags
     if len(alone) == len(arms):
         raise alone[0]
     for message in dict.fromkeys(str(error) for error in alone if isinstance(error, OwnPartError)):
         print(f"note: one arm will fail: {message}", file=sys.stderr, flush=True)
+    check_logged(configs[0].study, list(tags.values()))
     arms = {arm_hash(config): config for config in whole if config.seed == whole[-1].seed}
     for digits, config in arms.items():
         if (digits, config.seed) not in built:  # trained before, and perhaps not possible to build any more
             with suppress(Exception), noted():
                 built[digits, config.seed] = fingerprint(assemble(config))
     return idle_notes([flatten(one) for one in arms.values()], [built.get((one, c.seed)) for one, c in arms.items()])
+
+
+def check_logged(study: StudyConfig, tags: Sequence[tuple[str, ...]]) -> None:
+    """Raises `UserError` where no arm logs a metric of `study`, or not all of them log the one that is compared.
+
+    Args:
+        study: of the sweep.
+        tags: what each arm logs.
+    """
+    asked, every = parse_study(study), {tag for one in tags for tag in one}
+    check_metrics(asked, every)
+    metric = replace(asked, metric=asked.metric.resolve(every), claims=(), trained=None)
+    for one in tags:
+        check_metrics(metric, one)
 
 
 def trials_hint(config: RunConfig) -> str:
