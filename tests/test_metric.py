@@ -135,7 +135,10 @@ def test_nan_is_never_better(tag, values, best) -> None:
         (["study.metric=val/acuracy"], "study.metric: metric 'val/acuracy' is unknown (did you mean 'val/accuracy'?)"),
         (["study.metric='best(val/lsos)'"], "study.metric: metric 'val/lsos' is unknown (did you mean 'val/loss'?)"),
         (["study.metric=train/top5"], "study.metric: metric 'train/top5' is unknown"),
-        (["study.trained='val/acc >= 0.5'"], "study.trained: metric 'val/acc' is unknown (did you mean 'val/accuracy'?)"),
+        (
+            ["study.trained='val/acc >= 0.5'"],
+            "study.trained: metric 'val/acc' is unknown (did you mean 'val/accuracy'?)",
+        ),
         (["study.metric=num_parms"], "study.metric: metric 'num_parms' is unknown (did you mean 'num_params'?)"),
         (
             ["study.metric=val/acuracy", "study.tune={optimizer.lr:[0.1,0.2]}"],
