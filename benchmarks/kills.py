@@ -2,7 +2,7 @@
 
     python benchmarks/kills.py [--kills 100] [--seed 0] [--keep DIR] [--only KIND ...]
 
-Each trial starts a command (`KINDS`), sends a signal (SIGINT, SIGTERM, SIGHUP, SIGKILL, or SIGSTOP and later SIGCONT)
+Each attempt starts a command (`KINDS`), sends a signal (SIGINT, SIGTERM, SIGHUP, SIGKILL, or SIGSTOP and later SIGCONT)
 to the command, one of its workers, or all of its processes, at a random moment within the time that it takes, and
 starts it again until it ends well. Then `metrics.jsonl` (but for the seconds), the metrics of `result.json`,
 `table.csv` (but for the speed), `verdict.json`, `tune.json` and other tables have to be those of an undisturbed
@@ -72,7 +72,7 @@ OF_TIME = ("seconds", "images_per_second", "train_seconds", "finished_at")
 
 @dataclass
 class Outcome:
-    """What a trial did, and what was wrong with it."""
+    """What an attempt did, and what was wrong with it."""
 
     number: int
     kind: str
@@ -103,7 +103,7 @@ def main() -> int:
             continue
         facts, seconds = undisturbed(name, folder)
         outcome = Outcome(number, name, draw.choice(SIGNALS), draw.choice(TARGETS), draw.uniform(0, seconds))
-        trial(outcome, facts, folder)
+        attempt(outcome, facts, folder)
         done[number] = vars(outcome)
         with log.open("a") as file:
             file.write(json.dumps(vars(outcome)) + "\n")
@@ -113,7 +113,7 @@ def main() -> int:
 
 
 def summary(rows: list[dict[str, Any]]) -> int:
-    """Prints how many trials of each kind and signal were wrong; the exit code."""
+    """Prints how many attempts of each kind and signal were wrong; the exit code."""
     for key in ("kind", "signal", "target"):
         all_of, wrong = Counter(row[key] for row in rows), Counter(row[key] for row in rows if row["wrong"])
         print(f"{key}: " + ", ".join(f"{name} {wrong[name]} of {number}" for name, number in sorted(all_of.items())))
@@ -151,7 +151,7 @@ def prepared(name: str, folder: Path, what: str) -> Path:
 
 
 def start(words: list[str], place: Path, number: int) -> subprocess.Popen[bytes]:
-    """`lab ...` in `place`, in a session of its own; what it prints goes to files there."""
+    """`lab ...` in `place`, in a new session; what it prints goes to files there."""
     environment = {**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", *words]
     with (place / f"out{number}").open("ab") as out, (place / f"err{number}").open("ab") as err:
@@ -166,9 +166,9 @@ def start(words: list[str], place: Path, number: int) -> subprocess.Popen[bytes]
         )
 
 
-def trial(outcome: Outcome, facts: dict[str, Any], folder: Path) -> None:
+def attempt(outcome: Outcome, facts: dict[str, Any], folder: Path) -> None:
     """One kill, and what becomes of it."""
-    kind, place = KINDS[outcome.kind], prepared(outcome.kind, folder, "trial")
+    kind, place = KINDS[outcome.kind], prepared(outcome.kind, folder, "killed")
     shared = set(os.listdir("/dev/shm"))
     processes = [start(kind.words, place, number) for number in range(kind.copies)]
     time.sleep(outcome.after)

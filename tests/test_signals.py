@@ -190,7 +190,7 @@ def test_a_tuning_is_not_picked_without_a_trial_that_signals_end(tmp_path: Path,
     words = ["seed=0", "study.tune={optimizer.lr:[0.01,0.1]}"]
     done = ended_sweep(tmp_path, name, 100, *words)
     assert done.returncode == 1
-    assert "nothing is picked without the 2 tuning trials that came to no end; the same command goes on" in done.stderr
+    assert "nothing is picked without the 2 tuning trials that did not end; the same command goes on" in done.stderr
     assert ("out of memory" in done.stderr) == (name == "SIGKILL")
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.rglob("tune.json"))

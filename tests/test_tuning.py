@@ -357,7 +357,7 @@ def test_nothing_is_picked_or_judged_without_a_run_that_a_signal_ended(
     assert main(SWEEP) == 1
     out, err = capsys.readouterr()
     what = "tuning trial" if cut.startswith("_tune") else "run"
-    assert f"nothing is {verb} without the 1 {what} that came to no end; the same command goes on" in err
+    assert f"nothing is {verb} without the 1 {what} that did not end; the same command goes on" in err
     assert {"interrupted": "it was interrupted", "failed": "killed", "": "it left no result"}[how] in err
     assert "verdict" not in out
     assert "is higher" not in out

@@ -121,7 +121,7 @@ def serve(calls: Connection, path: list[str], prepare: Callable[..., object], ar
 
 
 def portable(error: Exception) -> Exception:
-    """`error`, or its words where it cannot be pickled; with its traceback, unless it is for the user."""
+    """`error`, or its words where it does not pickle; with its traceback, unless it is for the user."""
     if not isinstance(error, UserError):
         error.add_note(traceback.format_exc())
     try:

@@ -227,7 +227,7 @@ def why_not(path: Path) -> str:
 
 
 def failures(runs: Mapping[Path, Run | None], errors: Mapping[Path, str]) -> dict[Path, str]:
-    """What went wrong in those of `runs`, by folder, that came to no end; `errors` tells it where no result does."""
+    """What went wrong in those of `runs`, by folder, that did not end; `errors` tells it where no result does."""
     return {
         folder: errors.get(folder, why_unended(run))
         if run is None or run.status == "interrupted"
@@ -242,7 +242,7 @@ def why_unended(run: Run | None) -> str:
     return "it left no result" if run is None else "it was interrupted"
 
 
-NOT_WITHOUT = "nothing is {} without the {} that came to no end; the same command goes on"
+NOT_WITHOUT = "nothing is {} without the {} that did not end; the same command goes on"
 
 
 def is_cut_off(run: Run | None) -> bool:

@@ -99,6 +99,10 @@ def _run(
         raise
     except Exception as error:  # whatever it is, it ends this run alone: the next one may be well
         result.update(error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
+        if isinstance(
+            error, OSError
+        ):  # a full disk, say, and no matter of the run: it may end well when it is repeated
+            result["ended_by"] = type(error).__name__
     finally:
         if progress:
             progress.close()
