@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -225,3 +226,22 @@ def test_all_processes_of_a_sweep_end_together(tmp_path: Path, number: signal.Si
         time.sleep(0.1)
     assert group(process.pid) == []
     assert not {name for name in set(os.listdir("/dev/shm")) - there if name.startswith("sem.mp")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seeds", ["0", "0,1"])
+def test_a_terminal_that_is_closed_leaves_checkpoints(tmp_path: Path, seeds: str) -> None:
+    """It sends SIGHUP, and whatever is printed afterwards fails."""
+    words = [*SMALL, f"seed={seeds}", "train.steps=2000000", f"out={tmp_path}"]
+    number, terminal = pty.fork()
+    if number == 0:
+        os.execv(sys.executable, [sys.executable, "-m", "lab", "train", *words])
+    deadline = time.monotonic() + 60
+    while len([path for path in tmp_path.rglob("metrics.jsonl") if path.stat().st_size]) < len(seeds.split(",")):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(number, 0)[1]) == 130
+    results = [json.loads(path.read_text()) for path in tmp_path.rglob("result.json")]
+    assert [result["status"] for result in results] == ["interrupted"] * len(seeds.split(","))
+    assert len(list(tmp_path.rglob("checkpoint.pt"))) == len(results)

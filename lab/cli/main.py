@@ -6,8 +6,9 @@ Next to nothing is imported up here: until `main` begins, Ctrl-C would print the
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
-from lab.system.signals import leave_on_interrupt, say_interrupted
+from lab.system.signals import INTERRUPTED, leave_on_interrupt, say_interrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,12 +61,13 @@ def main(argv: list[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         say_interrupted("interrupted")
-        return 130
+        return INTERRUPTED
     except BrokenPipeError:  # `lab list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:  # a full disk, a folder without permission
-        print(f"lab: {error}", file=sys.stderr)
+        return int(verb == "train")  # perhaps it did not do all
+    except OSError as error:  # a full disk, a folder without permission, a terminal that is gone
+        with suppress(OSError):
+            print(f"lab: {error}", file=sys.stderr)
         return 1
 
 

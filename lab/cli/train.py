@@ -8,7 +8,7 @@ import os
 import shlex
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from functools import partial
 from pathlib import Path
 from unittest import mock
@@ -29,6 +29,7 @@ from lab.records.places import Job
 from lab.studies.claims.study import check_metrics, parse_study
 from lab.studies.select.reference import check_keys
 from lab.system.machine import is_first_process, local_rank, num_processes
+from lab.system.signals import INTERRUPTED
 
 
 def train(argv: list[str]) -> int:
@@ -58,7 +59,12 @@ def train(argv: list[str]) -> int:
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(one_message(error)) from error
     auto = f"seeds={AUTO}" in args.overrides
-    return max(_start(jobs, auto) for jobs in batches)
+    code = 0
+    for jobs in batches:
+        code = max(code, _start(jobs, auto))
+        if code == INTERRUPTED:
+            break
+    return code
 
 
 def _start(jobs: list[Job], auto: bool) -> int:
@@ -114,14 +120,16 @@ def _run_alone(job: Job) -> int:
         print(f"failed: {result['error']}", file=sys.stderr)
         return 1
     if not first:
-        return 130 if result["status"] == "interrupted" else 0
+        return INTERRUPTED if result["status"] == "interrupted" else 0
     last = {tag: one["last"] for tag, one in result["metrics"].items()}
     shown = [f"{tag} {value:.4f}" for tag, value in last.items() if value is not None and not tag.startswith("train/")]
     speed = f"{result['steps']} steps, {result['images_per_second']:,.0f} images/s"
-    print("  ".join([f"{outcome(result)} after {speed}:", *shown]))
     folder = settled(job).folder
-    print(f"results: {folder}\ncurves:  lab board {folder.parent.parent}")
-    return 130 if result["status"] == "interrupted" else 0
+    interrupted = result["status"] == "interrupted"
+    with suppress(OSError) if interrupted else nullcontext():  # its terminal may be gone
+        print("  ".join([f"{outcome(result)} after {speed}:", *shown]))
+        print(f"results: {folder}\ncurves:  lab board {folder.parent.parent}")
+    return INTERRUPTED if interrupted else 0
 
 
 def _hydra_shows(argv: list[str]) -> int:

@@ -58,13 +58,15 @@ class Drain:
             job = self.running.pop(number)
             self.free.append(number)
             try:
-                self.take(job, slot.result())
+                result = slot.result()
             except DiedError as error:
                 if not self.stop.asked:
                     self.replace(number)
                 self.end_by_signal(job, error)
+                continue
             except Exception as error:
-                self.take(job, _fail(job, error))
+                result = _fail(job, error)
+            self.take(job, result)
 
     def take(self, job: Job, result: dict[str, Any]) -> None:
         """Reports how a run ended."""

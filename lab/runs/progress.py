@@ -1,6 +1,7 @@
 """What a person sees of a single run: a bar on a terminal, one line a logged point elsewhere."""
 
 import sys
+from contextlib import suppress
 from typing import Any, Protocol
 
 
@@ -21,7 +22,10 @@ ASIDE = ("train/lr", "train/weight_norm", "train/near_zero")
 
 
 class Console:
-    """A bar on a terminal; one line a logged point where the output goes to a file."""
+    """A bar on a terminal; one line a logged point where the output goes to a file.
+
+    Where the terminal is gone, or a pipe, nothing is shown: the run goes on, to its checkpoint at least.
+    """
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -29,7 +33,8 @@ class Console:
 
     def start(self, title: str, steps: int, done: int) -> None:
         """Announces a run of `steps` optimizer steps, of which `done` are done."""
-        print(f"{title}: {steps} steps" + (f", resumed at step {done}" if done else ""), flush=True)
+        with suppress(OSError):
+            print(f"{title}: {steps} steps" + (f", resumed at step {done}" if done else ""), flush=True)
         self._steps = steps
         if sys.stderr.isatty():
             from tqdm import tqdm
@@ -39,7 +44,8 @@ class Console:
     def step(self) -> None:
         """Counts one optimizer step."""
         if self._bar is not None:
-            self._bar.update()
+            with suppress(OSError):
+                self._bar.update()
 
     def log(self, point: dict[str, Any]) -> None:
         """Shows a logged point."""
@@ -48,13 +54,13 @@ class Console:
             self._bar.set_postfix_str("  ".join(words), refresh=False)
         else:
             width = len(str(self._steps))
-            print(
-                f"step {point['step']:{width}d}/{self._steps}  epoch {point['epoch']:g}  " + "  ".join(words),
-                flush=True,
-            )
+            head = f"step {point['step']:{width}d}/{self._steps}  epoch {point['epoch']:g}  "
+            with suppress(OSError):
+                print(head + "  ".join(words), flush=True)
 
     def close(self) -> None:
         """Takes the bar away."""
         if self._bar is not None:
-            self._bar.close()
+            with suppress(OSError):
+                self._bar.close()
             self._bar = None
