@@ -1,6 +1,6 @@
 """Whether commands that are killed at random moments end, started again, as if nothing had been: to the bit.
 
-    python benchmarks/kills.py [--kills 100] [--seed 0] [--keep DIR] [--only KIND ...]
+    python benchmarks/kills.py [--kills 100] [--seed 0] [--keep DIR] [--only KIND ...] [--targets TARGET ...]
 
 Each attempt starts a command (`KINDS`), sends a signal (SIGINT, SIGTERM, SIGHUP, SIGKILL, or SIGSTOP and later SIGCONT)
 to the command, one of its workers, or all of its processes, at a random moment within the time that it takes, and
@@ -62,6 +62,8 @@ KINDS = {
     "four": Kind([*SWEEP, "seed=0,1"], copies=4),
 }
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGKILL", "SIGSTOP")
+ALONE = ("single", "compare", "predict", "lr-range")
+"""Kinds without workers."""
 TARGETS = ("command", "worker", "group")
 PATIENCE = 300.0
 """Seconds after which a command that has not ended counts as hanging."""
@@ -90,6 +92,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="where outcomes and undisturbed runs are kept")
     parser.add_argument("--only", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--targets", nargs="+", choices=TARGETS, default=list(TARGETS))
     args = parser.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell has what runs in the background ignore it
     folder = args.keep or Path(tempfile.mkdtemp(prefix="kills-"))
@@ -102,7 +105,7 @@ def main() -> int:
         if number in done:
             continue
         facts, seconds = undisturbed(name, folder)
-        outcome = Outcome(number, name, draw.choice(SIGNALS), draw.choice(TARGETS), draw.uniform(0, seconds))
+        outcome = Outcome(number, name, draw.choice(SIGNALS), draw.choice(args.targets), draw.uniform(0, seconds))
         attempt(outcome, facts, folder)
         done[number] = vars(outcome)
         with log.open("a") as file:
@@ -221,9 +224,11 @@ def check_end(outcome: Outcome, code: int, number: int, begun: bool, place: Path
 def hit(process: subprocess.Popen[bytes], outcome: Outcome) -> None:
     """Sends the signal; a stopped process goes on after two seconds."""
     number = signal.Signals[outcome.signal]
-    workers = [pid for parent in children(process.pid) for pid in children(parent)]
-    if outcome.target == "worker" and not workers:
-        outcome.target = "command"
+    workers = list[int]()
+    while outcome.target == "worker" and not workers:
+        workers = [pid for parent in children(process.pid) for pid in children(parent)]
+        if not workers and (process.poll() is not None or outcome.kind in ALONE):
+            outcome.target = "command"
     with suppress(ProcessLookupError):
         if outcome.target == "group":
             os.killpg(process.pid, number)
