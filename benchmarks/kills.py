@@ -229,6 +229,7 @@ def hit(process: subprocess.Popen[bytes], outcome: Outcome) -> None:
         workers = [pid for parent in children(process.pid) for pid in children(parent)]
         if not workers and (process.poll() is not None or outcome.kind in ALONE):
             outcome.target = "command"
+        time.sleep(0.02)
     with suppress(ProcessLookupError):
         if outcome.target == "group":
             os.killpg(process.pid, number)
