@@ -59,6 +59,18 @@ QUANTITIES = {
 }
 """What runs log, by the last part of its tag: `val/top5` is `top5`."""
 
+OF_TASKS = ("loss", "accuracy", "top5", "rmse", "mae", "r2")
+"""What is measured of images, of classes or of numbers."""
+
+OF_TRAINING = ("lr", "weight_norm", "near_zero", "clipped", "penalty", "skipped", "restored_step")
+"""What is logged of training besides."""
+
+TAGS = (
+    *(f"{split}/{name}" for split in ("val", "test") for name in OF_TASKS),
+    *(f"train/{name}" for name in (*OF_TASKS, *OF_TRAINING) if name != "top5"),
+)
+"""Every tag that a run may log; which of them it does is known once its parts are built (`lab.runs.build`)."""
+
 WORDS = ("loss", "error", "rmse", "mse", "mae", "accuracy")
 """Words that tell what other tags measure, the first of them that a tag has: `val/top1_error` is an error, and so is
 `error/val`. Of a tag with none of them more is better."""

@@ -219,3 +219,10 @@ def test_compare_by_keys(capsys: pytest.CaptureFixture[str]) -> None:
     assert re.search(r"^he_normal +2 ", out, re.MULTILINE)
     assert main(["compare", "outputs/scratch", "--by", "model.innit"]) == 2
     assert "did you mean 'model.init'" in capsys.readouterr().err
+
+
+def test_an_interrupted_experiment_is_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = []
+    monkeypatch.setattr("lab.launch.sweep.sweep", lambda jobs: begun.append(jobs[0].config.name) or 130)
+    assert main(["train", "experiment=null,norm_place"]) == 130
+    assert begun == ["null"]

@@ -20,7 +20,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from lab.data.folder import read_folder
 from lab.records.events import EventFile
 from lab.records.places import Job
-from lab.records.results import read_metrics, read_result, write_atomically
+from lab.records.results import read_metrics, read_result, read_run, write_atomically
 from lab.runs.run import run
 from lab.training.checkpoint import load_checkpoint, pack, previous
 
@@ -149,6 +149,49 @@ def test_a_damaged_last_line_of_metrics_is_left_out(make_job: MakeJob) -> None:
     path = job.folder / "metrics.jsonl"
     path.write_bytes(path.read_bytes()[:-20] + b"\xff\xff")
     assert [row["step"] for row in read_metrics(job.folder)] == [3, 6, 9, 12, 15, 18]
+
+
+@pytest.mark.filterwarnings("default::UserWarning")
+@pytest.mark.parametrize("place", [0, 2, -1], ids=["first", "middle", "last"])
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        lambda line: bytes(len(line)),
+        lambda line: line[:-20],
+        lambda line: b"\xff\xfe" + line,
+        lambda line: line.replace(b'"val/loss": ', b'"val/loss": "x", "a": '),
+    ],
+    ids=["nul", "cut", "junk", "a_word"],
+)
+def test_a_damaged_line_is_lost_alone_and_told(
+    make_job: MakeJob, damaged: Callable[[bytes], bytes], place: int
+) -> None:
+    job = make_job()
+    run(job, should_stop=stop_at(13))
+    path = job.folder / "metrics.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 4
+    step = json.loads(lines[place])["step"]
+    lines[place] = damaged(lines[place][:-1]) + b"\n"
+    path.write_bytes(b"".join(lines))
+    result = run(job)
+    assert result["status"] == "finished"
+    assert [row["step"] for row in read_metrics(job.folder)] == [s for s in (3, 6, 9, 12, 15, 18, 20) if s != step]
+    (note,) = result["notes"]
+    assert f"metrics.jsonl: line {place % 4 + 1} is damaged and left out; the other 3 are kept" in note
+
+
+def test_a_run_whose_metrics_are_damaged_is_compared_with_a_note(
+    make_job: MakeJob, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = make_job()
+    run(job)
+    path = job.folder / "metrics.jsonl"
+    path.write_bytes(b"\0" * 40 + b"\n" + path.read_bytes())
+    found = read_run(job.folder)
+    assert found is not None
+    assert len(found.history) == 7
+    assert "line 1 is damaged and left out" in capsys.readouterr().err
 
 
 # Histograms

@@ -180,3 +180,43 @@ def test_a_checkpoint_after_the_harm_does_not_hide_it(make_job: MakeJob) -> None
     assert state["step"] == 8
     assert not state["model"]["first.weight"].isfinite().all()
     assert run(job)["diverged_at"] == {"step": 8, "layer": "act", "what": "gradient"}
+
+
+class ShownTrap(nn.Module):
+    """x while it trains; from its n-th evaluation on not a number."""
+
+    shown: Tensor
+
+    def __init__(self, at: int):
+        super().__init__()
+        self.at = at
+        self.register_buffer("shown", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            return x
+        self.shown += 1
+        return x * math.nan if self.shown >= self.at else x
+
+
+def shown_3(in_shape: tuple[int, ...], num_outputs: int) -> nn.Module:
+    c, h, w = in_shape
+    return nn.Sequential(nn.Flatten(), nn.Linear(c * h * w, num_outputs), ShownTrap(3))
+
+
+def shown_8(in_shape: tuple[int, ...], num_outputs: int) -> nn.Module:
+    c, h, w = in_shape
+    return nn.Sequential(nn.Flatten(), nn.Linear(c * h * w, num_outputs), ShownTrap(8))
+
+
+@pytest.mark.parametrize(("net", "step", "metric"), [("shown_3", 9, "val/loss"), ("shown_8", 20, "test/loss")])
+def test_a_loss_of_an_evaluation_that_is_not_finite(make_job: MakeJob, net: str, step: int, metric: str) -> None:
+    """Training goes well; the third evaluation, or that of the test images, does not."""
+    job = make_job(changes={"model.name": f"{__name__}:{net}"})
+    result = run(job)
+    assert result["status"] == "diverged"
+    assert result["steps"] == step
+    assert result["metrics"][metric]["last"] is None
+    assert result["diverged_at"] == {"step": step, "layer": "2", "what": "activation"}
+    assert math.isfinite(result["metrics"]["train/loss"]["last"])
+    assert job.is_terminal()

@@ -1,13 +1,19 @@
 """What a metric is: the whole table of forms, and names of the user's own."""
 
 import math
+from pathlib import Path
 
 import pytest
+from conftest import MakeJob
 from torch import nn
 
+from lab.cli.main import main
 from lab.errors import UserError
-from lab.metric import QUANTITIES, RESULTS, parse_metric, quantity
+from lab.launch.worker import check
+from lab.metric import QUANTITIES, RESULTS, TAGS, parse_metric, quantity
 from lab.records.writer import summarise
+from lab.runs.build import assemble
+from lab.runs.run import run
 from lab.training.plateau import Plateau
 from lab.training.stopping import Stopping
 
@@ -120,3 +126,77 @@ def test_nan_is_never_better(tag, values, best) -> None:
     assert plateau.multiplier == 1
     rows = [{"step": step, tag: value} for step, value in enumerate([None, *values, None])]
     assert summarise(rows)[tag] == {"last": None, "best": best, "best_step": 2}
+
+
+@pytest.mark.parametrize("seed", ["0", "0,1"])
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["study.metric=val/acuracy"], "study.metric: metric 'val/acuracy' is unknown (did you mean 'val/accuracy'?)"),
+        (["study.metric='best(val/lsos)'"], "study.metric: metric 'val/lsos' is unknown (did you mean 'val/loss'?)"),
+        (["study.metric=train/top5"], "study.metric: metric 'train/top5' is unknown"),
+        (
+            ["study.trained='val/acc >= 0.5'"],
+            "study.trained: metric 'val/acc' is unknown (did you mean 'val/accuracy'?)",
+        ),
+        (["study.metric=num_parms"], "study.metric: metric 'num_parms' is unknown (did you mean 'num_params'?)"),
+        (
+            ["study.metric=val/acuracy", "study.tune={optimizer.lr:[0.1,0.2]}"],
+            "study.metric: metric 'val/acuracy' is unknown (did you mean 'val/accuracy'?)",
+        ),
+    ],
+)
+def test_a_metric_that_nothing_logs_is_refused_before_the_first_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str], named: str, seed: str
+) -> None:
+    assert main(["train", f"out={tmp_path}", f"seed={seed}", *words]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith(f"lab: {named}")
+    assert err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_claim_with_a_metric_that_nothing_logs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    claim = "study.claims=[{say: x, metric: val/acuracy, higher: {model.act: relu}, than: {model.act: tanh}, by: 0}]"
+    words = ["model.act=relu,tanh", "seed=0,1", claim]
+    assert main(["train", f"out={tmp_path}", *words]) == 2
+    assert main(["plan", f"out={tmp_path}", *words]) == 2
+    err = capsys.readouterr().err
+    assert err.count("claim 'x': metric 'val/acuracy' is unknown (did you mean 'val/accuracy'?)") == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_runs_log_is_known_before_them(make_job: MakeJob) -> None:
+    """Tags of each run as it is built, all of `TAGS` between them, and what its result has in the end."""
+    several = [
+        {"train.clip_norm": 1.0, "train.penalty": "l2", "train.patience": 1, "train.restore_best": True},
+        {"data.name": "diabetes", "model.block": "linear-act", "data.limit": 100},
+        {"data.name": "digits", "data.limit": 100},
+    ]
+    seen = set()
+    for changes in several:
+        job = make_job(str(len(seen)), changes)
+        tags = assemble(job.config).tags
+        logged = set(run(job)["metrics"])
+        assert logged <= set(tags) <= set(TAGS)
+        assert set(tags) - logged <= {"train/restored_step"}
+        seen |= set(tags)
+    assert set(TAGS) - seen == {"train/skipped"}  # of loss scaling
+
+
+@pytest.mark.parametrize(
+    ("metric", "datas", "problem"),
+    [
+        ("val/rmse", ["own_parts:tiny"], "metric 'val/rmse' is unknown"),
+        ("auto", ["own_parts:tiny", "diabetes"], "metric 'val/accuracy' is unknown"),
+        ("train/clipped", ["own_parts:tiny"], "metric 'train/clipped' is unknown"),
+    ],
+)
+def test_a_metric_of_another_task_is_refused_before_the_first_run(
+    make_job: MakeJob, metric: str, datas: list[str], problem: str
+) -> None:
+    jobs = [make_job(changes={"data.name": data, "model.block": "linear-act"}) for data in datas]
+    for job in jobs:
+        job.config.study.metric = metric
+    with pytest.raises(UserError, match=f"study.metric: {problem}"):
+        check([job.config for job in jobs])

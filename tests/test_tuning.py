@@ -50,6 +50,9 @@ class Fake:
         self.trained: list[str] = []
         self.stops_after = 1000
         self.fails = ""
+        self.cut = ""
+        """Of the runs of this name the last is ended by a signal, as `how`."""
+        self.how = ""
 
     def __call__(self, jobs: list[Job], sweep: Sequence[Job] = ()) -> tuple[bool, dict[Path, str]]:
         for job in jobs:
@@ -64,7 +67,12 @@ class Fake:
             result["metrics"] = {tag: {"last": value, "best": value, "best_step": 1} for tag, value in scores.items()}
             if self.fails and self.fails in self.trained[-1]:
                 result |= {"status": "failed", "error": "RuntimeError: out of memory", "metrics": {}}
-            job.folder.mkdir(parents=True)
+            if self.cut == job.config.name and job is jobs[-1]:
+                result |= {"status": self.how, "metrics": {}}
+                result |= {"error": "killed", "ended_by": "SIGKILL"} if self.how == "failed" else {}
+                if not self.how:
+                    continue
+            job.folder.mkdir(parents=True, exist_ok=True)
             (job.folder / "result.json").write_text(json.dumps(result))
             (job.folder / "config.yaml").write_text(yaml.safe_dump(asdict(job.config)))
         return False, {}
@@ -338,6 +346,30 @@ def test_an_arm_that_no_value_suits_is_left_out(fake: Fake, capsys: pytest.Captu
     assert main([*WORDS, "study.tune={optimizer.lr:[1e30,1e31]}"]) == 1
     assert "none of 2 tuning trials ended well (2 diverged); left out" in capsys.readouterr().out
     assert not list(Path("outputs/scratch").glob("norm=*"))
+
+
+@pytest.mark.parametrize("how", ["interrupted", "failed", ""])
+@pytest.mark.parametrize(("cut", "verb"), [("_tune/scratch", "picked"), ("scratch", "compared")])
+def test_nothing_is_picked_or_judged_without_a_run_that_a_signal_ended(
+    fake: Fake, capsys: pytest.CaptureFixture[str], cut: str, verb: str, how: str
+) -> None:
+    fake.cut, fake.how = cut, how
+    assert main(SWEEP) == 1
+    out, err = capsys.readouterr()
+    what = "tuning trial" if cut.startswith("_tune") else "run"
+    assert f"nothing is {verb} without the 1 {what} that did not end; the same command goes on" in err
+    assert {"interrupted": "it was interrupted", "failed": "killed", "": "it left no result"}[how] in err
+    assert "verdict" not in out
+    assert "is higher" not in out
+    root = Path("outputs/scratch")
+    assert (root / "tune.json").exists() == (verb == "compared")
+    assert not (root / "verdict.json").exists()
+    assert not (root / "looks.json").exists()
+    number = len(fake.trained)
+    fake.cut = ""
+    assert main(SWEEP) == 0
+    assert len(fake.trained) == number + (1 if verb == "compared" else 5)
+    assert (root / "looks.json").exists()
 
 
 def trials_of(folder: Path) -> Path:

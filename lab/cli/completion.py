@@ -17,7 +17,7 @@ from lab.identity import default_leaves
 from lab.tables import read_downloads
 from lab.validation import all_keys
 
-OVERRIDING = ("train", "plan", "lr-range")
+OVERRIDING = ("train", "plan", "lint", "lr-range")
 """The verbs that take overrides."""
 
 FILES = 3

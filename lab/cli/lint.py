@@ -1,14 +1,14 @@
 """`lab lint`: what is wrong with one net before it trains, of the lab or of anybody."""
 
 import argparse
+import shlex
 from collections.abc import Iterable, Sequence
 
-from lab.cli.plan import one_job
-from lab.config import RunConfig
+from lab.cli.plan import Options, one_job
 from lab.errors import UserError, nearest
 
 
-def lint_verb(args: argparse.Namespace) -> int:
+def lint(args: argparse.Namespace, options: Options) -> int:
     """Prints what is found; 1 where there are errors.
 
     Raises:
@@ -33,10 +33,10 @@ def lint_verb(args: argparse.Namespace) -> int:
             raise UserError("--module names a net of your own; overrides and --fix are for configurations of the lab")
         said = lint_module(args, rules)
     else:
-        job = one_job("lint", args.overrides)
+        job = one_job("lint", args.overrides, options)
         said = lint_config(job.config, rules)
         if args.fix:
-            return fix(job.config, args.overrides, repairs(said, job.config), rules)
+            return fix(args.overrides, options, repairs(said, job.config), rules)
     print(AS[args.format](said))
     return int(worst(said) == "error")
 
@@ -48,15 +48,15 @@ def known(code: str, flag: str, codes: Iterable[str]) -> str:
     return code
 
 
-def fix(config: RunConfig, overrides: Sequence[str], repaired: Sequence[str], rules: Sequence) -> int:
+def fix(overrides: Sequence[str], options: Options, repaired: Sequence[str], rules: Sequence) -> int:
     """Prints the overrides with their repairs; 1 where errors are left."""
     from lab.checks.lint.configured import lint_config, worst
     from lab.checks.lint.render import as_text
 
     keys = {text.partition("=")[0] for text in repaired}
     words = [*(text for text in overrides if text.partition("=")[0] not in keys), *repaired]
-    after = lint_config(one_job("lint", words).config, rules)
-    print("lab lint " + " ".join(words) if repaired else "no repair by the lab's own keys")
+    after = lint_config(one_job("lint", words, options).config, rules)
+    print(shlex.join(["lab", "lint", *words]) if repaired else "no repair by the lab's own keys")
     left = [one for one in after if one.severity != "note"]
     print(as_text(left) if left else "clean of errors and warnings")
     return int(worst(after) == "error")

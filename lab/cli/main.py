@@ -1,14 +1,18 @@
-"""The verbs of the command line: each parses its words and calls the library. Nothing heavy is imported up here."""
+"""The verbs of the command line: each parses its words and calls the library.
 
-import argparse
+Next to nothing is imported up here: until `main` begins, Ctrl-C would print the imports that it ended.
+"""
+
 import os
 import sys
 from collections.abc import Callable
 
-from lab.cli.parsers import PARSERS
-from lab.errors import UserError, nearest
-from lab.system.machine import is_first_process
+from lab.system.signals import INTERRUPTED, leave_on_interrupt, say_interrupted
 from lab.system.streams import lasting_streams
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import ArgumentParser
 
 USAGE = """lab VERB ...
 
@@ -34,6 +38,8 @@ LONG = ("train", "lr-range", "predict")
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one verb and returns the exit code: 0 done, 1 a run failed, 2 wrong input, 130 interrupted."""
+    if argv is None:  # a command, and no test
+        leave_on_interrupt()
     words = sys.argv[1:] if argv is None else argv
     goes_on = words[:1] and words[0] in LONG and "--cfg" not in words
     with lasting_streams("nobody reads the output any more; the command goes on without it" if goes_on else "") as lost:
@@ -42,6 +48,9 @@ def main(argv: list[str] | None = None) -> int:
 
 def command(words: list[str]) -> int:
     """`main`, with streams that can be written."""
+    from lab.errors import UserError, nearest
+    from lab.system.machine import is_first_process
+
     if not words or words[0] in ("-h", "--help"):
         print(USAGE, end="")
         return 0
@@ -63,11 +72,18 @@ def command(words: list[str]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         further = "; the same command goes on from the last checkpoint, or starts" if verb == "train" else ""
-        print(f"interrupted{further}", file=sys.stderr)
-        return 130
+        say_interrupted(f"interrupted{further}")
+        return INTERRUPTED
     except OSError as error:  # a full disk, a folder without permission
         print(f"lab: {error}", file=sys.stderr)
         return 1
+
+
+def parser(verb: str) -> "ArgumentParser":
+    """What reads the words of `lab VERB`."""
+    from lab.cli.parsers import PARSERS
+
+    return PARSERS[verb]()
 
 
 def train_verb(words: list[str]) -> int:
@@ -91,10 +107,10 @@ def plan_verb(words: list[str]) -> int:
 
 def lint_verb(words: list[str]) -> int:
     """`lab lint`: one net, put to the rules."""
-    args = PARSERS["lint"]().parse_intermixed_args(words)
-    from lab.cli.lint import lint_verb as lint
+    from lab.cli.lint import lint
+    from lab.cli.plan import read_options
 
-    return lint(args)
+    return lint(*read_options("lint", words))
 
 
 def lr_range_verb(words: list[str]) -> int:
@@ -111,7 +127,7 @@ def lr_range_verb(words: list[str]) -> int:
 
 def compare_verb(words: list[str]) -> int:
     """`lab compare`: reads runs, trains none."""
-    args = PARSERS["compare"]().parse_args(words)
+    args = parser("compare").parse_args(words)
     from lab.studies.report.publish import compare_folders
 
     compare_folders(args.folders, args.by, args.metric, args.html, args.where, args.format, args.reference)
@@ -120,7 +136,7 @@ def compare_verb(words: list[str]) -> int:
 
 def predict_verb(words: list[str]) -> int:
     """`lab predict`: a finished run's net on its test images."""
-    args = PARSERS["predict"]().parse_args(words)
+    args = parser("predict").parse_args(words)
     from lab.runs.predict import Disturbance, predict
 
     disturbance = Disturbance(args.noise, args.rotate)
@@ -132,14 +148,14 @@ def list_verb(words: list[str]) -> int:
     """`lab list`: names, a line each."""
     from lab.cli.catalogue import own_dir, render_names
 
-    args = PARSERS["list"]().parse_args(words)
+    args = parser("list").parse_args(words)
     print(render_names(args.kind, args.prefix, own_dir(args.config_dir)), end="")
     return 0
 
 
 def data_verb(words: list[str]) -> int:
     """`lab data fetch`: torchvision downloads and checks."""
-    args = PARSERS["data"]().parse_args(words)
+    args = parser("data").parse_args(words)
     from lab.data.sources import fetch
 
     for name in args.names:
@@ -149,17 +165,20 @@ def data_verb(words: list[str]) -> int:
 
 def board_verb(words: list[str]) -> int:
     """`lab board`: hands over to TensorBoard."""
+    import argparse
+
+    from lab.errors import UserError
     from lab.records.results import TRIALS
     from lab.records.tuning import trials_folder
     from lab.studies.report.board import means_query
 
-    args, rest = PARSERS["board"]().parse_known_args(words)
+    args, rest = parser("board").parse_known_args(words)
     if not args.folder.is_dir():
         raise UserError(f"{args.folder} is not a folder; 'lab train' writes its runs under outputs/<name>")
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(args.folder), *rest]
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--port", default="6006")
-    port = parser.parse_known_args(rest)[0].port
+    ports = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    ports.add_argument("--port", default="6006")
+    port = ports.parse_known_args(rest)[0].port
     if TRIALS in args.folder.absolute().parts:
         print(f"tuning trials: http://localhost:{port}/#timeseries", flush=True)
     else:
@@ -177,7 +196,7 @@ def completion_verb(words: list[str]) -> int:
     """`lab completion`: a script for the shell."""
     from lab.cli.scripts import script
 
-    print(script(PARSERS["completion"]().parse_args(words).shell), end="")
+    print(script(parser("completion").parse_args(words).shell), end="")
     return 0
 
 

@@ -90,7 +90,7 @@ def lint_parser() -> argparse.ArgumentParser:
         "Of a configuration of the lab, or with --module of any torch module. Exit code 1 where there are errors.",
         "lab lint model.depth=30 model.init=xavier_normal",
     )
-    parser.add_argument("overrides", metavar="OVERRIDE", nargs="*", help="key=value, as for lab train; no sweep")
+    _overriding(parser, "key=value, as for lab train; no sweep")
     parser.add_argument("--fix", action="store_true", help="print the overrides that repair what is found")
     parser.add_argument("--explain", metavar="CODE", help="why a rule says what it says, with its source")
     parser.add_argument("--select", metavar="CODE", nargs="+", default=[], help="only these rules")

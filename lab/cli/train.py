@@ -1,6 +1,7 @@
 """`lab train`: one run, a sweep, or a whole experiment."""
 
 import sys
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Any
 
@@ -9,8 +10,10 @@ from lab.cli.plan import all_jobs, read_options, shown_configuration
 from lab.config import RunConfig
 from lab.errors import UserError
 from lab.records.places import Job
+from lab.studies.claims.study import check_metrics, parse_study
 from lab.studies.select.reference import check_keys
 from lab.system.machine import is_first_process, local_rank, num_processes
+from lab.system.signals import INTERRUPTED
 
 
 def train(argv: list[str]) -> int:
@@ -26,7 +29,12 @@ def train(argv: list[str]) -> int:
     if args.cfg:
         print(shown_configuration(args.overrides, options, args.package, args.resolve), end="")
         return 0
-    return max(_start(jobs, wants_auto(args.overrides)) for jobs in all_jobs("train", args.overrides, options))
+    code, auto = 0, wants_auto(args.overrides)
+    for jobs in all_jobs("train", args.overrides, options):
+        code = max(code, _start(jobs, auto))
+        if code == INTERRUPTED:
+            break
+    return code
 
 
 def _start(jobs: list[Job], auto: bool) -> int:
@@ -46,6 +54,7 @@ def _start(jobs: list[Job], auto: bool) -> int:
 
         return sweep(jobs)
     check_keys(study.reference)
+    check_metrics(parse_study(study))
     return _run_alone(jobs[0])
 
 
@@ -85,17 +94,17 @@ def _run_alone(job: Job) -> int:
         print(f"failed: {result['error']}", *next_steps([result]), where, sep="\n", file=sys.stderr)
         return 1
     if not first:
-        return 130 if result["status"] == "interrupted" else 0
+        return INTERRUPTED if result["status"] == "interrupted" else 0
     last = {tag: one["last"] for tag, one in result["metrics"].items()}
     shown = [f"{tag} {value:.4f}" for tag, value in last.items() if value is not None and not tag.startswith("train/")]
     words, speed = outcome(result), f"{result['images_per_second']:,.0f} images/s"
     words += "" if f" at step {result['steps']:,}" in words else f" after {count(result['steps'], 'step')}"
-    print("  ".join([f"{words}, {speed}:", *shown]))
-    for line in next_steps([result]):
-        print(line)
     folder = settled(job).folder
-    print(f"results: {folder}\ncurves:  lab board {folder.parent.parent}")
-    return 130 if result["status"] == "interrupted" else 0
+    interrupted = result["status"] == "interrupted"
+    with suppress(OSError) if interrupted else nullcontext():  # its terminal may be gone
+        print("  ".join([f"{words}, {speed}:", *shown]), *next_steps([result]), sep="\n")
+        print(f"results: {folder}\ncurves:  lab board {folder.parent.parent}")
+    return INTERRUPTED if interrupted else 0
 
 
 def is_already(result: dict[str, Any]) -> str:

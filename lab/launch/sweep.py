@@ -13,14 +13,12 @@ from lab.launch.register import register, remember_runs
 from lab.launch.tune import check_tuning, tune
 from lab.records.outcome import NEXT_STEPS
 from lab.records.places import TERMINAL, Job, settled
-from lab.records.results import TRIALS, Run, failures, read_run, told_apart
+from lab.records.results import NOT_WITHOUT, TRIALS, Run, failures, is_cut_off, read_run, told_apart
 from lab.records.tuning import is_trial, read_tuning
 from lab.studies.claims.study import Study, check_claims, parse_study
 from lab.studies.select.arms import with_choices
 from lab.studies.statistics.numerals import count, seed_spans
-
-INTERRUPTED = 130
-"""The exit code of a command that Ctrl-C ended."""
+from lab.system.signals import INTERRUPTED, say_interrupted
 
 Finish = Callable[[list[Job], Study, Path, bool], int]
 """What trains the runs and compares them: `train_and_compare`, or what takes its place."""
@@ -107,7 +105,7 @@ def further_seeds(jobs: list[Job]) -> list[Run]:
 
 def interrupted() -> int:
     """Says how to go on; the exit code."""
-    print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
+    say_interrupted("interrupted; the same command goes on where this one stopped")
     return INTERRUPTED
 
 
@@ -124,6 +122,8 @@ def stopped_early(jobs: list[Job]) -> list[str]:
 def compare_jobs(jobs: list[Job], study: Study, root: Path, errors: dict[Path, str], tuned: bool) -> int:
     """Prints and writes the comparison of `jobs`; 1 if any of them failed, with a table of those last.
 
+    Where runs were ended from outside, there is no comparison: they may end well, and would change it.
+
     Args:
         jobs: all of the sweep.
         study: what they are for.
@@ -137,7 +137,8 @@ def compare_jobs(jobs: list[Job], study: Study, root: Path, errors: dict[Path, s
     more = further_seeds(jobs)
     runs = told_apart([*(run for run in found.values() if run is not None), *more])
     failed = failures(found, errors)
-    if len(failed) < len(found):
+    cut_off = [folder for folder, run in found.items() if is_cut_off(run)]
+    if len(failed) < len(found) and not cut_off:
         if more:
             seeds = seed_spans(run.seed for run in more)
             print(f"compared with what these arms have besides: {seeds} (all finished seeds count)")
@@ -150,4 +151,7 @@ def compare_jobs(jobs: list[Job], study: Study, root: Path, errors: dict[Path, s
         for folder, message in failed.items():
             print(f"  {folder.relative_to(root)}: {message}", file=sys.stderr)
         print(NEXT_STEPS["failed"], file=sys.stderr)
+
+    if cut_off:
+        print(NOT_WITHOUT.format("compared", count(len(cut_off), "run")), file=sys.stderr)
     return 1 if failed else 0

@@ -1,6 +1,7 @@
 """What a sweep prints while it trains: a line a run as it ends, above a bar of them all on a terminal."""
 
 import sys
+from contextlib import suppress
 from typing import Any
 
 from lab.metric import Metric
@@ -20,11 +21,12 @@ class SweepLog:
             self._bar = tqdm(total=total, unit="run", dynamic_ncols=True, leave=False)
 
     def say(self, words: str) -> None:
-        """Prints a line."""
-        if self._bar is None:
-            print(words, flush=True)
-        else:
-            self._bar.write(words)
+        """Prints a line; nothing where the terminal is gone, as the runs go on to their checkpoints."""
+        with suppress(OSError):
+            if self._bar is None:
+                print(words, flush=True)
+            else:
+                self._bar.write(words)
 
     def show(self, job: Job, result: dict[str, Any]) -> None:
         """Prints how a run ended."""
@@ -39,11 +41,14 @@ class SweepLog:
         words += [result["error"]] if "error" in result else []
         self.say("  ".join(words))
         if self._bar is not None:
-            self._bar.update()
+            with suppress(OSError):
+                self._bar.update()
 
     def close(self) -> None:
         """Takes the bar away, and prints the notes."""
         if self._bar is not None:
-            self._bar.close()
+            with suppress(OSError):
+                self._bar.close()
         for line in [*notes_text(self.results), *next_steps(self.results, told=("failed", "interrupted"))]:
-            print(line, file=sys.stderr)
+            with suppress(OSError):
+                print(line, file=sys.stderr)

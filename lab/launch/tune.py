@@ -16,7 +16,7 @@ from lab.errors import UserError, check_range, nearest
 from lab.identity import NOT_IDENTITY, arm_hash, default_leaves, flatten, with_values
 from lab.metric import Metric
 from lab.records.places import Job, arm_folders, run_folder, settled
-from lab.records.results import Run, failures, read_run
+from lab.records.results import NOT_WITHOUT, Run, failures, is_cut_off, read_run
 from lab.records.tuning import Tried, TunedArm, Tuning, base_id, trials_name, write_tuning
 from lab.studies.claims.study import Study
 from lab.studies.comparison.tuned import arm_name, picked_text, tuning_warnings
@@ -84,7 +84,7 @@ def tune(jobs: Sequence[Job], compared: Metric, root: Path, train: Train) -> tup
 
     Returns:
         The jobs with the values picked, without the arms of which no tuning trial ended well; and what went wrong.
-        None if it was interrupted.
+        No jobs where tuning trials were ended from outside, as nothing is picked then. None if it was interrupted.
 
     Raises:
         UserError: a configuration is wrong, or the metric is unknown.
@@ -111,6 +111,9 @@ def tune(jobs: Sequence[Job], compared: Metric, root: Path, train: Train) -> tup
     if stopped:
         return None
     runs = {job.folder: read_run(settled(job).folder) for job in everything}
+    if cut_off := [folder for folder, run in runs.items() if is_cut_off(run)]:
+        lines = failure_lines(runs, errors, Path(config.out))
+        return [], [*lines, NOT_WITHOUT.format("picked", count(len(cut_off), "tuning trial"))]
     there = [run for run in runs.values() if run is not None]
     metric = metric.resolve(logged_tags(there))
     found = [tuned_arm(jobs, members, runs, metric) for members in trials.values()]
@@ -203,6 +206,11 @@ def tuning_troubles(
     arms: Sequence[TunedArm], runs: Mapping[Path, Run | None], errors: Mapping[Path, str], out: Path
 ) -> list[str]:
     """A line for each tuning trial that failed and each arm without values, for the end of the command."""
-    lines = [f"{folder.relative_to(out)}: {message}" for folder, message in failures(runs, errors).items()]
+    lines = failure_lines(runs, errors, out)
     lines += [f"{arm_name(arm)}: left out, as none of its tuning trials ended well" for arm in arms if not arm.picked]
     return lines
+
+
+def failure_lines(runs: Mapping[Path, Run | None], errors: Mapping[Path, str], out: Path) -> list[str]:
+    """A line for each tuning trial that failed."""
+    return [f"{folder.relative_to(out)}: {message}" for folder, message in failures(runs, errors).items()]

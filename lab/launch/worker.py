@@ -2,51 +2,53 @@
 
 import multiprocessing
 import os
-import signal
 import sys
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
+from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
 from typing import Any
 
-from lab.config import RunConfig
+from lab.config import RunConfig, StudyConfig
 from lab.errors import DamagedFileError, OwnPartError, UserError
 from lab.identity import arm_hash, flatten
 from lab.records.lock import LockedError, LostLockError, is_locked
 from lab.records.notes import noted
 from lab.records.places import Job, settled
 from lab.records.tuning import is_trial
+from lab.studies.claims.study import check_metrics, parse_study
 
 ELSEWHERE = "elsewhere"
 """Returned instead of a status if another process holds the run's lock."""
 
-_stop: Any = None
 _side_by_side = 1
 _busy = threading.Lock()
+_asked = threading.Event()
 
 
-def start_worker(stop: Any, threads: int, path: list[str], side_by_side: int) -> None:
-    """Prepares a worker: one thread where several work side by side, the parent's import path, no orphans."""
+def start_worker(stop: Connection, threads: int, side_by_side: int) -> None:
+    """Prepares a worker: one thread where several work side by side, an ear for requests to stop, no orphans."""
     from lab.system.devices import set_threads
     from lab.system.streams import last
 
-    global _stop, _side_by_side
-    _stop, _side_by_side = stop, side_by_side
+    global _side_by_side
+    _side_by_side = side_by_side
     last()  # who reads the sweep's output may leave before it ends
-    sys.path[:] = path
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes it on by `stop`
     set_threads(threads)
-    threading.Thread(target=_follow_parent, daemon=True).start()
+    threading.Thread(target=_listen, args=(stop,), daemon=True).start()
 
 
-def _follow_parent() -> None:
-    """Ends this process, after a checkpoint of the run under way, when the one that started it is gone."""
+def _listen(stop: Connection) -> None:
+    """Has the run under way stopped with a checkpoint when that is asked for, or when the parent is gone; in that case
+    ends this process."""
     parent = multiprocessing.parent_process()
     assert parent is not None
+    wait_for([parent.sentinel, stop])
+    _asked.set()
     wait_for([parent.sentinel])
-    _stop.value = 1
     with _busy:
         os._exit(1)
 
@@ -77,6 +79,7 @@ def check(configs: list[RunConfig], whole: Sequence[RunConfig] = ()) -> list[str
     arms = {arm_hash(config): config for config in configs}.values()
     alone: list[UserError] = []
     built: dict[tuple[str, int], str | None] = {}
+    tags: dict[str, tuple[str, ...]] = {}
     for config in arms:
         try:
             with noted():  # each run repeats its own
@@ -85,16 +88,32 @@ def check(configs: list[RunConfig], whole: Sequence[RunConfig] = ()) -> list[str
             alone.append(error)
         else:
             built[arm_hash(config), config.seed] = fingerprint(parts) if whole else None
+            tags[arm_hash(config)] = parts.tags
     if len(alone) == len(arms):
         raise alone[0]
     for message in dict.fromkeys(str(error) for error in alone if isinstance(error, OwnPartError)):
         print(f"note: one arm will fail: {message}", file=sys.stderr, flush=True)
+    check_logged(configs[0].study, list(tags.values()))
     arms = {arm_hash(config): config for config in whole if config.seed == whole[-1].seed}
     for digits, config in arms.items():
         if (digits, config.seed) not in built:  # trained before, and perhaps not possible to build any more
             with suppress(Exception), noted():
                 built[digits, config.seed] = fingerprint(assemble(config))
     return idle_notes([flatten(one) for one in arms.values()], [built.get((one, c.seed)) for one, c in arms.items()])
+
+
+def check_logged(study: StudyConfig, tags: Sequence[tuple[str, ...]]) -> None:
+    """Raises `UserError` where no arm logs a metric of `study`, or not all of them log the one that is compared.
+
+    Args:
+        study: of the sweep.
+        tags: what each arm logs.
+    """
+    asked, every = parse_study(study), {tag for one in tags for tag in one}
+    check_metrics(asked, every)
+    metric = replace(asked, metric=asked.metric.resolve(every), claims=(), trained=None)
+    for one in tags:
+        check_metrics(metric, one)
 
 
 def trials_hint(config: RunConfig) -> str:
@@ -118,7 +137,7 @@ def work(job: Job) -> dict[str, Any]:
         if job.config.train.threads:
             set_threads(job.config.train.threads)
         try:
-            return run(job, should_stop=lambda: bool(_stop.value), side_by_side=_side_by_side)
+            return run(job, should_stop=_asked.is_set, side_by_side=_side_by_side)
         except LockedError as error:
             if isinstance(error, LostLockError):
                 print(error, file=sys.stderr)

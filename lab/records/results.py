@@ -50,7 +50,10 @@ class Run:
     @cached_property
     def history(self) -> list[dict[str, Any]]:
         """The logged steps, in order: `[{"step": 40, "epoch": 2.0, "train/loss": 0.31, ...}, ...]`."""
-        return read_metrics(self.path)
+        rows, damage = read_rows(self.path)
+        if damage:
+            print(f"note: {damage}", file=sys.stderr)
+        return rows
 
     @property
     def tested(self) -> dict[str, float | None]:
@@ -110,17 +113,33 @@ def finite(value: Any) -> Any:
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The logged steps of the run in `path`; lines that are damaged, as the last one by a crash, are left out."""
+    return read_rows(path)[0]
+
+
+def read_rows(path: Path) -> tuple[list[dict[str, Any]], str]:
+    """The logged steps of the run in `path`, and a sentence about the lines that are damaged; empty where none is."""
+    file, rows, damaged = path / "metrics.jsonl", list[dict[str, Any]](), list[int]()
     try:
-        lines = read_bytes(path / "metrics.jsonl").splitlines()
-    except OSError:
-        return []
-    rows = []
-    for line in lines:
-        with suppress(ValueError, RecursionError):
+        lines = read_bytes(file).split(b"\n")
+    except FileNotFoundError:
+        return [], ""
+    except OSError as error:
+        return [], f"{file} cannot be read ({error.strerror or error}), and its rows are lost"
+    for number, line in enumerate(lines, start=1):
+        try:
             row = json.loads(line)
-            if isinstance(row, dict) and is_whole(row.get("step")):
-                rows.append(row)
-    return rows
+            good = isinstance(row, dict) and is_whole(row.get("step")) and all(map(is_number_or_null, row.values()))
+        except (ValueError, RecursionError):
+            good = not line.strip()
+            row = None
+        if row is not None and good:
+            rows.append(row)
+        elif not good:
+            damaged.append(number)
+    if not damaged:
+        return rows, ""
+    which = f"line {damaged[0]} is" if len(damaged) == 1 else f"lines {', '.join(map(str, damaged))} are"
+    return rows, f"{file}: {which} damaged and left out; the other {len(rows)} are kept"
 
 
 def read_bytes(path: Path) -> bytes:
@@ -205,12 +224,28 @@ def why_not(path: Path) -> str:
 
 
 def failures(runs: Mapping[Path, Run | None], errors: Mapping[Path, str]) -> dict[Path, str]:
-    """What went wrong in those of `runs`, by folder, that failed; `errors` tells it of runs that left no result."""
+    """What went wrong in those of `runs`, by folder, that did not end; `errors` tells it where no result does."""
     return {
-        folder: errors.get(folder, "it left no result") if run is None else run.result.get("error", "no message")
+        folder: errors.get(folder, why_unended(run))
+        if run is None or run.status == "interrupted"
+        else run.result.get("error", "no message")
         for folder, run in runs.items()
-        if run is None or run.status == "failed"
+        if run is None or run.status in ("failed", "interrupted")
     }
+
+
+def why_unended(run: Run | None) -> str:
+    """What can be said of a run without an end and without a message."""
+    return "it left no result" if run is None else "it was interrupted"
+
+
+NOT_WITHOUT = "nothing is {} without the {} that did not end; the same command goes on"
+
+
+def is_cut_off(run: Run | None) -> bool:
+    """Whether a run, of which there may be no result, was ended from outside: it may end well when it is repeated, and
+    nothing is picked or judged without it."""
+    return run is None or run.status == "interrupted" or "ended_by" in run.result
 
 
 def find_runs(folders: Iterable[Path]) -> list[Run]:

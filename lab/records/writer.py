@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from lab.metric import quantity
 from lab.records.events import EventFile, histograms, remove_events
-from lab.records.results import NOT_SCALARS, finite, read_metrics, write_atomically
+from lab.records.results import NOT_SCALARS, finite, read_rows, write_atomically
 
 
 class MetricsWriter:
@@ -25,7 +26,10 @@ class MetricsWriter:
             group: the run's arm in the HParams tab.
             watched: whether to keep histograms, which only the event files hold.
         """
-        rows = [row for row in read_metrics(folder) if row["step"] <= step]
+        found, damage = read_rows(folder)
+        if damage:
+            warnings.warn(damage, stacklevel=2)
+        rows = [row for row in found if row["step"] <= step]
         text = "".join(json.dumps(row) + "\n" for row in rows)
         write_atomically(folder / "metrics.jsonl", text.encode())
         kept = list(histograms(folder, step)) if watched else []

@@ -49,6 +49,8 @@ class Parts:
     """Loss and metrics of the model as it stands, over batches of images and labels; `seen` as in `evaluate`."""
     started_from: dict[str, Any]
     """What `result.json` says of another run's weights and of pruning; empty where there is neither."""
+    tags: tuple[str, ...]
+    """What the run logs, and measures of the test images."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,8 @@ def assemble(config: RunConfig) -> Parts:
 
     loss, plain_loss = make_losses(train, bool(data.classes))
     metrics, eval_metrics = make_metrics(len(data.classes), data.unit)
-    logged = {"train": metrics.names, "val": eval_metrics.names}
-    tags = [f"{split}/{name}" for split, names in logged.items() for name in ("loss", *names)]
+    measured = {"train": metrics.names, "val": eval_metrics.names}
+    tags = [f"{split}/{name}" for split, names in measured.items() for name in ("loss", *names)]
     rate_every = interval_steps(config.schedule.interval, order.steps_per_epoch)
     schedule = make_schedule(**vars(config.schedule), grain=Fraction(rate_every, max(1, steps)))
     plateau = make_plateau(config.schedule, tags)
@@ -109,7 +111,24 @@ def assemble(config: RunConfig) -> Parts:
         plateau=plateau,
         stopping=make_stopping(train, tags),
     )
-    return Parts(data, model, training, score, started.record)
+    tested = (f"test/{name}" for name in ("loss", *eval_metrics.names))
+    logged = (*tags, *tested, *(f"train/{name}" for name in own_figures(training)))
+    return Parts(data, model, training, score, started.record, logged)
+
+
+def own_figures(training: Training) -> list[str]:
+    """What a run logs of its training besides loss and metrics."""
+    step, stopping = training.train_step, training.stopping
+    there = {
+        "lr": True,
+        "weight_norm": True,
+        "near_zero": True,
+        "skipped": step.scaling,
+        "clipped": step.clip,
+        "penalty": step.penalty,
+        "restored_step": stopping and stopping.restore_best,
+    }
+    return [name for name, has in there.items() if has]
 
 
 def make_machine(train: TrainConfig) -> Machine:

@@ -3,6 +3,7 @@
 import io
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,14 +55,19 @@ def pack_predictions(test: Split, predicted: torch.Tensor) -> bytes:
 
 
 def find_divergence(config: RunConfig, checkpoint: Path, until: int, should_stop: Callable[[], bool]) -> dict[str, Any]:
-    """Step and layer at which a run diverged: trained again from the last checkpoint in which all was well."""
+    """Step and layer at which a run diverged: trained again from the last checkpoint in which all was well.
+
+    Where only an evaluation had numbers that are not finite, the layer is the one that made them there.
+    """
     try:
-        training = assemble(replace(config, train=replace(config.train, compile=False, graph="off"))).training
+        parts = assemble(replace(config, train=replace(config.train, compile=False, graph="off")))
+        training = parts.training
         torch.manual_seed(derive_seed(config.seed, "dropout"))
         for file in (checkpoint, previous(checkpoint)):
             if file.exists() and is_well(state := read_checkpoint(file, training.clock.device)):
                 training.load_state(state)
                 break
-        return locate(training, until, should_stop)
+        test = partial(test_scores, parts, config.train.eval_limit, None)
+        return locate(training, until, should_stop, (training.evaluate, test))
     except Exception as error:  # out of memory, say: the run has diverged all the same
         return {"step": until, "layer": None, "what": "loss", "note": f"{type(error).__name__}: {error}"}

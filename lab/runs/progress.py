@@ -3,6 +3,7 @@
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 
@@ -36,7 +37,10 @@ def fitting(words: Sequence[str], width: int) -> str:
 
 
 class Console:
-    """A bar on a terminal; one line a logged point where the output goes to a file."""
+    """A bar on a terminal; one line a logged point where the output goes to a file.
+
+    Where the terminal is gone, or a pipe, nothing is shown: the run goes on, to its checkpoint at least.
+    """
 
     def __init__(self) -> None:
         self._bar: Any = None
@@ -44,7 +48,9 @@ class Console:
 
     def start(self, title: str, steps: int, done: int) -> None:
         """Announces a run of `steps` optimizer steps, of which `done` are done."""
-        print(f"{title}: {steps} step{'s' * (steps != 1)}" + (f", resumed at step {done}" if done else ""), flush=True)
+        begun = f", resumed at step {done}" if done else ""
+        with suppress(OSError):
+            print(f"{title}: {steps} step{'s' * (steps != 1)}{begun}", flush=True)
         self._steps = steps
         if sys.stderr.isatty():
             from tqdm import tqdm
@@ -54,7 +60,8 @@ class Console:
     def step(self) -> None:
         """Counts one optimizer step."""
         if self._bar is not None:
-            self._bar.update()
+            with suppress(OSError):
+                self._bar.update()
 
     def log(self, point: dict[str, Any]) -> None:
         """Shows a logged point."""
@@ -64,13 +71,13 @@ class Console:
             self._bar.set_postfix_str(fitting(words, shutil.get_terminal_size().columns - BAR), refresh=False)
         else:
             width = len(str(self._steps))
-            print(
-                f"step {point['step']:{width}d}/{self._steps}  epoch {point['epoch']:g}  " + "  ".join(words),
-                flush=True,
-            )
+            head = f"step {point['step']:{width}d}/{self._steps}  epoch {point['epoch']:g}  "
+            with suppress(OSError):
+                print(head + "  ".join(words), flush=True)
 
     def close(self) -> None:
         """Takes the bar away."""
         if self._bar is not None:
-            self._bar.close()
+            with suppress(OSError):
+                self._bar.close()
             self._bar = None

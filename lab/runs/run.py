@@ -1,5 +1,6 @@
 """One run, from its folder's lock to its result: a stopped run is resumed, and a failure becomes one message."""
 
+import math
 import time
 import traceback
 from collections.abc import Callable
@@ -24,7 +25,8 @@ from lab.runs.fingerprint import record_of
 from lab.runs.progress import Progress
 from lab.runs.recorder import Recorder
 from lab.system.devices import device_name
-from lab.system.machine import keep_memory, stop_signals
+from lab.system.machine import keep_memory
+from lab.system.signals import stop_signals
 from lab.training.checkpoint import load_checkpoint, previous
 from lab.training.fit import Training, fit
 
@@ -41,7 +43,7 @@ def run(
     """Trains one run to its end, resuming it where it was interrupted, and writes its folder (rank 0 does).
 
     A terminal run is left as it is. An exception during training becomes a result of status `failed`; the folder then
-    holds the message. SIGINT and SIGTERM end it with a checkpoint and status `interrupted`.
+    holds the message. SIGINT, SIGTERM and SIGHUP end it with a checkpoint and status `interrupted`.
 
     Args:
         job: what to run, and where.
@@ -101,6 +103,10 @@ def _run(
         raise
     except Exception as error:  # whatever it is, it ends this run alone: the next one may be well
         result.update(error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
+        if isinstance(
+            error, OSError
+        ):  # a full disk, say, and no matter of the run: it may end well when it is repeated
+            result["ended_by"] = type(error).__name__
     finally:
         if progress:
             progress.close()
@@ -144,6 +150,10 @@ def _train(
             tested = test_scores(parts, config.train.eval_limit, folder if alone else None)
             recorder.tested({tag: one["last"] for tag, one in tested.items()})
             metrics |= tested
+            if training.status == "finished" and not math.isfinite(tested["test/loss"]["last"]):
+                training.status = "diverged"
+                if alone:
+                    found["diverged_at"] = find_divergence(config, folder / "checkpoint.pt", training.step, should_stop)
     seconds, num_images = training.clock.seconds, training.step * config.train.batch_size
     return {
         "status": training.status,

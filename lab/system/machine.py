@@ -1,11 +1,9 @@
-"""The machine: CPU cores, processes, memory, and stop signals. Knows nothing of the lab, and needs no torch."""
+"""The machine: CPU cores, processes and memory. Knows nothing of the lab, and needs no torch."""
 
 import ctypes
 import gc
 import os
-import signal
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 
@@ -61,48 +59,3 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 _TORCHRUN = {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
 """`torchrun` sets all of these for each process; a cluster may set some of them for other purposes."""
-
-
-@contextmanager
-def on_first_stop_signal(act: Callable[[], None], at_once: Callable[[], None] | None = None) -> Iterator[None]:
-    """Calls `act` at the first SIGINT or SIGTERM; a second one has its usual effect. Main thread only.
-
-    Args:
-        act: called at the first one.
-        at_once: called at the second one, before its usual effect.
-    """
-
-    def first(number: int, frame: object) -> None:
-        act()
-        put_back()
-        for one in previous if at_once else ():
-            signal.signal(one, second)
-
-    def second(number: int, frame: object) -> None:
-        put_back()
-        assert at_once is not None
-        at_once()
-        signal.raise_signal(number)
-
-    def put_back() -> None:
-        for one, handler in previous.items():
-            signal.signal(one, handler)
-
-    previous = {one: signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)}
-    for one in previous:
-        signal.signal(one, first)
-    try:
-        yield
-    finally:
-        put_back()
-
-
-@contextmanager
-def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Turns the first SIGINT or SIGTERM into a request to stop; a second one stops at once."""
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    asked = threading.Event()
-    with on_first_stop_signal(asked.set):
-        yield asked.is_set

@@ -4,7 +4,7 @@ Nothing of this acts while a run trains. Batches, masks and rates are functions 
 steps are the same to the bit on a CPU.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -26,6 +26,7 @@ class Tracer:
     def __init__(self, step: TrainStep):
         self.found: Place | None = None
         self.loss_is_finite = True
+        self.evaluating = False
         self.model = step.model
         self._batch, self._loss = step.batch, step.loss
         self.step = replace(step, batch=self._traced_batch, loss=self._traced_loss)
@@ -69,7 +70,7 @@ class Tracer:
         return loss
 
     def _after(self, name: str, module: nn.Module, inputs: Any, output: Any) -> None:
-        if not torch.is_grad_enabled():  # an evaluation
+        if not torch.is_grad_enabled() and not self.evaluating:  # what an evaluation on the way sees does no harm
             return
         for value in _tensors(output):
             if value.is_floating_point():
@@ -81,13 +82,16 @@ class Tracer:
         self.see(gradient, name, "gradient")
 
 
-def locate(run: Training, until: int, should_stop: Callable[[], bool]) -> dict[str, Any]:
+def locate(
+    run: Training, until: int, should_stop: Callable[[], bool], evaluations: Sequence[Callable[[], object]] = ()
+) -> dict[str, Any]:
     """The step and the layer in which a run first had a number that is not finite, and that reached the loss.
 
     Args:
         run: as it was when all was well, at the start or at a checkpoint, not compiled; not to be used afterwards.
         until: the step at which the loss was seen not to be finite.
         should_stop: asked after every step.
+        evaluations: of `run`, searched after the steps if these stay finite.
 
     Returns:
         `step`, counted from 1; `layer`, by its name in the net, `input` for the images, None for the loss itself;
@@ -104,6 +108,11 @@ def locate(run: Training, until: int, should_stop: Callable[[], bool]) -> dict[s
         return place is not None or again.step >= until or should_stop()
 
     fit(again, should_stop=is_done)
+    if place is None and again.step >= until:
+        tracer.found, tracer.evaluating = None, True
+        for evaluation in evaluations:
+            evaluation()
+        place = tracer.found
     if place is not None:
         return {"step": again.step, **place}
     note = "the repeated steps stayed finite" if again.step >= until else "interrupted during the search"

@@ -17,6 +17,9 @@ from lab.training.stopping import Stopping
 Point = dict[str, Any]
 """What is logged at a step: {"step": 40, "epoch": 2.0, "train/loss": 0.31, ...}."""
 
+FINITE = ("train/loss", "val/loss", "train/weight_norm")
+"""What of a logged point has to be finite, or the run has diverged."""
+
 
 @dataclass
 class Training:
@@ -86,8 +89,8 @@ def fit(
 ) -> None:
     """Trains a run to its last step and leaves the outcome in its `status`.
 
-    `finished`; `diverged`, at the first logged point with a loss or weights that are not finite; or `interrupted`, with
-    a checkpoint, when `should_stop` turns true.
+    `finished`; `diverged`, at the first logged point where a loss, of training or validation, or the weights are not
+    finite; or `interrupted`, with a checkpoint, when `should_stop` turns true.
 
     Args:
         run: fresh or resumed.
@@ -137,8 +140,8 @@ def log(run: Training, report: Callable[[Point], object]) -> None:
         point |= training_means(run.train_step)
     if tally.num_images or not run.steps:  # a resume at the very last step has logged already
         point |= measured(run)
-        # The loss is that of the weights before the last update.
-        diverged = not all(math.isfinite(point.get(tag, 0.0)) for tag in ("train/loss", "train/weight_norm"))
+        # The training loss is that of the weights before the last update.
+        diverged = not all(math.isfinite(point.get(tag, 0.0)) for tag in FINITE)
         if run.plateau:
             run.plateau.update(point)
         if run.stopping:

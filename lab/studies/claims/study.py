@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from lab.config import StudyConfig
 from lab.errors import UserError
-from lab.metric import REACHED, Metric, parse_metric
+from lab.metric import REACHED, TAGS, Metric, parse_metric
 from lab.records.results import Run
 from lab.studies.claims.claim import Claim, parse_claim
 from lab.studies.select.arms import beside, complete, is_identity, prefixes, values_of
@@ -41,6 +41,11 @@ class Study:
         """The full keys, as `config` has them, that the claims name in their sides and in `where`."""
         named = [key for claim in self.claims for part in (claim.where, *claim.sides, *claim.between) for key in part]
         return list(dict.fromkeys(full_key(key, config) for key in named))
+
+    def metrics(self) -> dict[str, Metric]:
+        """Every metric that it names, by what names it."""
+        named = {"study.metric": self.metric} | ({"study.trained": self.trained} if self.trained else {})
+        return named | {f"claim '{claim.say}'": claim.metric for claim in self.claims if claim.metric}
 
 
 def claim_id(claim: Claim, metric: Metric) -> str:
@@ -103,6 +108,16 @@ def stored_study(runs: Sequence[Run]) -> Mapping[str, Any]:
     return newest or {}
 
 
+def check_metrics(study: Study, tags: Collection[str] = TAGS) -> None:
+    """Raises `UserError` where a metric of `study` is none of what runs log, `tags`: before the first run, if these
+    are known, as a comparison could only refuse it after the last."""
+    for name, metric in study.metrics().items():
+        try:
+            metric.resolve(tags).check(tags)
+        except UserError as error:
+            raise UserError(f"{name}: {error}") from None
+
+
 def check_claims(study: Study, arms: Sequence[Flat]) -> None:
     """Checks the reference and the claims of a study against the arms of its sweep, before a second is spent.
 
@@ -114,6 +129,7 @@ def check_claims(study: Study, arms: Sequence[Flat]) -> None:
         UserError: a claim names an unknown key, or picks no arm, the same arm on both sides, arms that have no
             counterpart on the other side, or sides with different test images.
     """
+    check_metrics(study)
     arms = [complete(arm) for arm in arms]
     if study.reference:
         check_reference(study.reference, arms)
