@@ -14,7 +14,7 @@ from typing import Any, Union, get_args, get_origin
 
 from lab.config import RunConfig
 from lab.errors import refuse, unknown
-from lab.knob import Knob
+from lab.knob import MOST, Knob
 from lab.tables import read_table
 
 BOOLEAN = Knob(choices=("true", "false"))
@@ -119,6 +119,8 @@ def _wrong(key: Key, value: Any, shown: str) -> str:
         return _wrong_name(key, str(value).lower() if isinstance(value, bool) else str(value), shown)
     if not isinstance(value, int | float):
         return f"{shown} is not a number; allowed: {key.allowed()}"
+    if isinstance(value, int) and abs(value) > MOST:
+        return f"{shown} is out of range; allowed: {key.allowed()}, below 2^63"
     finite = ", finite" if math.isinf(value) and not knob.infinite else ""
     return "" if knob.admits(value) else f"{shown} is out of range; allowed: {key.allowed()}{finite}"
 

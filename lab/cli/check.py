@@ -27,6 +27,8 @@ def check_override(override: Override, extended: bool) -> Iterator[str]:
         yield from _check_study(override)
     elif key in GROUPS:
         files = sorted(path.stem for path in (config_dir() / key).glob("*.yaml"))
+        if override.value() is None and not override.is_delete():
+            yield unknown(f"{key}=null", "null", files)
         chosen = override.sweep_string_iterator() if override.is_sweep_override() else [str(override.value())]
         for name in chosen:
             if name not in files and not extended and override.value() is not None:

@@ -23,7 +23,7 @@ from lab.runs.ending import chance, find_divergence, test_scores
 from lab.runs.fingerprint import record_of
 from lab.runs.progress import Progress
 from lab.runs.recorder import Recorder
-from lab.system.devices import device_name
+from lab.system.devices import device_name, is_out_of_memory
 from lab.system.machine import keep_memory, stop_signals
 from lab.training.checkpoint import load_checkpoint, previous
 from lab.training.fit import Training, fit
@@ -96,7 +96,11 @@ def _run(
     except LostLockError:
         raise
     except Exception as error:  # whatever it is, it ends this run alone: the next one may be well
-        result.update(error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
+        text = f"{type(error).__name__}: {error}"
+        if is_out_of_memory(error):
+            batch = job.config.train.batch_size
+            text = f"out of memory: train.batch_size={batch}, model.widths or data.resize is too large for this machine"
+        result.update(error=text, traceback=traceback.format_exc())
     finally:
         if progress:
             progress.close()

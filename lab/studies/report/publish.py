@@ -19,6 +19,7 @@ from lab.studies.comparison.means import arm_means, write_mean_runs
 from lab.studies.comparison.tuned import compared, find_tuning
 from lab.studies.report.board import write_board
 from lab.studies.report.formats import FORMATS
+from lab.studies.report.ownership import check_page, is_experiment, lies_in_arm
 from lab.studies.select.arms import complete
 from lab.studies.select.scores import counts, logged_tags, score_runs
 from lab.studies.select.selectors import label, matches
@@ -84,8 +85,9 @@ def compare_folders(
 ) -> None:
     """`lab compare`: publishes all runs of a folder, whichever commands made them.
 
-    Several folders, and what `by`, `metric`, `where` and `reference` ask for, are another view than the experiment's
-    own, whose files stay as they are: it is printed, and its page is written only where `html` says.
+    A folder that is not exactly one experiment's, and what `by`, `metric`, `where` and `reference` ask for, are another
+    view than the experiment's own, whose files stay as they are: it is printed, and its page is written only where
+    `html` says.
 
     Args:
         where: `key=value`; only the runs that have all of them.
@@ -107,11 +109,11 @@ def compare_folders(
     if len(runs) < len(found):
         print(f"left out: {len(found) - len(runs)} runs with other values than their tuning picked", file=sys.stderr)
     roots, folder = experiments(runs), folders[0]
+    if html:
+        check_page(html)
     study, asked = registered_study(roots) or read_study(runs), read_selector("--reference", reference)
     chosen = parse_metric(metric) if metric else None
-    several = len({folder.resolve() for folder in folders}) > 1
-    within = any(root.resolve() in folder.resolve().parents for root in roots)  # an arm's folder, or a run's
-    if not (several or within or by or metric or where or reference):
+    if is_experiment(folder, found) and not (by or metric or where or reference):
         publish(runs, study, folder, html, form, tuning=tuning)
         return
     show = choose("--format", form, FORMATS)
@@ -184,11 +186,14 @@ def has_scores(run: Run, metrics: Iterable[Metric]) -> bool:
 def record(
     comparison: Comparison, study: Study, runs: Sequence[Run], folder: Path, last_seed: int | None = None
 ) -> None:
-    """Remembers a comparison with verdicts as an interim analysis, in `folder` and in those of the experiments."""
+    """Remembers a comparison with verdicts as an interim analysis, in the folders of the experiments."""
     if not comparison.runs or not study.claims:
         return
+    roots = {run.path.parent.parent.resolve() for run in runs if lies_in_arm(run)}
     verdicts = [(verdict.claim_id, verdict.evidence) for verdict in comparison.verdicts if verdict.n > 1]
     for place in places_of(experiments(runs), folder):
+        if place.resolve() not in roots:
+            continue  # a folder above experiments, or of copies: it is not the lab's to write into
         with locked(place, ".report.lock", wait=True):
             own = place == folder
             held = comparison.analyses if comparison.design else comparison.analyses[-1:]
