@@ -186,7 +186,7 @@ def outcome(given: Mapping[str, str], folder: Path, compose: Any) -> tuple[str, 
         result = run(Job(config, folder / "run" / "arm-00000000" / "seed=0", {}, [], "fuzz"))
     except (UserError, HydraException, OmegaConfBaseException) as error:
         message = str(error) if isinstance(error, UserError) else one_message(error)
-        if not any(re.search(rf"(?<![\w.]){re.escape(name)}\b", message) for name in names_of(given)):
+        if not any(re.search(rf"(?<![\w.]){re.escape(name)}\b", message) for name in names_of_keys()):
             return "names no key", message
         lines = message.count("\n")
         if re.search(FOREIGN, message) or (lines and not message.startswith(f"{lines} things are wrong:")):
@@ -199,9 +199,10 @@ def outcome(given: Mapping[str, str], folder: Path, compose: Any) -> tuple[str, 
     return "trained", result["status"]
 
 
-def names_of(given: Mapping[str, str]) -> set[str]:
-    """How a message may name the keys: `model.act`, and the group `data` of `data.name`."""
-    return {*given, *(key.removesuffix(".name") for key in given if key.endswith(".name"))}
+@cache
+def names_of_keys() -> frozenset[str]:
+    """How a message may name a key: `model.act`, and the group `data` of `data.name`."""
+    return frozenset({*all_keys(), *(key.removesuffix(".name") for key in all_keys() if key.endswith(".name"))})
 
 
 def work(pipe: Connection, folder: Path, spare: int) -> None:

@@ -72,7 +72,7 @@ class ModelConfig:
     """Width of each stage. `pool` acts only in the last block of a stage. Empty, with `model.depth=1`: the classifier
     alone."""
 
-    depth: int = knob(3, low=1, high=10_000, unit="layers")
+    depth: int = knob(3, low=1, high=2_000, unit="layers")
     """Layers with weights on the main path, the classifier included, spread over the stages as evenly as possible. It
     has to fit the recipe: one for the classifier, the rest in whole blocks."""
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from lab.errors import UserError
 from lab.records.places import inside
-from lab.records.results import Run, read_bytes, write_json
+from lab.records.read import read_bytes
+from lab.records.results import Run, write_json
 
 LEDGER = ".lab-report.json"
 """Names the files and folders that the lab has written for a report."""

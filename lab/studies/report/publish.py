@@ -132,14 +132,15 @@ def compare_folders(
 
 
 def experiments(runs: Sequence[Run]) -> list[Path]:
-    """The folders of the experiments that `runs` belong to, each once."""
-    roots = {run.path.parent.parent.resolve(): run.path.parent.parent for run in runs}
+    """The folders of the experiments that `runs` belong to, each once; none for copies that lie elsewhere."""
+    roots = {run.path.parent.parent.resolve(): run.path.parent.parent for run in runs if lies_in_arm(run)}
     return list(roots.values())
 
 
 def places_of(roots: Sequence[Path], folder: Path) -> list[Path]:
-    """`folder` and those of `roots` that are other folders: all that may have a `looks.json`."""
-    return [folder, *(root for root in roots if root.resolve() != folder.resolve())]
+    """The folders of `roots`, that of `folder` first and so written: all that may have a `looks.json` of the lab."""
+    same = [folder for root in roots if root.resolve() == folder.resolve()]
+    return [*same, *(root for root in roots if root.resolve() != folder.resolve())]
 
 
 def registered_study(roots: Sequence[Path]) -> Study | None:
@@ -189,11 +190,8 @@ def record(
     """Remembers a comparison with verdicts as an interim analysis, in the folders of the experiments."""
     if not comparison.runs or not study.claims:
         return
-    roots = {run.path.parent.parent.resolve() for run in runs if lies_in_arm(run)}
     verdicts = [(verdict.claim_id, verdict.evidence) for verdict in comparison.verdicts if verdict.n > 1]
     for place in places_of(experiments(runs), folder):
-        if place.resolve() not in roots:
-            continue  # a folder above experiments, or of copies: it is not the lab's to write into
         with locked(place, ".report.lock", wait=True):
             own = place == folder
             held = comparison.analyses if comparison.design else comparison.analyses[-1:]
