@@ -52,11 +52,11 @@ def least_bytes(config: ModelConfig, in_shape: Shape, num_outputs: int, batch_si
     """
     if any(":" in str(value) for value in vars(config).values()):
         return 0
-    sizes = [0, 0]
+    sizes: dict[int, int] = {}  # by storage: a view takes no memory
 
     def watch(module: nn.Module, inputs: object, output: object) -> None:
         if isinstance(output, Tensor):
-            sizes.append(output.numel())
+            sizes[output.untyped_storage()._cdata] = output.numel()
 
     try:
         with torch.device("meta"), torch.no_grad():
@@ -68,4 +68,4 @@ def least_bytes(config: ModelConfig, in_shape: Shape, num_outputs: int, batch_si
     except (UserError, RuntimeError) as error:  # whatever else is wrong is said when the net is built
         return math.inf if is_out_of_memory(error) or "fit into memory" in str(error) else 0
     num_weights = sum(parameter.numel() for parameter in net.parameters())
-    return FLOAT * (2 * num_weights + sum(sorted(sizes)[-2:]))
+    return FLOAT * (2 * num_weights + sum(sorted(sizes.values())[-2:]))
