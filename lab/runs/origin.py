@@ -99,6 +99,8 @@ def open_run(folder: Path, key: str) -> Origin:
         raise UserError(f"{key}: the run {folder} has no checkpoint.pt, which holds its weights") from None
     except DamagedFileError as error:
         raise UserError(f"{key}: {error}; force=true trains it again") from error
+    except OSError as error:
+        raise UserError(f"{key}: {path} cannot be read ({error.strerror})") from error
     # A compiled net saves its weights under a name of torch's.
     return Origin(folder, result, {name.removeprefix("_orig_mod."): value for name, value in state.items()})
 
