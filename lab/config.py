@@ -38,7 +38,7 @@ class DataConfig:
     classes: list[str] = knob([], free="two or more class names of the data set, each once")
     """Names of the classes to keep, in the order of their new labels; all if empty."""
 
-    resize: int | None = knob(None, low=1, unit="pixels")
+    resize: int | None = knob(None, low=1, high=8192, unit="pixels")
     """Side to which all images are resized when they are read; as they are if null."""
 
     augment: str = knob("none", table="augments", words=True)
@@ -68,15 +68,15 @@ class ModelConfig:
     block: str = knob("conv-act-pool", table="words", own=False, words=True)
     """The recipe of one block: whole words joined by dashes, read left to right."""
 
-    widths: list[int] = knob([16, 32], low=1, unit="channels or features")
+    widths: list[int] = knob([16, 32], low=1, high=1_000_000, unit="channels or features")
     """Width of each stage. `pool` acts only in the last block of a stage. Empty, with `model.depth=1`: the classifier
     alone."""
 
-    depth: int = knob(3, low=1, unit="layers")
+    depth: int = knob(3, low=1, high=2_000, unit="layers")
     """Layers with weights on the main path, the classifier included, spread over the stages as evenly as possible. It
     has to fit the recipe: one for the classifier, the rest in whole blocks."""
 
-    kernel: int = knob(3, low=1, unit="pixels")
+    kernel: int = knob(3, low=1, high=255, unit="pixels")
     """Side of the convolutions' kernels."""
 
     bias: bool = True
@@ -152,7 +152,7 @@ class StartConfig:
     """What is taken from `start.run`: `body` (all but the module `classifier` and auxiliary heads, which start fresh),
     `all`, or `none` (from scratch, as a control beside arms that load)."""
 
-    freeze_epochs: float | None = knob(0.0, low=0, unit="epochs")
+    freeze_epochs: float | None = knob(0.0, low=0, high=1e9, unit="epochs")
     """How long the loaded body is not trained, its norms and drops in evaluation mode: 0 trains it from the first step,
     null never."""
 
@@ -218,7 +218,7 @@ class ScheduleConfig:
     power: float = knob(2.0, above=0)
     """Exponent of `poly`; 1 is `linear`."""
 
-    cycles: int = knob(4, low=1)
+    cycles: int = knob(4, low=1, high=1_000_000)
     """Cycles of `cosine_restarts`, `triangular` and `triangular2` in the run."""
 
     interval: str = knob("steps", choices=("steps", "epochs"))
@@ -234,7 +234,7 @@ class ScheduleConfig:
 
 @dataclass
 class TrainConfig:
-    epochs: float = knob(10.0, above=0, unit="epochs")
+    epochs: float = knob(10.0, above=0, high=1e9, unit="epochs")
     """Length of the run in passes over the training images. Ignored if `train.steps` is set."""
 
     steps: int | None = knob(None, low=0, zero="the net as it starts", unit="steps")
@@ -280,7 +280,7 @@ class TrainConfig:
     max_norm: float = knob(0.0, low=0, zero="off", infinite=True)
     """Largest norm of the weights into a unit, to which they are scaled down after every step."""
 
-    eval_every: float = knob(1.0, above=0, unit="epochs")
+    eval_every: float = knob(1.0, above=0, high=1e9, unit="epochs")
     """Epochs between two logged points (training means, validation, learning rate); the last step always logs."""
 
     eval_limit: int | None = knob(None, low=1, unit="images")
@@ -289,7 +289,7 @@ class TrainConfig:
     device: str = knob("auto", choices=("auto", "cpu", "cuda", "mps"), like="cuda:0")
     """Where the run trains; `auto`: on a GPU if there is one. `cuda:0` names a GPU by its number."""
 
-    threads: int = knob(0, low=0, zero="automatic", unit="CPU threads")
+    threads: int = knob(0, low=0, high=1024, zero="automatic", unit="CPU threads")
     """CPU threads of a run; 0: all cores for a single run, one in a sweep that runs several side by side."""
 
     precision: str = knob("fp32", choices=("fp32", "bf16", "fp16"))

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+MOST = 2**63 - 1
+"""The largest whole number that torch takes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Knob:
@@ -49,7 +52,9 @@ class Knob:
         return any(end is not None for end in (self.above, self.low, self.below, self.high))
 
     def admits(self, number: float) -> bool:
-        """Whether `number` is in range; nan never is."""
+        """Whether `number` is in range; nan never is, nor a whole number that is no index (`MOST`)."""
+        if isinstance(number, int) and abs(number) > MOST:
+            return False
         return (
             (self.infinite or math.isfinite(number))
             and (self.above is None or number > self.above)
@@ -61,12 +66,12 @@ class Knob:
     def range(self) -> str:
         """The range in words: `at least 0 and below 1 (share of the run)`."""
         if self.low is not None and self.high is not None:
-            text = f"{self.low:g} to {self.high:g}"
+            text = f"{self.low:g}{f' ({self.zero})' if self.zero else ''} to {self.high:,.10g}"
         elif self.low is not None and self.below is None:
             text = f"{self.low:g}{f' ({self.zero})' if self.zero else ''} or more"
         else:
             ends = (("above", self.above), ("at least", self.low), ("below", self.below), ("at most", self.high))
-            text = " and ".join(f"{word} {end:g}" for word, end in ends if end is not None)
+            text = " and ".join(f"{word} {end:,.10g}" for word, end in ends if end is not None)
         return f"{text} ({self.unit})" if self.unit else text
 
 

@@ -14,14 +14,14 @@ from typing import Any, Union, get_args, get_origin
 
 from lab.config import RunConfig
 from lab.errors import refuse, unknown
-from lab.knob import Knob
+from lab.knob import MOST, Knob
 from lab.tables import read_table
 
 BOOLEAN = Knob(choices=("true", "false"))
 """What a field without a `knob` admits."""
 
 
-LARGEST = 2**63 - 1
+LARGEST = MOST
 """The largest whole number that arrays and files hold."""
 
 

@@ -462,7 +462,8 @@ def test_an_earlier_part_of_the_sweep_keeps_its_tuning(tmp_path: Path) -> None:
     assert write_tuning(tmp_path, both(batch)).superseded == ["cccccccc"]
     assert write_tuning(tmp_path, both(other, metric="val/loss")).arms == [other]
     (tmp_path / "tune.json").write_text("{")
-    assert read_tuning(tmp_path) is None
+    with pytest.raises(UserError, match=r"tune\.json is damaged \(JSONDecodeError\); restore it, or remove it"):
+        read_tuning(tmp_path)
 
 
 def test_an_arm_is_the_same_whatever_is_tuned() -> None:

@@ -73,18 +73,19 @@ class Order:
     A function of the step, not a stream, so that a run resumes anywhere and nets of one seed see the same batches.
     """
 
-    def __init__(self, split: Split, batch_size: int, seed: int, augment: Augment | None = None):
+    def __init__(self, split: Split, batch_size: int, seed: int, augment: Augment | None = None, left_by: str = ""):
         """
         Args:
             split: the training images.
             batch_size: images per step.
             seed: the run's seed.
             augment: changes the scaled images of a step.
+            left_by: the keys that decide how many images there are, for the message.
 
         Raises:
             UserError: `batch_size` is below 1 or above the number of training images.
         """
-        allowed = f"1 to {len(split)}, the number of training images"
+        allowed = f"1 to {len(split)}, the number of training images{f' ({left_by})' if left_by else ''}"
         check_range("train.batch_size", batch_size, 1 <= batch_size <= len(split), allowed)
         self.split, self.batch_size, self.seed, self.augment = split, batch_size, seed, augment
         self.steps_per_epoch = len(split) // batch_size

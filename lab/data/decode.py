@@ -11,7 +11,8 @@ from torch import Tensor
 
 from lab.data.resize import resize
 from lab.errors import DamagedFileError, UserError
-from lab.system.machine import num_cores
+from lab.system.devices import is_out_of_memory
+from lab.system.machine import free_memory, num_cores
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """What Pillow may read a file as, by its content: no format that starts other programs, whatever the file's name."""
@@ -36,7 +37,9 @@ def decode(paths: Sequence[str], side: int | None = None) -> Tensor:
     """
     try:
         images, deep = _decode_all(paths, side)
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
+            raise
         raise UserError(
             f"data=folder: {len(paths):,} images as large as {paths[0]} do not fit into memory; "
             "data.resize=SIDE makes them smaller as they are read"
@@ -56,6 +59,10 @@ def _decode_all(paths: Sequence[str], side: int | None) -> tuple[np.ndarray, lis
         for place, image in enumerate(pool.map(_decode_one, paths, [side] * len(paths))):
             if place == 0:
                 first = image.shape[1:]
+                free = free_memory()
+                if free is not None and len(paths) * image.size > free:  # the kernel promises more than there is
+                    pool.shutdown(cancel_futures=True)
+                    raise MemoryError
                 images = np.empty((len(paths), *image.shape), np.uint8)
             if image.shape[1:] != first:
                 pool.shutdown(cancel_futures=True)

@@ -10,6 +10,7 @@ from lab.data.resize import resize
 from lab.data.sources import Source
 from lab.errors import UserError, nearest
 from lab.identity import derive_seed
+from lab.system.devices import free_bytes
 
 
 def keep_classes(source: Source, classes: tuple[str, ...]) -> Source:
@@ -36,6 +37,13 @@ def resized(source: Source, side: int | None) -> Source:
         return source
     if source.images.ndim != 4:
         raise UserError(f"data.resize={side} has no effect on features; it needs images")
+    num_images, values = len(source.images) + len(source.test_images), source.images.shape[1] * side * side
+    size, free = num_images * values * source.images.element_size(), free_bytes(source.images.device)
+    if free is not None and size > free:
+        raise UserError(
+            f"data.resize={side} makes {size / 1e9:,.1f} GB of {num_images:,} images; {free / 1e9:,.1f} GB of memory "
+            "are free"
+        )
     return replace(source, images=resize(source.images, side), test_images=resize(source.test_images, side))
 
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from lab.errors import LayerError, OwnPartError, UserError
 from lab.nets.parts.part import Part, Shape
+from lab.system.devices import is_out_of_memory
 
 
 def chain(where: str, layers: Sequence[tuple[str, Part]], in_shape: Shape) -> nn.Sequential:
@@ -60,6 +61,9 @@ def fit_layer(make: Callable[[], nn.Module], shape: Shape, where: str) -> tuple[
         raise OwnPartError(f"{where}: {error}") from error
     except UserError:
         raise
+    except (RuntimeError, MemoryError) as error:
+        reason = "it does not fit into memory" if is_out_of_memory(error) else str(error)
+        raise UserError(f"{where}, cannot take shape {tuple(shape)}: {reason}") from error
     except Exception as error:  # a user's own part can raise anything; the message says which one it was
         raise LayerError(f"{where}, cannot take shape {tuple(shape)}: {error}") from error
     return layer, tuple(after)

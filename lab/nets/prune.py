@@ -92,7 +92,7 @@ def prune_blocks(model: nn.Module, by: str, count: int, images: Tensor, generato
     order = choose("start.prune_by", by, BLOCK_ORDERS)
     norms = branch_norms(model, images)
     allowed = f"0 to {len(norms)}, the blocks of model.skip=add whose shortcut is the identity"
-    check_range("start.prune_count", count, 0 <= count <= len(norms), allowed)
+    check_range("start.prune=blocks with start.prune_count", count, 0 <= count <= len(norms), allowed)
     names = order(norms, generator)
     drop_blocks(model, names[:count])
     return {name: norms[name] for name in names}

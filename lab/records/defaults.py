@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from lab.config import RunConfig
+from lab.errors import DamagedFileError
 from lab.identity import NOT_IDENTITY, default_leaves, flatten
+from lab.records.read import read_yaml
 from lab.records.results import finite, read_result
 
 
@@ -27,9 +29,8 @@ def stored_config(folder: Path) -> dict[str, Any]:
     """The flat configuration of the run in `folder`, ended or not; empty where it left none."""
     if result := read_result(folder):
         return result.get("config") or {}
-    import yaml  # late: a run has a result as a rule
-
     try:
-        return flatten(yaml.safe_load((folder / "config.yaml").read_text()) or {})
-    except (OSError, yaml.YAMLError):
+        found = read_yaml(folder / "config.yaml")
+        return flatten(found) if isinstance(found, dict) else {}
+    except (OSError, DamagedFileError, RecursionError):
         return {}

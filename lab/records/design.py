@@ -1,13 +1,15 @@
 """`design.json` of an experiment with `seeds=auto`: what was planned before its first analysis, and how far it is."""
 
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lab.errors import DamagedFileError
 from lab.records.lock import locked
+from lab.records.read import damaged, read_json
 from lab.records.results import write_json
+
+REMEDY = "restore it, or use another name="
 
 
 @dataclass(frozen=True)
@@ -43,14 +45,14 @@ def read_design(folder: Path) -> Design | None:
     """
     path = folder / "design.json"
     try:
-        found = json.loads(path.read_text())
+        found = read_json(path, REMEDY)
         return Design(**{**found, "analyses": tuple(found["analyses"])})
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError) as error:
-        raise DamagedFileError(
-            f"{path} is damaged ({type(error).__name__}); restore it, or use another name="
-        ) from error
+    except DamagedFileError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise damaged(path, error, REMEDY) from error
 
 
 def write_design(folder: Path, design: Design) -> Design:

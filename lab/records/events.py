@@ -5,7 +5,6 @@
 import itertools
 import os
 import re
-import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -213,8 +212,8 @@ def remove_events(folder: Path) -> None:
 
 def write_scalars(folder: Path, series: dict[str, list[tuple[int, float]]]) -> None:
     """Makes `folder` a TensorBoard run that shows `series`, {tag: [(step, value), ...]}, and nothing else."""
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    remove_events(folder)
+    folder.mkdir(parents=True, exist_ok=True)
     rows: dict[int, dict[str, float]] = {}
     for tag, points in series.items():
         for step, value in points:

@@ -1,11 +1,15 @@
 """`looks.json` of an experiment: on which evidence its claims were judged so far, an interim analysis each time."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from lab.records.results import write_json
+from lab.errors import DamagedFileError
+from lab.records.read import damaged, read_json
+from lab.records.results import is_whole, write_json
+
+REMEDY = "restore it from a copy: it says how often the claims were analysed"
 
 
 @dataclass(frozen=True)
@@ -51,17 +55,43 @@ class Interim:
 
 
 def read_interim(folder: Path) -> Interim:
-    """The interim analyses of the experiment in `folder`; none where nothing was compared yet."""
+    """The interim analyses of the experiment in `folder`; none where nothing was compared yet.
+
+    Raises:
+        DamagedFileError: the file cannot be read; without it nobody knows how often the claims were analysed.
+    """
+    path = folder / "looks.json"
     try:
-        found = json.loads((folder / "looks.json").read_text())
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError):
+        found = read_json(path, REMEDY)
+        claims = {
+            digits: tuple(evidence_from(one) for one in analyses)
+            for digits, analyses in found.get("claims", {}).items()
+        }
+        looks, before = whole(found.get("looks", ())), whole(found.get("before", ()))
+        (last,) = whole([found["last_seed"]]) if found.get("last_seed") is not None else (None,)
+        return Interim(looks, last, claims if "claims" in found else None, before)
+    except FileNotFoundError:
         return Interim()
-    claims = {
-        digits: tuple(Evidence(one["n"], one["digest"], tuple(one["seeds"]), tuple(one["arms"])) for one in analyses)
-        for digits, analyses in found.get("claims", {}).items()
-    }
-    looks, before = tuple(found.get("looks", ())), tuple(found.get("before", ()))
-    return Interim(looks, found.get("last_seed"), claims if "claims" in found else None, before)
+    except DamagedFileError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(path, error, REMEDY) from error
+
+
+def evidence_from(found: Mapping[str, Any]) -> Evidence:
+    """The evidence that `found`, a part of `looks.json`, stands for."""
+    (n,), digest, arms = whole([found["n"]]), found["digest"], tuple(found["arms"])
+    if not all(isinstance(text, str) for text in (digest, *arms)):
+        raise TypeError("a digest is text")
+    return Evidence(n, digest, whole(found["seeds"]), arms)
+
+
+def whole(values: Iterable[Any]) -> tuple[int, ...]:
+    """`values`, whole numbers all."""
+    found = tuple(values)
+    if not all(map(is_whole, found)):
+        raise TypeError("a seed is a whole number")
+    return found
 
 
 def record_interim(

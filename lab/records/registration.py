@@ -10,9 +10,12 @@ from typing import Any
 
 from lab.errors import DamagedFileError
 from lab.records.environment import working_copy
-from lab.records.results import finite, read_bytes, read_result, write_json
+from lab.records.read import damaged, read_bytes, read_json
+from lab.records.results import finite, read_result, write_json
 
 FILE = "study.json"
+
+REMEDY = "restore it from a copy: it says what was claimed before the runs"
 
 STUDY = ("question", "source", "metric", "trained", "claims", "reference", "tune")
 """What an entry keeps of a study, as it was written."""
@@ -97,15 +100,15 @@ def read_registration(folder: Path) -> Registration | None:
     """
     path = folder / FILE
     try:
-        first = json.loads(path.read_text())
+        first = read_json(path, REMEDY)
         entries = tuple(entry_from(one) for one in (first, *first["later"]))
         return Registration(entries, first["runs"])
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return None
+    except DamagedFileError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise DamagedFileError(
-            f"{path} is damaged; restore it from a copy: it says what was claimed before the runs"
-        ) from error
+        raise damaged(path, error, REMEDY) from error
 
 
 def entry_from(found: Mapping[str, Any]) -> Entry:

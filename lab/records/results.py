@@ -1,11 +1,11 @@
 """The files of one run, `config.yaml`, `metrics.jsonl` and `result.json`: written atomically, read without torch."""
 
+import io
 import json
 import math
 import os
 import re
 import sys
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -15,6 +15,7 @@ from typing import Any
 
 from lab.errors import UserError
 from lab.identity import NOT_IDENTITY, arm_hash, default_leaves
+from lab.records.read import read_bytes
 
 TRIALS = "_tune"
 """Folder of tuning trials, `<out>/_tune/<name>/`; no comparison has them. Old ones lie in `<out>/<name>/_tune/`."""
@@ -142,13 +143,6 @@ def read_rows(path: Path) -> tuple[list[dict[str, Any]], str]:
     return rows, f"{file}: {which} damaged and left out; the other {len(rows)} are kept"
 
 
-def read_bytes(path: Path) -> bytes:
-    """The content of a regular file; raises `OSError` for anything else, as a fifo, which a reader would wait for."""
-    if path.exists() and not path.is_file():
-        raise OSError(f"{path} is not a regular file")
-    return path.read_bytes()
-
-
 def is_whole(value: Any) -> bool:
     """Whether `value` is a whole number, which true and false are not."""
     return isinstance(value, int) and not isinstance(value, bool)
@@ -159,10 +153,12 @@ def read_predictions(path: Path) -> dict[str, Any] | None:
     import numpy as np
 
     try:
-        with np.load(path / "predictions.npz", allow_pickle=False) as file:
-            return {key: file[key] for key in ("index", "label", "predicted")}
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        with np.load(io.BytesIO(read_bytes(path / "predictions.npz")), allow_pickle=False) as file:
+            found = {key: file[key] for key in ("index", "label", "predicted")}
+    except Exception:  # the pieces of a damaged archive can raise anything
         return None
+    kinds = {(one.shape, one.ndim == 1 and one.dtype.kind in "iu") for one in found.values()}
+    return found if len(kinds) == 1 and all(fits for _, fits in kinds) else None
 
 
 def read_result(path: Path) -> dict[str, Any] | None:
@@ -174,6 +170,28 @@ def read_result(path: Path) -> dict[str, Any] | None:
     return None if fault(found) else found
 
 
+OPTIONAL = {
+    "environment": dict,
+    "overrides": list,
+    "notes": list,
+    "started_from": dict,
+    "code": dict,
+    "num_images": dict,
+    "command": str,
+    "error": str,
+    "finished_at": str,
+    "scored_on": str,
+    "fingerprint": str,
+    "stopped_by": str,
+    "steps": int,
+    "num_params": int,
+    "place": int,
+    "train_seconds": int | float,
+    "images_per_second": int | float,
+    "diverged_at": dict,
+}
+"""What else a `result.json` may hold, where it holds it."""
+
 STATUSES = ("finished", "diverged", "failed", "interrupted")
 
 
@@ -182,6 +200,7 @@ def fault(result: Any) -> str:
     if not isinstance(result, dict):
         return f"it holds no object, but a {type(result).__name__}"
     kinds = {"config": dict, "arm": dict, "arm_id": str, "status": str, "seed": int}
+    kinds |= {key: kind for key, kind in OPTIONAL.items() if result.get(key) is not None}
     if missing := [key for key, kind in kinds.items() if not isinstance(result.get(key), kind)]:
         return (
             f"it has no {missing[0]}" if missing[0] not in result else f"its {missing[0]} is {result[missing[0]]!r:.40}"
@@ -196,7 +215,10 @@ def fault(result: Any) -> str:
 
 
 def is_number_or_null(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+    """Whether `value` is null or a number that a float holds, as JSON has no others."""
+    if isinstance(value, int):
+        return not isinstance(value, bool) and abs(value) < 2**1000
+    return value is None or (isinstance(value, float) and math.isfinite(value))
 
 
 def read_run(path: Path) -> Run | None:

@@ -1,15 +1,18 @@
 """`tune.json` of an experiment: which values of nuisance keys each arm tried, what they scored, and what was picked."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from lab.errors import DamagedFileError
 from lab.identity import arm_hash, flatten
-from lab.records.results import TRIALS, write_json
+from lab.records.read import damaged, read_json
+from lab.records.results import TRIALS, is_number_or_null, is_whole, write_json
 
 FILE = "tune.json"
+
+REMEDY = "restore it, or remove it: the same lab train finds again what was tuned"
 
 
 def trials_folder(experiment: Path) -> Path | None:
@@ -87,13 +90,39 @@ def base_id(config: Mapping[str, Any], keys: Sequence[str]) -> str:
 
 
 def read_tuning(folder: Path) -> Tuning | None:
-    """The tuning of the experiment in `folder`, or None where there was none (or the file is damaged)."""
+    """The tuning of the experiment in `folder`, or None where there was none.
+
+    Raises:
+        DamagedFileError: the file cannot be read; without it nobody knows which arms count.
+    """
+    path = folder / FILE
     try:
-        found = json.loads((folder / FILE).read_text())
+        found = read_json(path, REMEDY)
         arms = [TunedArm(**{**arm, "tried": [Tried(**one) for one in arm["tried"]]}) for arm in found["arms"]]
-        return Tuning(**{**found, "arms": arms})
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError):
+        tuning = Tuning(**{**found, "arms": arms})
+    except FileNotFoundError:
         return None
+    except DamagedFileError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(path, error, REMEDY) from error
+    texts = (
+        tuning.metric,
+        *tuning.keys,
+        *tuning.superseded,
+        *(arm.arm_id for arm in arms),
+        *(arm.base_id for arm in arms),
+    )
+    tables = [
+        *(arm.arm for arm in arms),
+        *(arm.picked for arm in arms),
+        *(one.values for arm in arms for one in arm.tried),
+    ]
+    scores = [score for arm in arms for one in arm.tried for score in one.scores]
+    fits = all(isinstance(one, str) for one in texts) and all(isinstance(one, dict) for one in tables)
+    if not (fits and all(map(is_whole, tuning.seeds)) and all(map(is_number_or_null, scores))):
+        raise damaged(path, TypeError(), REMEDY)
+    return tuning
 
 
 def write_tuning(folder: Path, tuning: Tuning) -> Tuning:

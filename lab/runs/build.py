@@ -10,15 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lab.config import RunConfig, TrainConfig
+from lab.config import DataConfig, RunConfig, TrainConfig
 from lab.data.batches import Dataset, Order, load_dataset
 from lab.identity import derive_seed
 from lab.nets.auxiliary import WithAuxiliaries
 from lab.nets.init import initialise
 from lab.nets.recipe import build, obeys_init
-from lab.runs.rehearsal import format_of, materialise, own_parts, rehearse
+from lab.nets.size import check_size
+from lab.runs.rehearsal import check_single, format_of, materialise, own_parts, rehearse
 from lab.runs.start import start
-from lab.system.devices import resolve_device
+from lab.system.devices import free_bytes, resolve_device
 from lab.system.vision import define_missing
 from lab.training.clipping import make_clip
 from lab.training.clock import Clock
@@ -76,7 +77,7 @@ def assemble(config: RunConfig) -> Parts:
     given = ", ".join(part for part in given if not part.startswith("data.name="))  # data are checked as they are read
     machine = make_machine(train)
     data = load_dataset(config.data, config.seed, machine.device)
-    order = Order(data.train, train.batch_size, config.seed, data.augment)
+    order = Order(data.train, train.batch_size, config.seed, data.augment, left_by(config))
     steps, log_every = durations(config, order.steps_per_epoch)
 
     model, memory_format = make_net(config, data, order, machine)
@@ -138,6 +139,13 @@ def make_machine(train: TrainConfig) -> Machine:
     return Machine(device, ranks, *make_precision(train.precision, device))
 
 
+def left_by(config: RunConfig) -> str:
+    """The keys that leave fewer training images than there are, with their values; empty if none does."""
+    data, default = config.data, DataConfig()
+    names = [name for name in ("limit", "imbalance", "classes") if getattr(data, name) != getattr(default, name)]
+    return ", ".join(f"data.{name}={getattr(data, name)}" for name in ["val_frac", *names])
+
+
 def own_share(order: Order, ranks: Ranks, memory_format: torch.memory_format, step: int) -> tuple[Tensor, Tensor]:
     """Images (b, c, h, w) and labels (b,) of this rank at `step`."""
     images, labels = ranks.share(*order.batch(step))
@@ -149,12 +157,15 @@ def make_net(config: RunConfig, data: Dataset, order: Order, machine: Machine) -
     net = config.model
     seed = derive_seed(config.seed, "init", *[net.draw] * (net.draw > 0))  # 0 keeps the stream of runs before the key
     with torch.random.fork_rng(devices=[]):  # layers draw weights when they are made; `initialise` has the last word
+        check_size(net, data.shape, data.num_outputs, order.batch_size, free_bytes(machine.device))
         torch.manual_seed(seed)  # a user's own layers may keep what they drew
         model = build(net, data.shape, data.num_outputs)
         materialise(model, data.shape, f"model.name={net.name}")
         if obeys_init(net.name):
             images = order.batch(0)[0].cpu()  # of the first step, for `lsuv`
             initialise(model, net.init, net.init_gain, net.act, seed, net.init_fan, images)
+        if config.train.batch_size == machine.ranks.size:
+            check_single(model, data.shape, config)
     model = share_norms(model, machine.ranks, machine.device)
     memory_format = torch.contiguous_format
     if len(data.shape) == 3:

@@ -1,11 +1,10 @@
 """A finished run that others use: where it is, its weights, and its net built again."""
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import torch
-import yaml
 from torch import Tensor, nn
 
 from lab.config import RunConfig
@@ -13,11 +12,13 @@ from lab.data.batches import Dataset, load_dataset
 from lab.errors import DamagedFileError, UserError
 from lab.nets.recipe import build
 from lab.nets.transfer import misfits, restructure
+from lab.records.read import read_yaml
 from lab.records.results import read_result
 from lab.records.tuning import read_tuning, trials_folder
 from lab.runs.rehearsal import own_parts
 from lab.system.vision import define_missing
 from lab.training.checkpoint import read_checkpoint
+from lab.validation import validate
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,8 @@ def open_run(folder: Path, key: str) -> Origin:
         raise UserError(f"{key}: the run {folder} has no checkpoint.pt, which holds its weights") from None
     except DamagedFileError as error:
         raise UserError(f"{key}: {error}; force=true trains it again") from error
+    except OSError as error:
+        raise UserError(f"{key}: {path} cannot be read ({error.strerror})") from error
     # A compiled net saves its weights under a name of torch's.
     return Origin(folder, result, {name.removeprefix("_orig_mod."): value for name, value in state.items()})
 
@@ -114,11 +117,12 @@ def load_net(folder: Path, device: torch.device, trusted: bool = False) -> tuple
         UserError: it is not finished, no code builds its net again, or it names code and is not `trusted`.
     """
     origin = open_run(folder, "predict")
-    config = RunConfig()
+    config, path = RunConfig(), folder / "config.yaml"
     try:
-        fill(config, yaml.safe_load((folder / "config.yaml").read_text()))
+        fill(config, read_yaml(path), path)
     except FileNotFoundError:
         raise UserError(f"predict: {folder} has no config.yaml") from None
+    validate(config)
     if (own := own_parts(config)) and not trusted:
         raise UserError(
             f"predict: the run {folder} names code that predicting would run, {', '.join(own)}; where you trust it, "
@@ -141,13 +145,34 @@ def load_net(folder: Path, device: torch.device, trusted: bool = False) -> tuple
     return config, data, model.to(device).eval()
 
 
-def fill(config: Any, values: dict[str, Any]) -> None:
-    """Sets the fields of a (nested) dataclass; those that `values` lacks keep their defaults."""
-    names = [one.name for one in fields(config)]
+def fill(config: Any, values: Any, path: Path) -> None:
+    """Sets the fields of a (nested) dataclass; those that `values` lacks keep their defaults.
+
+    Raises:
+        UserError: `values`, which the file `path` holds, are no table, or one is no key or of another type.
+    """
+    hints = get_type_hints(type(config))
+    if not isinstance(values, dict):
+        raise DamagedFileError(f"{path} is damaged: it holds no table of keys, but a {type(values).__name__}")
     for key, value in values.items():
-        if key not in names:
-            raise UserError(f"config.yaml: {key} is no key of the configuration; there are: {', '.join(names)}")
+        if key not in hints:
+            raise UserError(f"{path}: {key!r:.40} is no key of the configuration; there are: {', '.join(hints)}")
         if is_dataclass(getattr(config, key)):
-            fill(getattr(config, key), value)
+            fill(getattr(config, key), value, path)
+        elif not fits(value, hints[key]):
+            raise DamagedFileError(f"{path} is damaged: its {key} is {value!r:.40}")
         else:
             setattr(config, key, value)
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether `value` is of the type `hint` of a field: a name, a number, a list of them, or one of several."""
+    if hint is Any:
+        return True
+    if get_origin(hint) is list:
+        return isinstance(value, list) and all(fits(one, get_args(hint)[0]) for one in value)
+    if get_args(hint):
+        return any(fits(value, one) for one in get_args(hint))
+    if isinstance(value, bool) or hint is bool:
+        return isinstance(value, bool) and hint is bool
+    return isinstance(value, int | float if hint is float else hint)

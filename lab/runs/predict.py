@@ -13,6 +13,7 @@ from lab.data.batches import Dataset, Split
 from lab.errors import UserError, check_range
 from lab.identity import derive_seed
 from lab.nets.monte_carlo import LEVEL, Prediction, mc_predict
+from lab.records.cells import cells
 from lab.records.results import write_atomically
 from lab.runs.origin import find_run, load_net
 from lab.system.devices import resolve_device
@@ -155,7 +156,7 @@ def table(found: Forecast) -> str:
             writer.writerow([index, f"{found.labels[i].item():.6g}", f"{value[i]:.6g}", lower, upper, deviation])
             continue
         information = f"{p.mutual_information[i].item():.6g}" if found.intervals else ""
-        names = [found.classes[int(label)] for label in (found.labels[i], best[i])]
+        names = cells(found.classes[int(label)] for label in (found.labels[i], best[i]))
         entropy = f"{p.entropy[i].item():.6g}"
         writer.writerow([index, *names, f"{value[i]:.6g}", lower, upper, deviation, entropy, information])
     return text.getvalue()
@@ -180,6 +181,6 @@ def summary(found: Forecast) -> list[str]:
     lines = [f"accuracy {right.double().mean().item():.4f}", f"{'':30}{'right':>9}{'wrong':>9}"]
     lines.append(f"{'images':30}{int(right.sum()):9,}{int((~right).sum()):9,}")
     for name, values in rows.items():
-        cells = [f"{part.mean().item():.3f}" if len(part) else "-" for part in (values[right], values[~right])]
-        lines.append(f"{name:30}{cells[0]:>9}{cells[1]:>9}")
+        shown = [f"{part.mean().item():.3f}" if len(part) else "-" for part in (values[right], values[~right])]
+        lines.append(f"{name:30}{shown[0]:>9}{shown[1]:>9}")
     return lines

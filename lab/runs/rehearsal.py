@@ -1,6 +1,7 @@
 """A step on two examples before the first, where a user's own code takes part: what cannot work is one message."""
 
 import copy
+import math
 from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
@@ -31,6 +32,35 @@ def materialise(model: nn.Module, shape: tuple[int, ...], given: str) -> None:
         with torch.no_grad():
             attempt(model.eval(), torch.zeros(2, *shape), given)
         model.train()
+
+
+def check_single(model: nn.Module, shape: tuple[int, ...], config: RunConfig) -> None:
+    """Raises `UserError` where `model` has a batch norm that would see one number a channel in a batch of one.
+
+    Args:
+        model: on the CPU; it stays as it is.
+        shape: of one example.
+        config: for the message.
+    """
+
+    def watch(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        if math.prod(inputs[0].shape[2:]) == 1:
+            raise UserError(
+                f"train.batch_size={config.train.batch_size} leaves a batch norm one number a channel, which becomes "
+                f"zero; allowed: more images a step, or another norm than model.norm={config.model.norm}"
+            )
+
+    norms = [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+    handles = [norm.register_forward_pre_hook(watch) for norm in norms]
+    training = model.training
+    try:
+        if norms:
+            with torch.no_grad():
+                attempt(model.eval(), torch.zeros(2, *shape), f"model.name={config.model.name}")
+    finally:
+        model.train(training)
+        for handle in handles:
+            handle.remove()
 
 
 def format_of(model: nn.Module, images: Tensor, asked: bool, given: str) -> torch.memory_format:

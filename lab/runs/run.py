@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import yaml
 
-from lab.errors import UserError
+from lab.errors import DamagedFileError, UserError
 from lab.identity import derive_seed
 from lab.records.environment import environment
 from lab.records.lock import Held, LostLockError
@@ -24,7 +24,7 @@ from lab.runs.ending import chance, find_divergence, test_scores
 from lab.runs.fingerprint import record_of
 from lab.runs.progress import Progress
 from lab.runs.recorder import Recorder
-from lab.system.devices import device_name
+from lab.system.devices import device_name, is_out_of_memory
 from lab.system.machine import keep_memory
 from lab.system.signals import stop_signals
 from lab.training.checkpoint import load_checkpoint, previous
@@ -102,10 +102,12 @@ def _run(
     except LostLockError:
         raise
     except Exception as error:  # whatever it is, it ends this run alone: the next one may be well
-        result.update(error=f"{type(error).__name__}: {error}", traceback=traceback.format_exc())
-        if isinstance(
-            error, OSError
-        ):  # a full disk, say, and no matter of the run: it may end well when it is repeated
+        text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+        if is_out_of_memory(error):
+            batch = job.config.train.batch_size
+            text = f"out of memory: train.batch_size={batch}, model.widths or data.resize is too large for this machine"
+        result.update(error=text, traceback=traceback.format_exc())
+        if isinstance(error, OSError):  # a full disk, say, and no matter of the run: repeated, it may end well
             result["ended_by"] = type(error).__name__
     finally:
         if progress:
@@ -174,7 +176,12 @@ def resume(job: Job, training: Training) -> None:
     state = ranks.from_first(lambda: load_checkpoint(job.folder / "checkpoint.pt", device if ranks.size == 1 else CPU))
     torch.manual_seed(derive_seed(job.config.seed, "dropout", *[ranks.rank] * (ranks.rank > 0)))
     if state is not None:
-        training.load_state(state)
+        try:
+            training.load_state(state)
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            path = job.folder / "checkpoint.pt"
+            what = f"{path} is no checkpoint of this run ({type(error).__name__}: {' '.join(str(error).split()):.120})"
+            raise DamagedFileError(f"{what}; force=true starts over") from error
 
 
 def start_folder(job: Job) -> None:

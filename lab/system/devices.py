@@ -3,7 +3,7 @@
 import torch
 
 from lab.errors import UserError
-from lab.system.machine import local_rank, num_cores
+from lab.system.machine import free_memory, local_rank, num_cores
 
 
 def resolve_device(name: str) -> torch.device:
@@ -24,6 +24,19 @@ def resolve_device(name: str) -> torch.device:
 def device_name(device: torch.device) -> str:
     """`cpu`, or the GPU's name."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+
+
+def free_bytes(device: torch.device) -> int | None:
+    """Bytes of memory that are free on `device`; None where nobody knows."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device)
+    return free_memory()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether `error` says that memory ran out, in Python, torch or numpy."""
+    words = ("allocate memory", "out of memory", "Unable to allocate", "Storage size calculation overflowed")
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and any(w in str(error) for w in words))
 
 
 def set_threads(threads: int) -> None:

@@ -52,12 +52,15 @@ def read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
         DamagedFileError: the file is cut short or altered.
         OSError: it cannot be read, or there is none.
     """
+    if path.exists() and not path.is_file():  # a fifo would be waited for
+        raise DamagedFileError(f"{path} is damaged (no regular file)")
     try:
         with zipfile.ZipFile(path) as archive:
             if altered := archive.testzip():  # torch itself leaves the checksums unread
                 raise ValueError(f"checksum of {altered}")
         state = torch.load(path, map_location=device, weights_only=True)
-        state["model"]
+        if not all(isinstance(value, torch.Tensor) for value in state["model"].values()):
+            raise TypeError("a weight is no tensor")
     except OSError:
         raise
     except Exception as error:  # the pieces of a damaged pickle can raise anything

@@ -102,7 +102,7 @@ def triangular(progress: float, cycles: int, low: float) -> float:
 
 def triangular2(progress: float, cycles: int, low: float) -> float:
     """`triangular` whose height above `schedule.low` halves with every cycle (Smith 2017; torch's CyclicLR)."""
-    return low + (triangular(progress, cycles, low) - low) / 2 ** int(progress * cycles)
+    return low + math.ldexp(triangular(progress, cycles, low) - low, -int(progress * cycles))
 
 
 def noam(progress: Fraction | float, warmup_frac: float, grain: float) -> float:

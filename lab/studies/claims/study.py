@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lab.config import StudyConfig
-from lab.errors import UserError
+from lab.errors import DamagedFileError, UserError
 from lab.metric import REACHED, TAGS, Metric, parse_metric
+from lab.records.read import read_yaml
 from lab.records.results import Run
 from lab.studies.claims.claim import Claim, parse_claim
 from lab.studies.select.arms import beside, complete, is_identity, prefixes, values_of
@@ -97,13 +98,14 @@ def read_study(runs: Sequence[Run]) -> Study:
 
 def stored_study(runs: Sequence[Run]) -> Mapping[str, Any]:
     """The study of `runs` as the newest of them that has claims wrote it down, or else the newest."""
-    import yaml
-
     newest: Mapping[str, Any] | None = None
     for run in sorted(runs, key=lambda run: str(run.result.get("finished_at", "")), reverse=True):
-        study = yaml.safe_load((run.path / "config.yaml").read_text()).get("study", {})
-        if study.get("claims"):
-            return study
+        try:
+            study = read_yaml(run.path / "config.yaml")["study"]
+            if study.get("claims"):
+                return study
+        except (OSError, DamagedFileError, KeyError, TypeError, AttributeError):  # others know it as well
+            continue
         newest = study if newest is None else newest
     return newest or {}
 

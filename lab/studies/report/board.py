@@ -1,6 +1,5 @@
 """What TensorBoard shows of a whole sweep: the verdicts as text, and charts that hold its curves side by side."""
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,9 @@ def write_board(comparison: Comparison, means: Sequence[ArmMeans], folder: Path)
     from lab.records.events import EventFile, write_scalars
 
     target = inside(folder, "_study")
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir(parents=True)
+    for stale in target.rglob("events.out.tfevents.*"):
+        stale.unlink()
+    target.mkdir(parents=True, exist_ok=True)
     with EventFile(target) as events:
         events.text("verdicts", verdicts_text(comparison))
         events.text("verdicts/arms", arms_text(comparison))  # as `arms` it would come first

@@ -244,6 +244,10 @@ EXHIBITS = (
 """All figures, in the order in which the page lists their files."""
 
 
+ENDS = (".svg", ".png", "_column.svg")
+"""Of the files of an exhibit."""
+
+
 def hang(subject: Subject, folder: Path | None) -> dict[str, Hung]:
     """Draws all figures that there is something to draw for, and writes their files into `folder`, each atomically.
 
@@ -255,7 +259,7 @@ def hang(subject: Subject, folder: Path | None) -> dict[str, Hung]:
     found = {}
     for one in EXHIBITS:
         figure, column = one.draw(subject, False), one.draw(subject, True)
-        files = [folder / f"{one.name}{end}" for end in (".svg", ".png", "_column.svg")] if folder else []
+        files = [folder / f"{one.name}{end}" for end in ENDS] if folder else []
         if figure is None or column is None:
             for path in files:
                 path.unlink(missing_ok=True)

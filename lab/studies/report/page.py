@@ -13,7 +13,8 @@ from lab.studies.comparison.cost import target
 from lab.studies.comparison.tuned import budget_text, tuning_warnings
 from lab.studies.report.done import done
 from lab.studies.report.facts import commands, configuration, environment_facts, troubles
-from lab.studies.report.gallery import Hung, Subject, hang
+from lab.studies.report.gallery import ENDS, EXHIBITS, Hung, Subject, hang
+from lab.studies.report.ownership import check_own, check_page, write_ledger
 from lab.studies.report.rows import cost_rows, effect_rows
 from lab.studies.report.strip import strip
 from lab.studies.report.table import NUMBERS, cautions, columns, csv_text, explained, p_text, verdict_data, wins_text
@@ -40,8 +41,14 @@ def write_report(comparison: Comparison, folder: Path, html: Path | None = None)
 
     Returns:
         The path of the page.
+
+    Raises:
+        UserError: a file is in the way that the lab has not written; nothing is, then.
     """
-    html = html or folder / "report.html"
+    if html:
+        check_page(html)
+    check_own(folder, files(html), ("_mean", "_study"))
+    names, html = files(html), html or folder / "report.html"
     for path in (folder, html.parent):
         path.mkdir(parents=True, exist_ok=True)
     subject = Subject(comparison)
@@ -50,11 +57,19 @@ def write_report(comparison: Comparison, folder: Path, html: Path | None = None)
     write_json(folder / "verdict.json", verdict_data(comparison))
     beside = quote(os.path.relpath(folder, html.parent))
     write_atomically(html, render_page(subject, figures, folder, beside).encode())
+    write_ledger(folder, (name for name in names if (folder / name).exists()))
     return html
+
+
+def files(html: Path | None) -> list[str]:
+    """The names of all files that a report may have in its folder; the page is elsewhere if `html` is given."""
+    figures = [f"{one.name}{end}" for one in EXHIBITS for end in ENDS]
+    return [*(["report.html"] if html is None else []), "table.csv", "verdict.json", *figures]
 
 
 def write_page(comparison: Comparison, html: Path) -> None:
     """Writes the page alone, atomically."""
+    check_page(html)
     html.parent.mkdir(parents=True, exist_ok=True)
     subject = Subject(comparison)
     write_atomically(html, render_page(subject, hang(subject, None), html.parent).encode())

@@ -19,6 +19,7 @@ from lab.studies.comparison.means import arm_means, write_mean_runs
 from lab.studies.comparison.tuned import compared, find_tuning
 from lab.studies.report.board import write_board
 from lab.studies.report.formats import FORMATS
+from lab.studies.report.ownership import check_page, is_experiment, lies_in_arm
 from lab.studies.select.arms import completed
 from lab.studies.select.scores import counts, logged_tags, score_runs
 from lab.studies.select.selectors import full_key, label, matches, show
@@ -85,8 +86,9 @@ def compare_folders(
 ) -> None:
     """`lab compare`: publishes all runs of a folder, whichever commands made them.
 
-    Several folders, and what `by`, `metric`, `where` and `reference` ask for, are another view than the experiment's
-    own, whose files stay as they are: it is printed, and its page is written only where `html` says.
+    A folder that is not exactly one experiment's, and what `by`, `metric`, `where` and `reference` ask for, are another
+    view than the experiment's own, whose files stay as they are: it is printed, and its page is written only where
+    `html` says.
 
     Args:
         where: `key=value`; only the runs that have all of them.
@@ -109,12 +111,12 @@ def compare_folders(
         what = count(len(found) - len(runs), "run")
         print(f"left out: {what} with other values than their tuning picked", file=sys.stderr)
     roots, folder = experiments(runs), folders[0]
+    if html:
+        check_page(html)
     study = registered_study(roots) or read_study(runs)
     asked = read_selector("--reference", reference, {key for run in completed(runs) for key in run.config})
     chosen = parse_metric(metric) if metric else None
-    several = len({folder.resolve() for folder in folders}) > 1
-    within = any(root.resolve() in folder.resolve().parents for root in roots)  # an arm's folder, or a run's
-    if not (several or within or by or metric or where or reference):
+    if is_experiment(folder, found) and not (by or metric or where or reference):
         publish(runs, study, folder, html, form, tuning=tuning)
         return
     show = choose("--format", form, FORMATS)
@@ -133,14 +135,15 @@ def compare_folders(
 
 
 def experiments(runs: Sequence[Run]) -> list[Path]:
-    """The folders of the experiments that `runs` belong to, each once."""
-    roots = {run.path.parent.parent.resolve(): run.path.parent.parent for run in runs}
+    """The folders of the experiments that `runs` belong to, each once; none for copies that lie elsewhere."""
+    roots = {run.path.parent.parent.resolve(): run.path.parent.parent for run in runs if lies_in_arm(run)}
     return list(roots.values())
 
 
 def places_of(roots: Sequence[Path], folder: Path) -> list[Path]:
-    """`folder` and those of `roots` that are other folders: all that may have a `looks.json`."""
-    return [folder, *(root for root in roots if root.resolve() != folder.resolve())]
+    """The folders of `roots`, that of `folder` first and so written: all that may have a `looks.json` of the lab."""
+    same = [folder for root in roots if root.resolve() == folder.resolve()]
+    return [*same, *(root for root in roots if root.resolve() != folder.resolve())]
 
 
 def registered_study(roots: Sequence[Path]) -> Study | None:
@@ -187,7 +190,7 @@ def has_scores(run: Run, metrics: Iterable[Metric]) -> bool:
 def record(
     comparison: Comparison, study: Study, runs: Sequence[Run], folder: Path, last_seed: int | None = None
 ) -> None:
-    """Remembers a comparison with verdicts as an interim analysis, in `folder` and in those of the experiments."""
+    """Remembers a comparison with verdicts as an interim analysis, in the folders of the experiments."""
     if not comparison.runs or not study.claims:
         return
     verdicts = [(verdict.claim_id, verdict.evidence) for verdict in comparison.verdicts if verdict.n > 1]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from lab.records.cells import cells
 from lab.studies.claims.verdict import Verdict
 from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.noise import noise_floor
@@ -232,28 +233,19 @@ def csv_text(comparison: Comparison) -> str:
     writer = csv.writer(text, lineterminator="\n")
     tuned = tuned_columns(comparison, full=True)
     header = ["metric", *comparison.keys, *tuned, "n", "num_trained", "num_diverged", "num_failed"]
-    header += ["num_interrupted"]
-    header += [
-        "mean",
-        "mean_low",
-        "mean_high",
-        "test",
-        "test_low",
-        "test_high",
-        "iqm",
-        "difference",
-        "difference_low",
-        "difference_high",
-    ]
-    writer.writerow([*header, "is_reference", "images_per_second", "num_params", "seeds", "scores"])
+    header += ["num_interrupted", "mean", "mean_low", "mean_high", "test", "test_low", "test_high", "iqm"]
+    header += ["difference", "difference_low", "difference_high"]
+    writer.writerow([*cells(header), "is_reference", "images_per_second", "num_params", "seeds", "scores"])
     for index, arm in enumerate(comparison.arms):
         row: list[Any] = [comparison.metric, *(show(arm.keys[key]) for key in comparison.keys)]
-        row += [cells[index] for cells in tuned.values()]
+        row += [column[index] for column in tuned.values()]
         row += [arm.num_seeds, arm.num_trained, arm.num_diverged, arm.num_failed, arm.num_interrupted]
         row += [*three_numbers(arm.score), *three_numbers(arm.test)]
         row += [arm.score and arm.score.iqm, *three_numbers(arm.difference)]
         row += [arm.is_reference, arm.images_per_second, arm.num_params]
-        writer.writerow([*row, " ".join(str(run.seed) for run in arm.runs), " ".join(f"{v:.10g}" for v in arm.values)])
+        writer.writerow(
+            [*cells(row), " ".join(str(run.seed) for run in arm.runs), " ".join(f"{v:.10g}" for v in arm.values)]
+        )
     return text.getvalue()
 
 
