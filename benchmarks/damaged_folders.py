@@ -3,7 +3,7 @@
     python benchmarks/damaged_folders.py [--count 150] [--seed 0]
 
 A small experiment is trained once. Each case copies it, damages one file (cut, empty, a list, a number, nested 100,000
-deep, UTF-16, a byte order mark, keys missing or of other types, huge numbers, a fifo, a folder, a link to a device, no
+deep, UTF-16, a BOM, keys missing or of other types, huge numbers, a fifo, a folder, a link to a device, no
 permission) and runs `lab compare`, `lab train` again, `lab plan`, `lab predict` and what `lab board` prepares, each in
 limited time. What may not happen: a traceback, a hang, an exit code other than 0, 1 and 2, or a changed byte in the
 files of the other runs. Exit code 1 if it does.

@@ -58,7 +58,7 @@ NETS = [
 """Nets that configurations start from; each is trained first, so that others can start from its weights."""
 
 OUTSIDE = ("name", "out", "jobs", "force", "data.root")
-"""Keys that say where a run is done, which have tests of their own."""
+"""Keys that say where a run is done, which other tests try."""
 
 RARE = {
     "train.compile": ({"true"}, 600),
@@ -169,7 +169,7 @@ def overrides(seed: int, number: int, sources: list[str]) -> dict[str, str]:
 
 
 def outcome(given: Mapping[str, str], folder: Path, compose: Any) -> tuple[str, str]:
-    """(`trained`, status), (`refused`, message), or what else came of a configuration and why."""
+    """(`trained`, status), (`refused`, message), or another outcome and why."""
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
@@ -206,7 +206,7 @@ def names_of_keys() -> frozenset[str]:
 
 
 def work(pipe: Connection, folder: Path, spare: int) -> None:
-    """A process that does what comes through `pipe`, with `spare` bytes of memory, in its own working directory."""
+    """A process that does what comes through `pipe`, with `spare` bytes of memory, in another working directory."""
     os.environ.update(dict.fromkeys(("http_proxy", "https_proxy"), "http://127.0.0.1:9"))  # nothing is downloaded
     os.chdir(folder)
     quiet = os.open(os.devnull, os.O_WRONLY)
@@ -247,7 +247,7 @@ class Worker:
         other.close()
 
     def done(self, given: Mapping[str, str], target: Path) -> tuple[str, str]:
-        """What came of a configuration."""
+        """the outcome of a configuration."""
         self.left -= 1
         if self.process is None or self.left < 0:
             self.end()

@@ -39,7 +39,7 @@ def check_own(folder: Path, names: Iterable[str], homes: Iterable[str]) -> None:
     page of the lab are; a folder is, too, if it holds nothing but event files.
 
     Raises:
-        UserError: names what is there.
+        UserError: such a file exists; names it.
     """
     known = read_ledger(folder)
     adopted = known is None and is_page(folder / "report.html")
