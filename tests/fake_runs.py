@@ -10,7 +10,7 @@ from typing import Any
 from lab.config import RunConfig
 from lab.identity import flatten
 from lab.metric import parse_metric
-from lab.records.results import Run, read_run
+from lab.records.results import Run, finite, read_run
 from lab.studies.claims import study as claimed
 from lab.studies.claims.study import parse_study
 from lab.studies.comparison import compare as comparison
@@ -53,7 +53,7 @@ def write_run(
         "seed": seed,
         "status": status,
         "error": "",
-        "metrics": {tag: {"last": value, "best": value, "best_step": 0} for tag, value in scores.items()},
+        "metrics": {tag: {"last": value, "best": value, "best_step": 0} for tag, value in finite(scores).items()},
         "steps": 880,
         "train_seconds": 30.0,
         "images_per_second": 1900.0,

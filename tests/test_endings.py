@@ -16,6 +16,7 @@ from lab.launch.sweep import compare_jobs, interrupted
 from lab.launch.sweep_log import SweepLog
 from lab.metric import parse_metric
 from lab.records.outcome import next_steps, outcome
+from lab.records.results import write_json
 from lab.runs.progress import Console, fitting
 from lab.studies.claims.study import parse_study
 from lab.studies.report.facts import troubles
@@ -161,7 +162,9 @@ def test_failed_runs_come_last_with_what_to_do(
     make_job: MakeJob, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     job = make_job()
-    assert compare_jobs([job], parse_study({}), job.folder.parent.parent, {job.folder: "out of memory"}, False) == 1
+    job.folder.mkdir(parents=True)
+    write_json(job.folder / "result.json", {**job.record(), "status": "failed", "error": "boom", "metrics": {}})
+    assert compare_jobs([job], parse_study({}), job.folder.parent.parent, {}, False) == 1
     said = capsys.readouterr().err.splitlines()
     assert said[1] == "1 of 1 run failed:"
     assert said[-1] == "mend the cause, and the same command trains what is missing"

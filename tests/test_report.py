@@ -21,6 +21,7 @@ from lab.studies.figures.forest import difference_rows
 from lab.studies.figures.names import wrap
 from lab.studies.figures.style import COLORS
 from lab.studies.report.formats import markdown
+from lab.studies.report.ownership import LEDGER, write_ledger
 from lab.studies.report.page import headline, write_report
 from lab.studies.report.rows import cost_rows
 from lab.studies.report.strip import strip
@@ -132,7 +133,7 @@ def test_the_report_is_whole_offline_and_escaped(runs, tmp_path):
     page = path.read_text()
     figures = {"forest", "curves", "curves_seconds", "seeds", "effects", "interactions", "cost"}
     files = {name + end for name in figures for end in (".svg", ".png", "_column.svg")}
-    assert {file.name for file in tmp_path.iterdir()} == {"report.html", "table.csv", "verdict.json", *files}
+    assert {file.name for file in tmp_path.iterdir()} == {"report.html", "table.csv", "verdict.json", LEDGER, *files}
     assert not re.search(r"https?://|<script[^>]+src|<link|@import", page)
     assert "Is &lt;He&gt; better &amp; sooner?" in page
     assert "He &lt;b&gt;wins&lt;/b&gt; at 30 layers" in page
@@ -302,6 +303,7 @@ def test_table_and_verdicts_can_be_read_by_machines(runs, tmp_path):
 def test_a_report_without_claims_curves_or_finished_runs(tmp_path):
     (run,) = write_arms(tmp_path / "one", "model.depth", {3: [0.9]})
     (tmp_path / "curves.svg").write_text("stale")
+    write_ledger(tmp_path, ["curves.svg"])
     page = write_report(compare([run], {}), tmp_path).read_text()
     assert "depth" not in page.partition("</h1>")[0]
     assert "No claim was written beforehand" in page

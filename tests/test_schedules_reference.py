@@ -145,7 +145,7 @@ def test_milestones_and_factor() -> None:
         ({"factor": 0.0}, r"schedule\.factor=0\.0 is out of range; allowed: above 0 and at most 1"),
         ({"low": 0.0}, r"schedule\.low=0\.0 is out of range; allowed: above 0 and at most 1"),
         ({"power": -1.0}, r"schedule\.power=-1\.0 is out of range; allowed: above 0"),
-        ({"cycles": 0}, r"schedule\.cycles=0 is out of range; allowed: 1 or more"),
+        ({"cycles": 0}, r"schedule\.cycles=0 is out of range; allowed: 1 to 1,000,000"),
     ],
 )
 def test_a_knob_out_of_range_is_named(knobs: dict, message: str) -> None:

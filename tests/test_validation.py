@@ -178,7 +178,8 @@ def test_keys_are_listed_with_default_range_and_meaning() -> None:
     heads = [line for line in text.splitlines() if line[:1].strip()]
     assert [head.partition(" = ")[0] for head in heads] == list(all_keys())
     assert render_keys("schedule.c") == (
-        "schedule.cycles = 4   1 or more\n    Cycles of `cosine_restarts`, `triangular` and `triangular2` in the run.\n"
+        "schedule.cycles = 4   1 to 1,000,000\n"
+        "    Cycles of `cosine_restarts`, `triangular` and `triangular2` in the run.\n"
     )
     for head in (
         "optimizer.lr = 0.001   above 0",

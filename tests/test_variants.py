@@ -54,7 +54,7 @@ def test_chosen_classes_are_numbered_in_their_order() -> None:
         ({"imbalance": 1.1}, r"data\.imbalance=1\.1 is out of range"),
         ({"imbalance": 0.001}, r"data\.imbalance=0\.001 leaves class 'bottom' without a training image"),
         ({"imbalance": 0.5, "name": "diabetes"}, r"data\.imbalance=0\.5 has no effect on data\.name=diabetes"),
-        ({"resize": 0}, r"data\.resize=0 is out of range; allowed: 1 or more"),
+        ({"resize": 0}, r"data\.resize=0 is out of range; allowed: 1 to 8,192"),
         ({"resize": 16, "name": "xor"}, r"data\.resize=16 has no effect on features"),
         ({"imbalance": 0.1, "limit": 100}, r"data\.limit=100 is out of range; allowed: 1 to 4\d"),
     ],

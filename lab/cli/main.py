@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 
 from lab.system.signals import INTERRUPTED, leave_on_interrupt, say_interrupted
-from lab.system.streams import lasting_streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +39,8 @@ def main(argv: list[str] | None = None) -> int:
     """Runs one verb and returns the exit code: 0 done, 1 a run failed, 2 wrong input, 130 interrupted."""
     if argv is None:  # a command, and no test
         leave_on_interrupt()
+    from lab.system.streams import lasting_streams
+
     words = sys.argv[1:] if argv is None else argv
     goes_on = words[:1] and words[0] in LONG and "--cfg" not in words
     with lasting_streams("nobody reads the output any more; the command goes on without it" if goes_on else "") as lost:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,16 @@ def is_finite(value: Any) -> bool:
     return isinstance(value, int | float) and math.isfinite(value)
 
 
+def remove_event_files(home: Path) -> None:
+    """Removes the event files under `home`, and folders that are empty then; whatever else lies there stays."""
+    for stale in home.rglob("events.out.tfevents.*"):
+        stale.unlink()
+    for path in sorted(home.rglob("*"), reverse=True):
+        if path.is_dir() and not path.is_symlink():
+            with suppress(OSError):  # it is not empty
+                path.rmdir()
+
+
 def write_mean_runs(means: Sequence[ArmMeans], folder: Path) -> None:
     """Writes `_mean/<arm>`, and `low` and `high` in it, under `folder`: all scalars, averaged over an arm's seeds.
 
@@ -94,8 +105,7 @@ def write_mean_runs(means: Sequence[ArmMeans], folder: Path) -> None:
     from lab.records.events import write_scalars
 
     home = inside(folder, "_mean")
-    for stale in home.rglob("events.out.tfevents.*"):
-        stale.unlink()
+    remove_event_files(home)
     for arm in means:
         parts = [("", 1), ("low", 2), ("high", 3)] if arm.num_runs > 1 else [("", 1)]
         for part, column in parts:

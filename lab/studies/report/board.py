@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from lab.records.places import inside
 from lab.records.results import NOT_SCALARS
 from lab.studies.comparison.compare import Comparison
-from lab.studies.comparison.means import ArmMeans
+from lab.studies.comparison.means import ArmMeans, remove_event_files
 from lab.studies.report.formats import markdown_table, verdict_bullets
 from lab.studies.statistics.numerals import center_text, decimals, interval_text
 
@@ -23,8 +23,7 @@ def write_board(comparison: Comparison, means: Sequence[ArmMeans], folder: Path)
     from lab.records.events import EventFile, write_scalars
 
     target = inside(folder, "_study")
-    for stale in target.rglob("events.out.tfevents.*"):
-        stale.unlink()
+    remove_event_files(target)
     target.mkdir(parents=True, exist_ok=True)
     with EventFile(target) as events:
         events.text("verdicts", verdicts_text(comparison))
