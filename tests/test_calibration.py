@@ -43,6 +43,7 @@ def test_looks_do_not_add_up(calibration: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("n", [3, 5, 10, 20])
+@pytest.mark.slow
 def test_further_seeds_are_right_in_the_median_of_normal_scores(calibration: ModuleType, n: int) -> None:
     found = calibration.predict(calibration.SCORES["normal"], n, 30, 20_000, np.random.default_rng(0))
     assert found.said == pytest.approx(found.needed, rel=1 / 3)
@@ -51,6 +52,7 @@ def test_further_seeds_are_right_in_the_median_of_normal_scores(calibration: Mod
 
 @pytest.mark.parametrize("n", [3, 5, 10])
 @pytest.mark.parametrize("name", ["exponential (skewness 2)", "heavy-tailed (t, 3 df)"])
+@pytest.mark.slow
 def test_further_seeds_are_nearly_right_where_tails_are_long(calibration: ModuleType, name: str, n: int) -> None:
     found = calibration.predict(calibration.SCORES[name], n, 30, 20_000, np.random.default_rng(0))
     assert found.said == pytest.approx(found.needed, rel=1 / 3)
@@ -58,6 +60,7 @@ def test_further_seeds_are_nearly_right_where_tails_are_long(calibration: Module
 
 @pytest.mark.parametrize("n", [3, 5])
 @pytest.mark.parametrize("levels", [2, 5])
+@pytest.mark.slow
 def test_levels_of_a_seed_are_no_replication(calibration: ModuleType, levels: int, n: int) -> None:
     """All luck is shared by the levels: taken for independent, a fifth of equal arms would differ."""
     cell = next(cell for cell in calibration.CELLS if cell.levels == levels and cell.name.endswith("luck 1"))
@@ -66,6 +69,7 @@ def test_levels_of_a_seed_are_no_replication(calibration: ModuleType, levels: in
 
 
 @pytest.mark.parametrize("n", [2, 3, 5, 10])
+@pytest.mark.slow
 def test_ties_support_nothing_that_is_wrong(calibration: ModuleType, n: int) -> None:
     for cell in calibration.CELLS:
         if cell.levels == 1 and "360" not in cell.name:
@@ -88,6 +92,7 @@ def test_intervals_near_one_cover(calibration: ModuleType) -> None:
 
 
 @pytest.mark.parametrize("index", [0, 5, 9])
+@pytest.mark.slow
 def test_modes_give_no_wrong_verdicts(calibration: ModuleType, index: int) -> None:
     """Both train in half of the runs; 1 against .6; rare lapses."""
     found = calibration.wrong_about_modes(calibration.MODE_CELLS[index], 3, 200)

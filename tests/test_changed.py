@@ -46,6 +46,7 @@ def test_runs_of_other_defaults_are_trained_anew_and_stay(words: list[str], caps
     assert len(find_runs([Path("outputs/x")])) == len(runs)
 
 
+@pytest.mark.slow
 def test_a_knob_that_is_younger_than_a_run_is_no_difference(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", *QUICK, "model.act=relu,tanh"]) == 0
     for path in Path("outputs/x").glob("*/*/result.json"):

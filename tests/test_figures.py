@@ -84,6 +84,7 @@ QUICK = [
 
 @pytest.mark.parametrize("narrow", [False, True], ids=["wide", "narrow"])
 @pytest.mark.parametrize(("shape", "name"), QUICK)
+@pytest.mark.slow
 def test_no_text_lies_over_another(
     shape: str, name: str, narrow: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

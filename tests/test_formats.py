@@ -113,6 +113,7 @@ def test_who_sees_the_verdicts_has_looked(runs, tmp_path):
     assert json.loads(looks.read_text()) == first
 
 
+@pytest.mark.slow
 def test_a_run_counts_once_wherever_it_lies(runs, tmp_path, capsys):
     folder = str(tmp_path / "one")
     shutil.copytree(folder, tmp_path / "copy")

@@ -68,6 +68,7 @@ def train(training: Training) -> tuple[list[dict[str, Any]], torch.Tensor]:
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "nag", "adam", "adamw"])
+@pytest.mark.slow
 def test_a_recording_trains_as_the_steps_do(make_job: MakeJob, optimizer: str) -> None:
     changes = {**LIVELY, "optimizer.name": optimizer}
     rows, _ = train(plain(make_job, changes))

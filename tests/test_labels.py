@@ -129,6 +129,7 @@ def test_a_sweep_without_a_name_is_named_by_what_is_swept(words):
     assert {job.folder.parent.parent for job in jobs} == {Path("outputs", NAMES[words])}
 
 
+@pytest.mark.slow
 def test_a_name_of_many_keys_is_cut_and_stays_the_same():
     keys = ["data.cutout_frac", "data.label_noise", "model.drop_rate", "schedule.warmup_frac", "train.label_smoothing"]
     words = [f"{key}=0.1,0.2" for key in [*keys, "optimizer.weight_decay", "train.penalty_l1_share"]]

@@ -225,6 +225,7 @@ def test_a_dead_host_is_taken_over_when_its_lease_is_stale(
     assert time.monotonic() - before > 1.9
 
 
+@pytest.mark.slow
 def test_a_suspended_process_that_lost_its_lock_writes_nothing_more(
     tmp_path: Path, host: Callable[..., subprocess.Popen[str]]
 ) -> None:

@@ -75,6 +75,7 @@ def test_l2_is_coupled_weight_decay(make_job: MakeJob) -> None:
         torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_l1_drives_weights_to_zero(make_job: MakeJob) -> None:
     changes = {"optimizer.name": "sgd", "optimizer.lr": 0.05, "train.steps": 60, "train.batch_size": 60}
     found = {}

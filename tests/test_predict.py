@@ -66,6 +66,7 @@ def test_it_agrees_with_2000_passes_by_hand(drop: str) -> None:
 
 
 @pytest.mark.parametrize("drop", DROPS)
+@pytest.mark.slow
 def test_an_example_does_not_depend_on_its_neighbours(drop: str) -> None:
     model = net(drop)
     whole = mc_predict(model, IMAGES, 150, 7)
@@ -208,6 +209,7 @@ BODIES: dict[str, Callable[[], nn.Module]] = {
 
 @pytest.mark.parametrize("name", BODIES)
 @pytest.mark.filterwarnings("ignore:enable_nested_tensor")
+@pytest.mark.slow
 def test_what_drops_inside_is_sampled(name: str) -> None:
     torch.manual_seed(0)
     model = Sequence(BODIES[name]())

@@ -232,6 +232,7 @@ def test_softmax_regression_has_the_hessian_up_to_sampling() -> None:
 
 
 @pytest.mark.parametrize("weight_std", [False, True])
+@pytest.mark.slow
 def test_a_deep_net_has_the_fisher_diagonal_up_to_sampling(weight_std: bool) -> None:
     """Against the sum over all labels, one backward pass a picture and label, by the weights as they are used."""
     model = net(widths=[3], depth=2, act="tanh", norm="batch", block="conv-norm-act-pool", weight_std=weight_std)

@@ -49,6 +49,7 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
         ([], {}),
     ],
 )
+@pytest.mark.slow
 def test_what_is_typed_replaces_the_reference(words: list[str], found: dict[str, Any], started: list[Job]) -> None:
     assert main(["train", "seed=0", *words]) == 0
     assert started

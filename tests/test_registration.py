@@ -132,6 +132,7 @@ def test_seeds_beyond_the_plan_are_told_and_count_as_an_analysis(root: Path) -> 
         ({**LOWER, "say": "fresh"}, "the claim was written after 5 seeds had been seen"),
     ],
 )
+@pytest.mark.slow
 def test_a_claim_of_afterwards_is_exploratory_unless_only_its_words_are_new(root, claim, reason) -> None:
     ask(root, range(5), [claim])
     found = compared(root)
@@ -164,6 +165,7 @@ def test_another_reference_is_told_and_changes_no_verdict(root: Path) -> None:
     assert any("study.reference changed" in text for text in found["departures"])
 
 
+@pytest.mark.slow
 def test_claims_that_were_dropped_still_count_in_holms_correction(tmp_path: Path) -> None:
     root = tmp_path / "study"
     tried = [{**CLAIM, "say": f"by {k}", "by": k / 1000} for k in range(12)]
@@ -294,6 +296,7 @@ def test_seeds_that_are_picked_on_the_command_line_do_not_pick_the_verdict(root:
 
 
 @pytest.mark.parametrize("way", ["moved", "linked", "copied"])
+@pytest.mark.slow
 def test_a_run_is_one_wherever_it_lies(root: Path, tmp_path: Path, way: str) -> None:
     (first,) = compared(root)["claims"]
     other = tmp_path / "other"

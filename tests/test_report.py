@@ -180,6 +180,7 @@ def test_the_report_can_be_read_aloud(runs, tmp_path):
     assert "depth=30 init=xavier_normal 0.310 [0.285, 0.335]" in pictures[2]
 
 
+@pytest.mark.slow
 def test_curves_are_drawn_over_what_was_logged(runs, tmp_path):
     write_report(compare(runs, STUDY), tmp_path)
     for name, words in (("curves", "optimizer steps"), ("curves_seconds", "seconds of training")):
@@ -193,6 +194,7 @@ def test_curves_are_drawn_over_what_was_logged(runs, tmp_path):
     assert len(curve.seeds) == 3
 
 
+@pytest.mark.slow
 def test_the_page_wears_its_own_colours_and_the_files_keep_theirs(runs, tmp_path):
     page = write_report(compare(runs, STUDY), tmp_path).read_text()
     svg = (tmp_path / "seeds.svg").read_text()

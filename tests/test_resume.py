@@ -146,6 +146,7 @@ STARTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", STARTS)
+@pytest.mark.slow
 def test_a_resume_of_what_started_from_another_run_is_exact(make_job: MakeJob, name: str) -> None:
     net = {**SMALL, "model.block": "conv-norm-act-drop", "model.skip": "add", "model.depth": 4, "model.widths": [4]}
     source = make_job("source", net)

@@ -200,6 +200,7 @@ def test_a_drop_is_at_the_first_step_past_its_share_of_the_run(name: str, knobs:
 
 
 @pytest.mark.parametrize("cycles", range(1, 9))
+@pytest.mark.slow
 def test_a_cycle_restarts_at_the_first_step_past_its_border(cycles: int) -> None:
     for steps, frac, warmup in runs():
         schedule = make_schedule("cosine_restarts", frac, Fraction(1, steps), cycles=cycles)

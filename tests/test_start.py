@@ -178,6 +178,7 @@ def test_it_is_trained_from_the_right_step_on(make_job: MakeJob, source: Job) ->
 
 
 @pytest.mark.parametrize("stops", [[9], [5], [10], [3, 5, 4]], ids=str)
+@pytest.mark.slow
 def test_a_resume_across_the_unfreezing_equals_an_uninterrupted_run(
     make_job: MakeJob, source: Job, stops: list[int]
 ) -> None:
@@ -216,6 +217,7 @@ def test_a_resumed_pruned_run_equals_an_uninterrupted_one(make_job: MakeJob, cha
     assert rows(whole.folder) == rows(parts.folder)
 
 
+@pytest.mark.slow
 def test_what_was_pruned_stays_pruned_in_a_run_that_starts_from_it(make_job: MakeJob) -> None:
     first = make_job("first", RESNET)
     run(first)

@@ -61,6 +61,7 @@ def conv(before: int, after: int, kernel: int) -> int:
 
 @pytest.mark.parametrize("name", FIT_ALL)
 @pytest.mark.parametrize("shape", SIZES, ids=str)
+@pytest.mark.slow
 def test_every_net_trains_on_every_size(name: str, shape: tuple[int, int, int]) -> None:
     torch.manual_seed(0)  # dropout
     config = configured(name)
