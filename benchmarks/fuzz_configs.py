@@ -168,24 +168,17 @@ def overrides(seed: int, number: int, sources: list[str]) -> dict[str, str]:
     return found
 
 
-def outcome(given: Mapping[str, str], folder: Path, compose: Any) -> tuple[str, str]:
+def outcome(given: Mapping[str, str], folder: Path) -> tuple[str, str]:
     """(`trained`, status), (`refused`, message), or another outcome and why."""
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    from lab.cli.compose import one_message
+    from lab.cli.plan import one_job
     from lab.errors import UserError
-    from lab.records.places import Job
     from lab.runs.run import run
-    from lab.validation import validate
 
     try:
-        config = compose([f"{key}={value}" for key, value in given.items()])
-        config.out, config.name = str(folder), "run"
-        validate(config)
-        result = run(Job(config, folder / "run" / "arm-00000000" / "seed=0", {}, [], "fuzz"))
-    except (UserError, HydraException, OmegaConfBaseException) as error:
-        message = str(error) if isinstance(error, UserError) else one_message(error)
+        words = [f"{key}={value}" for key, value in given.items()]
+        result = run(one_job("train", [*words, f"out={folder}", "name=run"]))
+    except UserError as error:
+        message = str(error)
         if not any(re.search(rf"(?<![\w.]){re.escape(name)}\b", message) for name in names_of_keys()):
             return "names no key", message
         lines = message.count("\n")
@@ -212,20 +205,13 @@ def work(pipe: Connection, folder: Path, spare: int) -> None:
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
-    from hydra import initialize_config_dir
-
     import lab.runs.preload  # noqa: F401 (first: it imports fast)
-    from lab.cli.catalogue import config_dir
-    from lab.cli.compose import Composer, store_schema
 
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + spare, resource.getrlimit(resource.RLIMIT_AS)[1]))
-    store_schema()
-    with initialize_config_dir(str(config_dir()), version_base="1.3"):
-        compose = Composer("config", [], [])
-        while (job := pipe.recv()) is not None:
-            given, target = job
-            pipe.send(outcome(given, Path(target), compose))
+    while (job := pipe.recv()) is not None:
+        given, target = job
+        pipe.send(outcome(given, Path(target)))
 
 
 class Worker:
