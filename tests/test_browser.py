@@ -190,7 +190,7 @@ def test_the_address_for_means_has_a_colour_an_arm_and_scalars_first(board: str,
     assert len(colors) == 6  # mean, low and high of two arms; no single seed
     assert len(set(colors)) == 2
     groups = page.locator(".group-title").all_inner_texts()
-    assert [group.split()[0] for group in groups[:3]] == ["Pinned", "train", "val"]
+    assert [group.split()[0] for group in groups[:3]] == ["Pinned", "test", "train"]
     keep(page, "tensorboard-means-1400-light")
     page.close()
 

@@ -284,7 +284,7 @@ def test_two_sweeps_at_once_train_each_run_once(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_what_a_killed_process_was_at_is_taken_over(tmp_path: Path) -> None:
     (tmp_path / "slow.py").write_text(NET)
-    words = ["train.steps=80", "train.checkpoint_every=0"]
+    words = ["train.steps=80", "train.checkpoint_every=0", "name=one"]
     first = start(tmp_path, *words, HOLD="1")
     wait_until(lambda: bool(list(tmp_path.rglob("checkpoint.pt"))))
     alone = start(tmp_path, *words)

@@ -128,7 +128,8 @@ def draw_pair(axis: Axes, grid: Grid, along: str, across: str, metric: Metric, l
         alignment="left",
         **place,
     )
-    place_legend(legend, fit(map(show, lines), 2.5, LEVEL_SIZE, 1))
+    room = inches - 0.1 if ordered else inches - 1.2  # it begins where the panel does, right of the names
+    place_legend(legend, fit(map(show, lines), min(2.5, room), LEVEL_SIZE, 1))
 
 
 def level_cells(
