@@ -318,6 +318,16 @@ def test_a_report_without_claims_curves_or_finished_runs(tmp_path):
     assert "boom" in page
 
 
+def test_a_report_that_was_ended_half_way_is_written_by_the_next(tmp_path, monkeypatch):
+    (run,) = write_arms(tmp_path / "one", "model.depth", {3: [0.9]})
+    with monkeypatch.context() as patched:
+        patched.setattr("lab.studies.report.page.render_page", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            write_report(compare([run], {}), tmp_path)
+    assert (tmp_path / "table.csv").exists()
+    assert write_report(compare([run], {}), tmp_path).exists()
+
+
 def test_mean_series_averages_the_steps_that_all_seeds_share(tmp_path):
     rows = [[{"step": step, "a": step + seed, "b": None} for step in (1, 2, 3)[: 3 - seed]] for seed in (0, 1)]
     runs = [write_run(tmp_path, {}, seed, {"a": 1.0}, rows[seed]) for seed in (0, 1)]

@@ -51,13 +51,13 @@ def write_report(comparison: Comparison, folder: Path, html: Path | None = None)
     names, html = files(html), html or folder / "report.html"
     for path in (folder, html.parent):
         path.mkdir(parents=True, exist_ok=True)
+    write_ledger(folder, names)  # first: what a kill leaves behind half-way is the lab's
     subject = Subject(comparison)
     figures = hang(subject, folder)
     write_atomically(folder / "table.csv", csv_text(comparison).encode())
     write_json(folder / "verdict.json", verdict_data(comparison))
     beside = quote(os.path.relpath(folder, html.parent))
     write_atomically(html, render_page(subject, figures, folder, beside).encode())
-    write_ledger(folder, (name for name in names if (folder / name).exists()))
     return html
 
 
