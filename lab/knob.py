@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-MOST = 2**63 - 1
+LARGEST = 2**63 - 1
 """The largest whole number that torch takes."""
 
 
@@ -52,8 +52,8 @@ class Knob:
         return any(end is not None for end in (self.above, self.low, self.below, self.high))
 
     def admits(self, number: float) -> bool:
-        """Whether `number` is in range; nan never is, nor a whole number that is no index (`MOST`)."""
-        if isinstance(number, int) and abs(number) > MOST:
+        """Whether `number` is in range; nan never is, nor a whole number that is no index (`LARGEST`)."""
+        if isinstance(number, int) and abs(number) > LARGEST:
             return False
         return (
             (self.infinite or math.isfinite(number))

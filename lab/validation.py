@@ -14,15 +14,11 @@ from typing import Any, Union, get_args, get_origin
 
 from lab.config import RunConfig
 from lab.errors import refuse, unknown
-from lab.knob import MOST, Knob
+from lab.knob import LARGEST, Knob
 from lab.tables import read_table
 
 BOOLEAN = Knob(choices=("true", "false"))
 """What a field without a `knob` admits."""
-
-
-LARGEST = MOST
-"""The largest whole number that arrays and files hold."""
 
 
 @dataclass(frozen=True)

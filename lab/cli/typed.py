@@ -3,8 +3,9 @@
 from typing import Any, get_args, get_origin
 
 from lab.errors import UserError
+from lab.knob import LARGEST
 from lab.literals import literal, number, split, unquoted
-from lab.validation import LARGEST, Key, all_keys
+from lab.validation import Key, all_keys
 
 TRUTHS = {**dict.fromkeys(("true", "yes", "on", "1"), True), **dict.fromkeys(("false", "no", "off", "0"), False)}
 

@@ -5,60 +5,22 @@ from typing import Any
 from torch import Tensor
 
 ACTS = (
-    *(
-        "relu",
-        "relu6",
-        "leaky_relu",
-        "prelu",
-        "rrelu",
-        "elu",
-        "selu",
-        "celu",
-        "gelu",
-        "silu",
-        "mish",
-        "softplus",
-        "glu",
-    ),
-    *("sigmoid", "tanh", "hardtanh", "hardsigmoid", "hardswish", "softsign", "logsigmoid", "tanhshrink", "hardshrink"),
-    *("softshrink", "threshold", "sin", "cos", "exp", "square", "abs"),
+    *("relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish"),
+    *("softplus", "glu", "sigmoid", "tanh", "hardtanh", "hardsigmoid", "hardswish", "softsign", "logsigmoid"),
+    *("tanhshrink", "hardshrink", "softshrink", "threshold", "sin", "cos", "exp", "square", "abs"),
 )
 RENAMED = {"expit": "sigmoid", "clamp_min": "relu", "clip": "hardtanh", "clamp": "hardtanh", "maximum": "relu"}
 """Functions that people write for an activation."""
 
 SHAPES = (
-    *(
-        "flatten",
-        "view",
-        "view_as",
-        "reshape",
-        "squeeze",
-        "unsqueeze",
-        "permute",
-        "transpose",
-        "contiguous",
-        "unflatten",
-    ),
-    *(
-        "getitem",
-        "chunk",
-        "split",
-        "expand",
-        "to",
-        "float",
-        "double",
-        "type",
-        "clone",
-        "pad",
-        "t",
-        "movedim",
-        "swapaxes",
-    ),
-    *("select", "narrow", "detach", "get", "repeat", "unbind", "type_as", "requires_grad_", "cpu", "cuda", "half"),
+    *("flatten", "view", "view_as", "reshape", "squeeze", "unsqueeze", "permute", "transpose", "contiguous"),
+    *("unflatten", "getitem", "chunk", "split", "expand", "to", "float", "double", "type", "clone", "pad"),
+    *("t", "movedim", "swapaxes", "select", "narrow", "detach", "get", "repeat", "unbind", "type_as"),
+    *("requires_grad_", "cpu", "cuda", "half"),
 )
 SUMS = ("add", "sub", "radd", "iadd", "rsub", "isub")
 PRODUCTS = ("mul", "rmul", "imul", "div", "truediv", "idiv", "itruediv", "rtruediv")
-PRODUCT_MATRICES = ("matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "rmatmul", "bilinear")
+PRODUCT_MATRICES = ("matmul", "mm", "bmm", "addmm", "baddbmm", "einsum", "rmatmul")
 NORMS = {"batch_norm": "batch", "layer_norm": "layer", "group_norm": "group", "instance_norm": "instance"}
 NORMS |= {"rms_norm": "rms", "local_response_norm": "response"}
 DROPS = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout", "feature_dropout")
@@ -94,13 +56,12 @@ def kind_of(func: Any, args: tuple[Any, ...]) -> tuple[str, str]:
 def options_of(kind: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a call that the rules read."""
     places = {
-        "conv": {"stride": 3, "padding": 4, "dilation": 5, "groups": 6},
-        "pool": {"kernel": 1, "stride": 2},
-        "dropout": {"p": 1, "training": 2},
+        "conv": {"stride": 3, "groups": 6},
+        "pool": {"kernel": 1},
+        "dropout": {"p": 1},
         "softmax": {"dim": 1},
-        "act": {"slope": 1},
     }.get(kind, {})
-    known = {"kernel": ("kernel_size", "output_size", "dim"), "slope": ("negative_slope", "alpha")}
+    known = {"kernel": ("kernel_size", "output_size", "dim")}
     found = {}
     for option, place in places.items():
         names = (option, *known.get(option, ()))

@@ -5,7 +5,8 @@ from collections.abc import Callable, Collection, Sequence
 import torch
 
 from lab.checks.lint.finding import SEVERITIES, Finding, Rule, Said
-from lab.checks.lint.linter import EXAMPLES, RULES, lint
+from lab.checks.lint.linter import RULES, lint
+from lab.checks.lint.operation import EXAMPLES
 from lab.checks.lint.task import LOSSES, Task
 from lab.config import RunConfig
 from lab.data.batches import Order, load_dataset
@@ -19,7 +20,7 @@ def lint_config(config: RunConfig, rules: Collection[Rule] | None = None) -> lis
 
     Args:
         config: of one run.
-        rules: those to apply; all if None. What `lint.ignore` names is left out.
+        rules: those to apply; all if None.
 
     Raises:
         UserError: anything but the net is wrong.
@@ -55,7 +56,6 @@ def task_of(config: RunConfig, parts: Parts | None) -> Task:
         updates=durations(config, order.steps_per_epoch)[0],
         inputs=(float(images.min()), float(images.max())),
         targets=(float(labels.min()), float(labels.max())) if numbers else None,
-        init=config.model.init if config.model.name == "recipe" else "",
     )
 
 

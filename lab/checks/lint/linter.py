@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lab.checks.lint.finding import SEVERITIES, Rule, Said
 from lab.checks.lint.layers import LAYER_RULES
+from lab.checks.lint.operation import EXAMPLES
 from lab.checks.lint.outputs import OUTPUT_RULES
 from lab.checks.lint.shapes import SHAPE_RULES
 from lab.checks.lint.task import Task
@@ -15,9 +16,6 @@ from lab.checks.lint.training import TRAINING_RULES
 from lab.checks.lint.weights import WEIGHT_RULES
 
 RULES = {rule.code: rule for rule in (*SHAPE_RULES, *LAYER_RULES, *OUTPUT_RULES, *WEIGHT_RULES, *TRAINING_RULES)}
-
-EXAMPLES = 4
-"""Examples that go through the net."""
 
 
 def lint(net: nn.Module, inputs: Tensor, task: Task, rules: Collection[Rule] | None = None) -> list[Said]:

@@ -6,6 +6,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+EXAMPLES = 4
+"""Examples that go through a net, and fewest from which a unit counts as off."""
+
 INPUT = -1
 """Stands for the net's input among the inputs of an operation."""
 
@@ -40,7 +43,7 @@ class Operation:
     weight: Tensor | None = None
     bias: Tensor | None = None
     options: dict[str, Any] = field(default_factory=dict)
-    """Its arguments: `p`, `kernel`, `stride`, `padding`, `dim`, `groups`."""
+    """Its arguments: `p`, `kernel`, `adaptive`, `stride`, `dim`, `groups`."""
     moment: float | None = None
     """Mean square of its result; None where it was not computed."""
     varies: float | None = None

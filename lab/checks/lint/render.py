@@ -10,9 +10,6 @@ FORMATS = ("text", "json", "sarif")
 MOST_NAMED = 6
 """Further layers of one kind of finding that a line names."""
 
-LEVELS = {"error": "error", "warning": "warning", "note": "note"}
-"""Severities as SARIF 2.1.0 calls them."""
-
 
 def as_text(said: Sequence[Said]) -> str:
     """A paragraph for each kind of finding, with all its layers, and a line that counts them."""
@@ -83,7 +80,7 @@ def as_sarif(said: Sequence[Said]) -> str:
     results = [
         {
             "ruleId": one.rule.code,
-            "level": LEVELS[one.severity],
+            "level": one.severity,  # SARIF has the same three
             "message": {"text": f"{one.finding.what}; {one.finding.fix}"},
             "locations": [{"logicalLocations": [{"fullyQualifiedName": one.finding.layer or "(net)"}]}],
         }

@@ -57,9 +57,6 @@ class Task:
     optimizer: str = ""
     lr: float | None = None
     momentum: float = 0.0
-    weight_decay: float = 0.0
-    decays_norms: bool = False
-    """Whether weight decay acts on norms and biases."""
     batch_size: int | None = None
     updates: int | None = None
     """Steps of the whole training."""
@@ -68,8 +65,6 @@ class Task:
     targets: tuple[float, float] | None = None
     """Range of the numbers to predict."""
     metric: str = ""
-    init: str = ""
-    """Name of the initialisation, where the lab chose it."""
 
     @property
     def exclusive(self) -> bool:

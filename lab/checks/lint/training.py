@@ -159,15 +159,6 @@ def few_updates(graph: Graph, task: Task) -> Iterator[Finding]:
         )
 
 
-def decayed_norms(graph: Graph, task: Task) -> Iterator[Finding]:
-    """Weight decay on norms and biases.
-
-    It pulls scales towards 0, not towards a simpler function (He et al. 2019, "Bag of tricks", section 3.1).
-    """
-    if task.weight_decay and task.decays_norms and graph.of_kind("norm"):
-        yield Finding("weight decay acts on norms and biases", "leave them out of it")
-
-
 TRAINING_RULES = (
     Rule("input-scale", "warning", unscaled_inputs),
     Rule("target-scale", "warning", unscaled_targets),
@@ -175,5 +166,4 @@ TRAINING_RULES = (
     Rule("act-flat", "warning", flat_units),
     Rule("rate", "warning", rate_out_of_range),
     Rule("updates", "warning", few_updates),
-    Rule("decay-norm", "note", decayed_norms),
 )

@@ -5,15 +5,12 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from lab.checks.lint.finding import Finding, Rule
-from lab.checks.lint.operation import Graph, Operation
+from lab.checks.lint.operation import EXAMPLES, Graph, Operation
 from lab.checks.lint.outputs import at, rate
 from lab.checks.lint.task import Task
 
 FAINT = 1e-4
 """Share of the first layer's variance that has to be left at the last."""
-
-EXAMPLES = 4
-"""Fewest examples from which a unit counts as off."""
 
 LOUD = 1e4
 """Times the first layer's variance at the last."""
