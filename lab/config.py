@@ -380,6 +380,16 @@ class StudyConfig:
 
 
 @dataclass
+class LintConfig:
+    sweeps: bool = True
+    """Whether a sweep is checked before its first run (`lint=off`: not): arms that are one function or will not train,
+    what else they differ in, and what its seeds can decide."""
+
+    ignore: list[str] = knob([], table="rules", own=False)
+    """Codes of rules that do not apply, in `lab lint` and before a sweep."""
+
+
+@dataclass
 class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     """What is learnt from: the images, their split and their scaling."""
@@ -401,6 +411,9 @@ class RunConfig:
 
     study: StudyConfig = field(default_factory=StudyConfig)
     """What an experiment asks and claims; it does not change a run."""
+
+    lint: LintConfig = field(default_factory=LintConfig)
+    """What is checked before anything trains; it does not change a run."""
 
     name: str = knob("scratch", free="any text")
     """Where results go: `<out>/<name>/`."""

@@ -36,6 +36,8 @@ TABLES = {
 @cache
 def read_table(kind: str) -> dict[str, str]:
     """The names of `kind` in the order of their table, each with the first line of its function's docstring."""
+    if kind == "rules":
+        return read_rules()
     file, table = TABLES[kind]
     tree = _parse(file)
     lines = {
@@ -59,8 +61,9 @@ def read_downloads() -> tuple[str, ...]:
 def read_rules() -> dict[str, str]:
     """The codes of the rules of `lab lint`, each with its severity and the first line of its docstring."""
     found: dict[str, str] = {}
-    for path in sorted((Path(__file__).parent / "checks" / "lint").glob("*.py")):
-        tree = _parse(f"checks/lint/{path.name}")
+    root = Path(__file__).parent
+    for path in [*sorted((root / "checks" / "lint").glob("*.py")), *sorted((root / "checks").glob("*.py"))]:
+        tree = _parse(path.relative_to(root).as_posix())
         lines = {one.name: ast.get_docstring(one) or "" for one in tree.body if isinstance(one, ast.FunctionDef)}
         for node in ast.walk(tree):
             match node:

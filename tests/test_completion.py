@@ -37,7 +37,7 @@ def test_all_names_that_a_key_takes_are_offered(key: str) -> None:
 
 
 def test_what_keys_take_exists() -> None:
-    assert {kind for key in all_keys().values() for kind in key.knob.tables} == {*TABLES}
+    assert {kind for key in all_keys().values() for kind in key.knob.tables} == {*TABLES, "rules"}
     assert {"recipe", "lenet", "blunder_a"} <= set(values("model.name") or [])
     assert values("model.init") == list(names("inits"))
     assert [key for key, one in all_keys().items() if one.knob == BOOLEAN] == [

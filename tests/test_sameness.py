@@ -18,6 +18,7 @@ from lab.config import RunConfig
 from lab.errors import UserError
 from lab.identity import flatten, with_values
 from lab.launch.worker import check
+from lab.records.places import Job
 from lab.records.results import read_result
 from lab.runs.build import assemble
 from lab.runs.fingerprint import Walk, fingerprint, scored_on
@@ -267,21 +268,32 @@ def test_idle_keys_are_told_before_the_first_run(
     words += ["model.act=relu,tanh"]
     assert main(words) == 0
     error = capfd.readouterr().err
-    assert error.startswith("note: model.norm has no effect here: only 2 of 4 arms are built differently")
+    assert "note[arms-idle]: model.norm has no effect here: only 2 of 4 arms are built differently" in error
 
 
 def test_what_is_left_of_a_sweep_is_searched_beside_what_is_done() -> None:
-    configs = [
-        with_values(RunConfig(), {"train.device": "cpu", "model.norm": norm, "model.act": act, "seed": seed})
+    jobs = [
+        job({"train.device": "cpu", "model.norm": norm, "model.act": act, "seed": seed})
         for norm in ("none", "batch")
         for act in ("relu", "tanh")
         for seed in (0, 1)
     ]
-    (line,) = check(configs, configs)
+
+    def said(missing: list[Job], whole: list[Job]) -> list[str]:
+        return [one.text for one in check(missing, whole).remarks if one.code == "arms-idle"]
+
+    (line,) = said(jobs, jobs)
     assert line.startswith("model.norm has no effect here: only 2 of 4 arms")
-    assert check(configs[:1], configs) == [line]
-    assert check(configs) == check(configs[:2], configs[:2]) == []
+    assert said(jobs[:1], jobs) == [line]
+    assert said(jobs, []) == said(jobs[:2], jobs[:2]) == []
     with pytest.raises(UserError, match="both arms are built alike"):
-        check(configs[:1], [configs[0], configs[4]])
-    gone = with_values(configs[2], {"data.name": "own_parts:gone"})
-    assert check(configs[:1], [gone, configs[0], configs[4]])[0].startswith("model.norm has no effect where")
+        check(jobs[:1], [jobs[0], jobs[4]])
+    gone = job({**flatten(jobs[2].config), "data.name": "own_parts:gone"})
+    assert said(jobs[:1], [gone, jobs[0], jobs[4]])[0].startswith("model.norm has no effect where")
+
+
+def job(values: dict[str, Any]) -> Job:
+    """A run with these values, of which norm and activation were swept."""
+    config = with_values(RunConfig(), values)
+    arm = {key: flatten(config)[key] for key in ("model.norm", "model.act")}
+    return Job(config, Path("outputs/x/arm/seed=0"), arm, [], "")

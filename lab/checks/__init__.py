@@ -1,4 +1,4 @@
-"""Theory, before the first run: which arms are one and the same.
+"""Theory, before the first run: what is wrong with a net or a comparison, and which arms are one function.
 
 Never here: training, or anything that waits for a run's result.
 """

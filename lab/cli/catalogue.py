@@ -9,12 +9,12 @@ import yaml
 
 from lab.cli.keys import render_keys
 from lab.errors import UserError, nearest
-from lab.tables import TABLES, read_rules, read_table
+from lab.tables import TABLES, read_table
 from lab.validation import all_keys
 
 KINDS = ("keys", "experiments", "models", *TABLES, "rules")
 
-GROUPS = ("data", "model", "optimizer", "schedule", "train", "experiment")
+GROUPS = ("data", "model", "optimizer", "schedule", "train", "lint", "experiment")
 """The groups of configuration files."""
 
 KIND_GROUPS = {
@@ -108,7 +108,7 @@ def names(kind: str, own: Path | None = None) -> dict[str, str]:
     elif kind == "models":
         lab = {name: path.read_text().split("\n", 1)[0].lstrip("# ") for name, path in _labs("model")}
     else:
-        lab = read_rules() if kind == "rules" else read_table(kind)
+        lab = read_table(kind)
     return lab | mine
 
 

@@ -1,11 +1,13 @@
-"""`lab lint`: what is wrong with one net before it trains, of the lab or of anybody."""
+"""`lab lint`: what is wrong with one net, or with a comparison, before it trains; of the lab or of anybody."""
 
 import argparse
 import shlex
 from collections.abc import Iterable, Sequence
 
-from lab.cli.plan import Options, one_job
+from lab.cli.plan import Options, all_jobs, one_job
 from lab.errors import UserError, nearest
+from lab.identity import arm_hash
+from lab.tables import read_rules
 
 
 def lint(args: argparse.Namespace, options: Options) -> int:
@@ -17,26 +19,38 @@ def lint(args: argparse.Namespace, options: Options) -> int:
     from lab.checks.lint.configured import lint_config, repairs, worst
     from lab.checks.lint.linter import RULES
     from lab.checks.lint.render import AS, FORMATS, explained
+    from lab.checks.precheck import SWEEP_RULES, examine, said_of
+    from lab.launch.prelude import claims_ahead
 
+    codes = read_rules()
     if args.explain:
-        print(explained(RULES[known(args.explain, "--explain", RULES)]), end="")
+        print(explained((RULES | SWEEP_RULES)[known(args.explain, "--explain", codes)]), end="")
         return 0
     if args.format not in FORMATS:
         raise UserError(
             f"--format={args.format} is unknown{nearest(args.format, FORMATS)}; there are: {', '.join(FORMATS)}"
         )
-    kept = [known(code, "--select", RULES) for code in args.select] or list(RULES)
-    left_out = {known(code, "--ignore", RULES) for code in args.ignore}
-    rules = [RULES[code] for code in kept if code not in left_out]
+    kept = [known(code, "--select", codes) for code in args.select] or list(codes)
+    left_out = {known(code, "--ignore", codes) for code in args.ignore}
+    kept = [code for code in kept if code not in left_out]
+    rules = [RULES[code] for code in RULES if code in kept]
     if args.module:
         if args.overrides or args.fix:
             raise UserError("--module names a net of your own; overrides and --fix are for configurations of the lab")
         said = lint_module(args, rules)
     else:
-        job = one_job("lint", args.overrides, options)
-        said = lint_config(job.config, rules)
+        batches = all_jobs("lint", args.overrides, options)
+        arms = {arm_hash(job.config) for jobs in batches for job in jobs}
+        if args.fix and len(arms) > 1:
+            raise UserError(f"--fix repairs one net, and this is a sweep of {len(arms)} arms; give one value a key")
+        config = batches[0][0].config
+        if len(arms) > 1:
+            found = [one for jobs in batches for one in (*claims_ahead(jobs), *examine(jobs))]
+            said = [one for one in said_of(found) if one.rule.code in kept]
+        else:
+            said = lint_config(config, [rule for rule in rules if rule.code not in config.lint.ignore])
         if args.fix:
-            return fix(args.overrides, options, repairs(said, job.config), rules)
+            return fix(args.overrides, options, repairs(said, config), rules)
     print(AS[args.format](said))
     return int(worst(said) == "error")
 

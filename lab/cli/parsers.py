@@ -90,7 +90,8 @@ def lint_parser() -> argparse.ArgumentParser:
         "Of a configuration of the lab, or with --module of any torch module. Exit code 1 where there are errors.",
         "lab lint model.depth=30 model.init=xavier_normal",
     )
-    _overriding(parser, "key=value, as for lab train; no sweep")
+    _overriding(parser, "key=value, as for lab train; with commas, or experiment=NAME, the comparison is checked")
+    _many_runs(parser)
     parser.add_argument("--fix", action="store_true", help="print the overrides that repair what is found")
     parser.add_argument("--explain", metavar="CODE", help="why a rule says what it says, with its source")
     parser.add_argument("--select", metavar="CODE", nargs="+", default=[], help="only these rules")

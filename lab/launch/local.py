@@ -1,6 +1,5 @@
 """Trains runs side by side in worker processes: a slot is a process, and one that dies takes a single run with it."""
 
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from lab.config import RunConfig
 from lab.launch.drain import REPEATS, drain
+from lab.launch.remarks import tell_arms
 from lab.launch.slots import DiedError, Slot, Stop, first_ready, kill_all, make_context
 from lab.launch.worker import check, start_worker
 from lab.records.places import Job
@@ -42,7 +42,7 @@ def train_runs(jobs: list[Job], sweep: Sequence[Job] = ()) -> tuple[bool, dict[P
             for _ in range(num_open):
                 slots.append(open_slot())
             errors = dict[Path, str]()
-            if _check(slots, open_slot, stop, [[job.config for job in some] for some in (jobs, sweep)]):
+            if _check(slots, open_slot, stop, jobs, sweep):
                 stop.training = True
                 errors = drain(jobs, slots, open_slot, stop)
         except BaseException:
@@ -55,21 +55,22 @@ def train_runs(jobs: list[Job], sweep: Sequence[Job] = ()) -> tuple[bool, dict[P
     return stop.asked, errors
 
 
-def _check(slots: list[Slot], open_slot: Callable[[], Slot], stop: Stop, configs: list[list[RunConfig]]) -> bool:
-    """Has the first slot check all configurations, and prints what it finds; whether there was time for that.
+def _check(
+    slots: list[Slot], open_slot: Callable[[], Slot], stop: Stop, jobs: Sequence[Job], sweep: Sequence[Job]
+) -> bool:
+    """Has the first slot check all arms, prints and keeps what it finds; whether there was time for that.
 
     Raises:
         UserError: a configuration is wrong.
         DiedError: the process died, time after time.
     """
     for attempt in range(1 + REPEATS):
-        slots[0].submit(check, *configs)
+        slots[0].submit(check, jobs, sweep)
         if not first_ready(slots[:1], stop):  # nothing is under way yet that is worth keeping
             kill_all(slots)
             return False
         try:
-            for note in slots[0].result():
-                print(f"note: {note}", file=sys.stderr, flush=True)
+            tell_arms(slots[0].result(), sweep)
             return True
         except DiedError:
             if attempt == REPEATS:

@@ -12,24 +12,21 @@ from typing import Any
 
 from lab.identity import arm_hash, flatten
 from lab.launch.auto import check_design, expected_seconds
+from lab.launch.earlier import FEWEST, spreads, stored_runs
 from lab.launch.local import share_machine
 from lab.launch.tune import check_tuning, make_trials, tuned_jobs
 from lab.records.interim import read_interim
 from lab.records.places import Job, arm_label
-from lab.records.results import Run, read_run
 from lab.records.tuning import read_tuning
-from lab.studies.claims.contrast import ClaimTest, put_to_test
-from lab.studies.claims.study import Study, check_claims, parse_study
-from lab.studies.select.arms import completed, swept_keys, with_choices
-from lab.studies.select.scores import counts, logged_tags, score_runs
+from lab.studies.claims.contrast import ClaimTest
+from lab.studies.claims.study import check_claims, parse_study
+from lab.studies.select.arms import with_choices
+from lab.studies.select.scores import logged_tags
 from lab.studies.statistics.estimate import ALPHA, spread
 from lab.studies.statistics.group_sequential import planned_analyses, planned_levels
 from lab.studies.statistics.numerals import count, seed_spans
 from lab.studies.statistics.power import MOST_SEEDS, POWER, least_effect, seeds_needed
 from lab.studies.statistics.spending import counted_analyses, level
-
-FEWEST = 3
-"""Seeds of earlier runs from which their spread is worth a number."""
 
 
 def outlook(jobs: list[Job], auto: bool) -> str:
@@ -112,14 +109,6 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def stored_runs(jobs: Sequence[Job]) -> list[Run]:
-    """The runs of the arms of `jobs` that count, with whichever seeds, with complete configurations."""
-    folders = dict.fromkeys(job.folder.parent for job in jobs)
-    paths = [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("seed=*"))]
-    found = [run for path in paths if (run := read_run(path)) is not None and counts(run)]
-    return completed(found)
-
-
 def verdicts_so_far(root: Path) -> dict[str, list[str]]:
     """What the last analysis said of each claim: a line, by its words."""
     try:
@@ -132,16 +121,6 @@ def verdicts_so_far(root: Path) -> dict[str, list[str]]:
         further = f"; about {count(needed, 'further seed')} would decide it" if needed else ""
         lines.setdefault(one["say"], []).append(f"{one['verdict']} after {count(one['n'], 'seed')}{further}")
     return lines
-
-
-def spreads(study: Study, runs: Sequence[Run]) -> list[ClaimTest | None]:
-    """The differences that each claim is about, of which only the spread is used; None where no run has its metric."""
-    tags, found = logged_tags(runs), list[ClaimTest | None]()
-    for claim in study.claims:
-        metric = (claim.metric or study.metric).resolve(tags)
-        there = bool(runs) and not set(metric.tags) - tags
-        found.append(put_to_test(claim, score_runs(runs, metric), runs, swept_keys(runs)) if there else None)
-    return found
 
 
 def claim_lines(

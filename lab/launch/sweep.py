@@ -9,6 +9,7 @@ from lab.errors import UserError
 from lab.identity import flatten
 from lab.launch.changed import change_notes
 from lab.launch.local import train_runs
+from lab.launch.prelude import tell_prospects
 from lab.launch.register import register, remember_runs
 from lab.launch.tune import check_tuning, tune
 from lab.records.outcome import NEXT_STEPS
@@ -53,6 +54,7 @@ def sweep(jobs: list[Job], finish: Finish | None = None) -> int:
     except OSError as error:
         raise UserError(f"out={config.out}: cannot write {root} ({error.strerror or error})") from error
     register(jobs, root)
+    tell_prospects(jobs, auto=finish is not None)
     troubles: list[str] = []
     if tuned:
         if (found := tune(jobs, study.metric, root, train_runs)) is None:

@@ -4,22 +4,30 @@ import multiprocessing
 import os
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lab.config import RunConfig, StudyConfig
 from lab.errors import DamagedFileError, OwnPartError, UserError
-from lab.identity import arm_hash, flatten
+from lab.identity import arm_hash
+from lab.records.checked import Checked
 from lab.records.lock import LockedError, LostLockError, is_locked
 from lab.records.notes import noted
 from lab.records.places import Job, settled
 from lab.records.tuning import is_trial
 from lab.studies.claims.study import check_metrics, parse_study
+
+if TYPE_CHECKING:
+    from lab.runs.build import Parts
+
+MOST_SECONDS = 5.0
+"""Time in which the arms of a sweep are checked; of further ones it is found only whether they are alike."""
 
 ELSEWHERE = "elsewhere"
 """Returned instead of a status if another process holds the run's lock."""
@@ -53,53 +61,65 @@ def _listen(stop: Connection) -> None:
         os._exit(1)
 
 
-def check(configs: list[RunConfig], whole: Sequence[RunConfig] = ()) -> list[str]:
+def check(jobs: Sequence[Job], whole: Sequence[Job] = ()) -> Checked:
     """Builds everything that each arm names, and trains none: raises `UserError` for the first bad one.
 
     A damaged data file, or a user's own part that fails, is left to its runs to report, unless all arms need it.
 
     Args:
-        configs: of the runs to train.
-        whole: of all runs of their sweep, which is searched for keys that do nothing; nothing is if empty.
+        jobs: the runs to train.
+        whole: all runs of their sweep, of which the comparison is checked; nothing is if empty.
 
     Returns:
-        Lines about such keys.
+        What is to be said of that comparison.
     """
-    from lab.checks.sameness import idle_notes
+    from lab.checks.arm_facts import ArmFacts, bare_facts, facts_of
+    from lab.checks.precheck import check_arms, configs_of, first_seeds, rebuilt
     from lab.runs.build import assemble
-    from lab.runs.fingerprint import fingerprint
     from lab.runs.origin import find_run
 
+    configs = [job.config for job in jobs]
     for config in configs:
         if config.start.run:
             try:
                 find_run(config.start.run, config.seed)
             except UserError as error:
                 raise UserError(f"{error}{trials_hint(config)}") from error
-    arms = {arm_hash(config): config for config in configs}.values()
+    arms = first_seeds(jobs).values()
+    lint = configs[0].lint
     alone: list[UserError] = []
-    built: dict[tuple[str, int], str | None] = {}
+    built: dict[tuple[str, int], ArmFacts] = {}
     tags: dict[str, tuple[str, ...]] = {}
-    for config in arms:
+    until = time.monotonic() + MOST_SECONDS if lint.sweeps else 0.0
+
+    def remember(job: Job, parts: "Parts") -> None:
+        read = facts_of if time.monotonic() < until else bare_facts
+        built[arm_hash(job.config), job.config.seed] = read(job.config, job.arm, parts, lint.ignore)
+
+    for job in arms:
         try:
             with noted():  # each run repeats its own
-                parts = assemble(config)
+                parts = assemble(job.config)
+                if whole:
+                    remember(job, parts)
         except (DamagedFileError, OwnPartError) as error:
             alone.append(error)
         else:
-            built[arm_hash(config), config.seed] = fingerprint(parts) if whole else None
-            tags[arm_hash(config)] = parts.tags
+            tags[arm_hash(job.config)] = parts.tags
     if len(alone) == len(arms):
         raise alone[0]
     for message in dict.fromkeys(str(error) for error in alone if isinstance(error, OwnPartError)):
         print(f"note: one arm will fail: {message}", file=sys.stderr, flush=True)
     check_logged(configs[0].study, list(tags.values()))
-    arms = {arm_hash(config): config for config in whole if config.seed == whole[-1].seed}
-    for digits, config in arms.items():
-        if (digits, config.seed) not in built:  # trained before, and perhaps not possible to build any more
+    arms = first_seeds(whole)
+    for digits, job in arms.items():
+        if (digits, job.config.seed) not in built:  # trained before, and perhaps not possible to build any more
             with suppress(Exception), noted():
-                built[digits, config.seed] = fingerprint(assemble(config))
-    return idle_notes([flatten(one) for one in arms.values()], [built.get((one, c.seed)) for one, c in arms.items()])
+                remember(job, assemble(job.config))
+    facts = [built.get((digits, job.config.seed)) or bare_facts(job.config, job.arm) for digits, job in arms.items()]
+    rebuild = rebuilt(configs_of(arms))
+    study = parse_study(configs[0].study)
+    return check_arms(facts, study, rebuild, configs[0].study.tune or (), lint.ignore) if facts else Checked()
 
 
 def check_logged(study: StudyConfig, tags: Sequence[tuple[str, ...]]) -> None:

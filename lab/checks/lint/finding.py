@@ -1,10 +1,8 @@
 """What a rule finds, and the table of rules."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-
-from lab.checks.lint.operation import Graph
-from lab.checks.lint.task import Task
+from typing import Any
 
 SEVERITIES = ("error", "warning", "note")
 """It cannot work; it will harm; it is worth knowing."""
@@ -17,7 +15,7 @@ class Finding:
     what: str
     """The fault, in one sentence."""
     fix: str
-    """What to change, on one line."""
+    """What to change, on one line; empty where the sentence says it."""
     layer: str = ""
     """Dotted name of the layer; empty of the whole net or of its training."""
     shape: tuple[int, ...] = ()
@@ -28,7 +26,8 @@ class Finding:
     """In place of the rule's own."""
 
 
-Check = Callable[[Graph, Task], Iterator[Finding]]
+Check = Callable[..., Iterable[Any]]
+"""Of a net: from `Graph` and `Task` to findings. Of a comparison, see `lab.checks.fairness`."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Findings as text, JSON or SARIF."""
 
 import json
+import re
 from collections.abc import Sequence
 
 from lab.checks.lint.finding import SEVERITIES, Rule, Said
@@ -13,9 +14,10 @@ MOST_NAMED = 6
 
 def as_text(said: Sequence[Said]) -> str:
     """A paragraph for each kind of finding, with all its layers, and a line that counts them."""
-    alike: dict[tuple[str, str, str], list[Said]] = {}
+    alike: dict[tuple[str, ...], list[Said]] = {}
     for one in said:
-        alike.setdefault((one.severity, one.rule.code, one.finding.fix), []).append(one)
+        what = "" if one.finding.layer else one.finding.what  # of one layer after another the first speaks for all
+        alike.setdefault((one.severity, one.rule.code, one.finding.fix, what), []).append(one)
     counts = [(sum(one.severity == word for one in said), word) for word in SEVERITIES]
     told = [f"{number} {word}{'s' * (number != 1)}" for number, word in counts if number]
     return "\n".join([*map(paragraph, alike.values()), ", ".join(told) or "nothing found"])
@@ -29,12 +31,13 @@ def paragraph(alike: Sequence[Said]) -> str:
     lines = [f"{first.severity}[{first.rule.code}]{place}: {first.finding.what}"]
     if others := [one.finding.layer for one in alike[1:]]:
         lines.append(f"the same at: {', '.join(others[:MOST_NAMED])}{' ...' if len(others) > MOST_NAMED else ''}")
-    return "\n  ".join([*lines, f"why: {reason(first.rule)}", f"fix: {first.finding.fix}"]) + "\n"
+    fix = [f"fix: {first.finding.fix}"] if first.finding.fix else []
+    return "\n  ".join([*lines, f"why: {reason(first.rule)}", *fix]) + "\n"
 
 
 def reason(rule: Rule) -> str:
     """Why a rule says what it says, with its source, on one line."""
-    title, _, rest = rule.why.partition("\n\n")
+    title, _, rest = re.split(r"\n\n(?:Args|Raises|Returns):", rule.why)[0].partition("\n\n")
     return " ".join((rest or title).split())
 
 
@@ -81,7 +84,7 @@ def as_sarif(said: Sequence[Said]) -> str:
         {
             "ruleId": one.rule.code,
             "level": one.severity,  # SARIF has the same three
-            "message": {"text": f"{one.finding.what}; {one.finding.fix}"},
+            "message": {"text": f"{'; '.join(filter(None, (one.finding.what, one.finding.fix)))}"},
             "locations": [{"logicalLocations": [{"fullyQualifiedName": one.finding.layer or "(net)"}]}],
         }
         for one in said

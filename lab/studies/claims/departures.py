@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import UserError
+from lab.records.checked import Checked, joined, read_checked
 from lab.records.defaults import stored_config
 from lab.records.interim import Analyses, all_analyses, read_interim
 from lab.records.lock import is_locked
@@ -49,6 +50,9 @@ class Past:
     num_seeds: tuple[int, ...] = ()
     """Seeds of the experiment at all earlier analyses."""
 
+    checked: Checked = field(default_factory=Checked)
+    """What was found before the first run."""
+
 
 NOTHING_PAST = Past()
 
@@ -79,8 +83,9 @@ def recall(study: Study, runs: Sequence[Run], roots: Sequence[Path]) -> Past:
     num_seeds = tuple(sorted({seeds for interim in interims for seeds in interim.num_seeds}))
     analyses = all_analyses(interim.claims or {} for interim in interims)
     unspecified = tuple(sorted({seeds for interim in interims for seeds in interim.unspecified}))
+    checked = joined(map(read_checked, roots))
     if not study.claims:
-        return Past(analyses=analyses, unspecified=unspecified, num_seeds=num_seeds)
+        return Past(analyses=analyses, unspecified=unspecified, num_seeds=num_seeds, checked=checked)
     registrations = {root: read_registration(root) for root in roots}
     found = [*of_code(study, runs)]
     dropped: dict[str, Claim] = {}
@@ -102,7 +107,7 @@ def recall(study: Study, runs: Sequence[Run], roots: Sequence[Path]) -> Past:
         for digits in departure.claims:
             reasons[digits] = tuple(dict.fromkeys([*reasons.get(digits, ()), departure.reason]))
     texts = tuple(dict.fromkeys(departure.text for departure in found))
-    return Past(texts, reasons, num_dropped, analyses, unspecified, num_seeds)
+    return Past(texts, reasons, num_dropped, analyses, unspecified, num_seeds, checked)
 
 
 def concerned(claim: Claim, config: Flat) -> bool:

@@ -27,10 +27,11 @@ and dropped. Where what was done departs from what was registered, so that the l
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lab.metric import Metric
+from lab.records.checked import Checked
 from lab.records.design import Design
 from lab.records.interim import Evidence
 from lab.records.results import Run
@@ -139,6 +140,9 @@ class Verdict:
     evidence: Evidence
     """What it rests on, for the record of interim analyses."""
 
+    proved: list[str] = field(default_factory=list)
+    """The identities by which both sides were proved to be one function before training; empty where they were not."""
+
     stage: dict[str, Any] = field(default_factory=dict)
     """Where the claim stands in the design of `seeds=auto` (`Stage.as_json`); empty without one."""
 
@@ -189,7 +193,7 @@ def judge(
             (setting, repeat_analyses(study.claims, metrics, scores, members, swept, design))
             for setting, members in groups
         ]
-        return conclude_stages(staged, ids, past)
+        return [with_proof(one, past.checked) for one in conclude_stages(staged, ids, past)]
     tests: list[tuple[ClaimTest, dict[str, Any], list[int], tuple[str, Evidence]]] = []
     for claim, metric, digits in zip(study.claims, metrics, ids, strict=True):
         put = [(put_to_test(claim, scores[metric], members, swept), setting) for setting, members in groups]
@@ -205,10 +209,21 @@ def judge(
     dropped = [1.0] * past.num_dropped
     support = holm([*(test.p_support for test, *_ in tests), *dropped])
     refute = holm([*(test.p_refute for test, *_ in tests), *dropped])
-    return [
+    found = [
         conclude(test, p_support, p_refute, setting, seen, len(support), named, past.reasons.get(named[0], ()))
         for (test, setting, seen, named), p_support, p_refute in zip(tests, support, refute, strict=False)
     ]
+    return [with_proof(one, past.checked) for one in found]
+
+
+def with_proof(verdict: Verdict, checked: Checked) -> Verdict:
+    """The verdict, which says so where both sides were proved to be one function before training."""
+    proof = checked.proof(verdict.evidence.arms)
+    if proof is None:
+        return verdict
+    what = "can express the same functions" if proof.free else "are one function of their weights"
+    text = f"Proved before training: both sides {what} ({'; '.join(proof.reasons)})."
+    return replace(verdict, proved=list(proof.reasons), explain=f"{verdict.explain} {text}")
 
 
 def conclude_stages(

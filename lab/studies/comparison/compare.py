@@ -1,11 +1,12 @@
 """The comparison of a folder's runs: arms with their means, differences to a reference, and the verdicts."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lab.metric import Metric, parse_metric
+from lab.records.checked import Checked
 from lab.records.design import Design
 from lab.records.results import Run
 from lab.records.tuning import Tuning
@@ -69,6 +70,9 @@ class Comparison:
 
     design: Design | None = None
     """Of `seeds=auto`, if these claims have one."""
+
+    checked: Checked = field(default_factory=Checked)
+    """What was found in arms and claims before the first run."""
 
     @property
     def metric(self) -> Metric:
@@ -145,6 +149,7 @@ def compare(
         is_part=whole is not None and {run.path for run in whole.runs} != {run.path for run in counted},
         departures=whole.departures if whole else past.departures,
         design=whole.design if whole else design,
+        checked=whole.checked if whole else past.checked,
     )
 
 

@@ -112,6 +112,7 @@ def render_page(subject: Subject, figures: Mapping[str, Hung], folder: Path, bes
         configuration=configuration(comparison),
         commands=commands(runs),
         done=done(comparison),
+        checked=comparison.checked.about({run.arm_id for run in runs}),
         files=[f"{beside}/{name}".removeprefix("./") for name in file_names(comparison, figures)] if beside else [],
         words=explained(list(table)),
         meanings=[(word, MEANINGS[word]) for word in WORDS if word in {one.verdict for one in comparison.verdicts}],

@@ -2,13 +2,27 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from lab.identity import NOT_IDENTITY, default_leaves
 from lab.records.results import Run
 from lab.studies.select.selectors import Flat, canonical
 
 DEFAULTS = default_leaves()
+
+
+class Armed(Protocol):
+    """What belongs to an arm: a run, or the arm itself."""
+
+    @property
+    def config(self) -> Flat:
+        """Complete and flat."""
+        ...
+
+    @property
+    def arm(self) -> Flat:
+        """The keys that were typed for it, with their values."""
+        ...
 
 
 def complete(config: Flat) -> dict[str, Any]:
@@ -60,7 +74,7 @@ def with_choices(arms: Sequence[tuple[Flat, Mapping[str, Any]]]) -> list[dict[st
     return found
 
 
-def swept_keys(runs: Iterable[Run]) -> list[str]:
+def swept_keys(runs: Iterable[Armed]) -> list[str]:
     """The keys that sweeps named, in order; a group, `model`, is one key where `completed` knows what was chosen, else
     its name, `optimizer.name`, where that tells its choices apart, else all its keys."""
     runs = list(runs)
