@@ -84,19 +84,15 @@ NAMED = [key.name for key in all_keys().values() if key.knob.choices or key.knob
 @pytest.mark.parametrize("key", NAMED)
 def test_every_name_is_accepted_and_no_other(key: str) -> None:
     known = all_keys()[key]
-
-    def one(name: str) -> RunConfig:
-        return with_one(key, [name] if isinstance(known.default, list) else name)
-
     for name in known.names():
-        config = one(name)
+        config = with_one(key, name)
         if key == "start.prune_by":
             config.start.prune = "blocks" if name in read_table("block_orders") else "none"
         validate(config)
     near = known.names()[-1]
     with pytest.raises(UserError, match=rf"^{re.escape(key)}=\[?{near}x.* is unknown.*did you mean '.*; there are: "):
-        validate(one(f"{near}x"))
-    own = one("package.module:part")
+        validate(with_one(key, f"{near}x"))
+    own = with_one(key, "package.module:part")
     if known.knob.own:
         validate(own)
     else:
