@@ -72,9 +72,7 @@ def one_function(lineup: Lineup) -> Iterator[Line]:
         key = (differing(group.pair, lineup.keys), tuple(group.reasons), group.free)
         alike.setdefault(key, []).append(group)
     for (names, reasons, free), found in alike.items():
-        whole = [arm for group in found for arm in group.arms]
-        joined = [whole] if covers(whole, lineup) else [group.arms for group in found]
-        for arms in joined:
+        for arms in joined([group.arms for group in found], lineup):
             why = f" ({'; '.join(reasons)})" if reasons else ""
             ending = "they can differ in how they train" if free else "they differ in speed and rounding alone"
             who = f"{names} {place(arms, lineup, apart(found[0].pair, lineup.keys))}".strip()
@@ -89,8 +87,10 @@ def init_behind_norm(lineup: Lineup) -> Iterator[Line]:
     """
     keys = [key for key in ("model.init", "model.init_gain", "model.init_fan") if key in lineup.keys]
     normed = [arm for arm in lineup.arms if arm.form and arm.form.normed and arm.form.maps - arm.form.normed <= 1]
-    for group in groups(normed, [key for key in lineup.keys if key not in keys]) if keys else ():
-        if len(group) > 1:
+    others = [key for key in lineup.keys if key not in keys]
+    found = [group for group in groups(normed, others) if len(group) > 1] if keys else []
+    for group in joined(found, lineup):
+        if group:
             text = f"{' and '.join(keys)} {place(group, lineup, keys)} acts as a learning rate only"
             yield Line(" ".join(text.split()) + ": a norm follows every layer but the last", ids(group))
 
@@ -221,6 +221,12 @@ def covers(arms: Sequence[ArmFacts], lineup: Lineup) -> bool:
     return len(arms) == sum(
         all(values_of(arm.config, [key])[0] in values for key, values in there.items()) for arm in lineup.arms
     )
+
+
+def joined(found: Sequence[Sequence[ArmFacts]], lineup: Lineup) -> list[Sequence[ArmFacts]]:
+    """Groups of which one thing is said, as one where that is true of all arms with their values."""
+    whole = [arm for group in found for arm in group]
+    return [whole] if covers(whole, lineup) else list(found)
 
 
 def place(arms: Sequence[ArmFacts], lineup: Lineup, about: Collection[str]) -> str:

@@ -82,7 +82,8 @@ def idle(arms: Sequence[ArmFacts]) -> list[str]:
 def same_functions(arms: Sequence[ArmFacts], keys: Sequence[str], rebuild: Rebuild) -> list[Same]:
     """Groups of arms that are written in different ways and are proved to be one function."""
     forms: dict[tuple[str, ...], list[ArmFacts]] = {}
-    for arm in arms:
+    unlike = {arm.fingerprint or arm.arm_id: arm for arm in reversed(arms)}  # of those that are built alike the first
+    for arm in reversed(unlike.values()):
         if arm.form:
             written = [key for key in keys if key.partition(".")[0] == "model" and key not in START]
             rest = [key for key in arm.config if key not in written and not key.startswith("model.")]
