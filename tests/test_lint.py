@@ -245,7 +245,7 @@ def test_the_verb_finds_explains_and_repairs(capsys: pytest.CaptureFixture[str])
     assert "model.init=he_normal" in out
     assert "clean of errors and warnings" in out
     assert main(["list", "rules", "init"]) == 0
-    assert capsys.readouterr().out.splitlines()[0].split()[:2] == ["init-equal", "error:"]
+    assert capsys.readouterr().out.splitlines()[0].split()[:2] == ["init-act", "note:"]
     assert main(["lint", "--explain", "init-fades"]) == 0
     assert "He et al. 2015" in capsys.readouterr().out
     assert main(["lint", "--module", "torch.nn:Identity", "--shape", "10", "--format", "json"]) == 0

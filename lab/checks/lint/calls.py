@@ -56,12 +56,17 @@ def kind_of(func: Any, args: tuple[Any, ...]) -> tuple[str, str]:
 def options_of(kind: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a call that the rules read."""
     places = {
-        "conv": {"stride": 3, "groups": 6},
-        "pool": {"kernel": 1},
+        "conv": {"stride": 3, "dilation": 5, "groups": 6},
+        "pool": {"kernel": 1, "stride": 2},
+        "norm": {"group": {"groups": 1}, "layer": {"over": 1}}.get(name, {}),
         "dropout": {"p": 1},
         "softmax": {"dim": 1},
     }.get(kind, {})
-    known = {"kernel": ("kernel_size", "output_size", "dim")}
+    known = {"kernel": ("kernel_size", "output_size", "dim"), "over": ("normalized_shape",)}
+    if kind == "norm":
+        known["groups"] = ("num_groups",)
+    if "transpose" in name:
+        places = places | {"dilation": 7}
     found = {}
     for option, place in places.items():
         names = (option, *known.get(option, ()))

@@ -6,11 +6,12 @@ import torch
 
 from lab.checks.lint.finding import SEVERITIES, Finding, Rule, Said
 from lab.checks.lint.linter import RULES, lint
-from lab.checks.lint.operation import EXAMPLES
+from lab.checks.lint.operation import enough
 from lab.checks.lint.task import LOSSES, Task
-from lab.config import RunConfig
+from lab.config import ModelConfig, RunConfig
 from lab.data.batches import Order, load_dataset
 from lab.errors import LayerError
+from lab.nets.recipe import obeys_init
 from lab.runs.build import Parts, assemble, durations
 from lab.training.losses import loss_name
 
@@ -29,10 +30,10 @@ def lint_config(config: RunConfig, rules: Collection[Rule] | None = None) -> lis
         parts = assemble(config)
     except LayerError as error:
         if error.net is not None:
-            return lint(error.net, torch.randn(EXAMPLES, *error.in_shape), task_of(config, None), rules)
+            return lint(error.net, torch.randn(enough(error.in_shape), *error.in_shape), task_of(config, None), rules)
         fix = "take fewer layers or pools, or larger images"
-        return [Said(RULES["shape-fails"], Finding(f"no net: {error}", fix))]
-    images, _ = parts.data.train.take(torch.arange(min(EXAMPLES, len(parts.data.train))))
+        return [Said(RULES["shape-fails"], Finding(f"no net: {error}", fix, error.layer, error.shape))]
+    images, _ = parts.data.train.take(torch.arange(min(enough(parts.data.shape), len(parts.data.train))))
     return lint(parts.model.float().cpu(), images.cpu(), task_of(config, parts), rules)
 
 
@@ -56,7 +57,23 @@ def task_of(config: RunConfig, parts: Parts | None) -> Task:
         updates=durations(config, order.steps_per_epoch)[0],
         inputs=(float(images.min()), float(images.max())),
         targets=(float(labels.min()), float(labels.max())) if numbers else None,
+        decay=decay_of(config),
+        init=chosen_init(config),
     )
+
+
+def decay_of(config: RunConfig) -> float:
+    """The strength of weight decay and L2 penalty together, which act on all but biases and norms."""
+    penalty = config.train.penalty_weight if config.train.penalty in ("l2", "elastic") else 0.0
+    return config.optimizer.weight_decay + penalty
+
+
+def chosen_init(config: RunConfig) -> str:
+    """What was chosen of the initialisation, in words; empty where all of it is the default."""
+    default = ModelConfig()
+    keys = [key for key in ("init", "init_gain", "init_fan") if getattr(config.model, key) != getattr(default, key)]
+    told = ", ".join(f"model.{key}={getattr(config.model, key)}" for key in keys)
+    return told if obeys_init(config.model.name) else ""
 
 
 Repair = Callable[[RunConfig], Sequence[str]]
@@ -81,6 +98,7 @@ REPAIRS: dict[str, Repair] = {
     "out-bounded": lambda config: ["model.output=identity"],
     "out-loss": lambda config: ["train.loss=auto"],
     "init-fades": lambda config: ["model.init=he_normal", "model.init_gain=paper"],
+    "init-act": lambda config: ["model.init=he_normal", "model.init_gain=paper"],
     "init-equal": lambda config: ["model.init=he_normal"],
     "act-saturates": lambda config: ["model.act=relu", "model.init=he_normal"],
     "act-softmax": lambda config: ["model.act=relu"],

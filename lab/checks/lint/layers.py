@@ -1,7 +1,6 @@
 """Rules about the layers of a net, their order and their shapes."""
 
 from collections.abc import Iterator
-from math import prod
 
 from lab.checks.lint.finding import Finding, Rule
 from lab.checks.lint.operation import SATURATING, Graph, Operation
@@ -112,51 +111,6 @@ def all_dropped(graph: Graph, task: Task) -> Iterator[Finding]:
             yield at(one, f"dropout leaves {1 - rate(one):.0%} of the units", "take a rate of 0.1 to 0.5")
 
 
-def drop_before_norm(graph: Graph, task: Task) -> Iterator[Finding]:
-    """Dropout straight before batch norm.
-
-    Dropout adds variance in training alone, so the running statistics do not fit evaluation (Li et al. 2019, "variance
-    shift").
-    """
-    for one in graph.of_kind("dropout"):
-        found = [other for other in graph.behind(one, ("shape", "pool")) if other.kind == "norm"]
-        if rate(one) > 0 and any(other.name == "batch" for other in found):
-            yield at(one, f"dropout straight before the batch norm {found[0].place}", "put the norm before the dropout")
-
-
-def bias_before_norm(graph: Graph, task: Task) -> Iterator[Finding]:
-    """A bias straight before a batch or instance norm.
-
-    The norm subtracts it again; it costs memory and does nothing (Ioffe and Szegedy 2015, section 3.2).
-    """
-    for one in graph.of_kind("norm"):
-        before = graph.source(one)
-        if one.name not in ("batch", "instance") or before is None or before.kind not in ("linear", "conv"):
-            continue
-        if before.bias is not None:
-            yield at(before, f"its bias is removed by the norm {one.place}", "make it without bias (bias=False)")
-
-
-def norm_of_few(graph: Graph, task: Task) -> Iterator[Finding]:
-    """Batch norm on batches too small.
-
-    Its statistics come from the batch: below 8 values a channel they are noise, and of one value the output is always
-    0 (Wu and He 2018).
-    """
-    if task.batch_size is None:
-        return
-    for one in graph.of_kind("norm"):
-        places = prod(one.in_shape[2:])
-        if one.name == "batch" and task.batch_size * places < 2:
-            yield at(one, "batch norm of a single value a channel", "take larger batches, or group norm", "error")
-        elif one.name == "batch" and task.batch_size < 8:
-            what = f"batch norm over batches of {task.batch_size}"
-            severity = "warning" if task.batch_size * places < 16 else "note"
-            yield at(one, what, "take batches of 16 or more, or group norm", severity)
-        elif one.name == "instance" and places < 2:
-            yield at(one, "instance norm of a single value a channel is always 0", "take layer norm", "error")
-
-
 def act_before_pool(graph: Graph, task: Task) -> Iterator[Finding]:
     """An activation before max pooling.
 
@@ -179,7 +133,4 @@ LAYER_RULES = (
     Rule("act-saturates", "warning", saturating_depth),
     Rule("act-before-pool", "note", act_before_pool),
     Rule("drop-all", "warning", all_dropped),
-    Rule("drop-before-norm", "warning", drop_before_norm),
-    Rule("norm-bias", "note", bias_before_norm),
-    Rule("norm-few", "note", norm_of_few),
 )

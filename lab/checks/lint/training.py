@@ -159,6 +159,17 @@ def few_updates(graph: Graph, task: Task) -> Iterator[Finding]:
         )
 
 
+def plain_descent(graph: Graph, task: Task) -> Iterator[Finding]:
+    """Gradient descent without momentum or adaptive rates.
+
+    Where no experiment asks for it, Adam costs two numbers a weight and needs less tuning (Kingma and Ba 2015; Schmidt
+    et al. 2021, "Descending through a crowded valley"); with momentum, plain descent is as good on images.
+    """
+    if task.optimizer == "sgd" and not task.momentum:
+        fix = "take adam, or momentum"
+        yield Finding("gradient descent without momentum", fix, repair=("optimizer=adam", "optimizer.lr=0.001"))
+
+
 TRAINING_RULES = (
     Rule("input-scale", "warning", unscaled_inputs),
     Rule("target-scale", "warning", unscaled_targets),
@@ -166,4 +177,5 @@ TRAINING_RULES = (
     Rule("act-flat", "warning", flat_units),
     Rule("rate", "warning", rate_out_of_range),
     Rule("updates", "warning", few_updates),
+    Rule("optimizer-plain", "note", plain_descent),
 )
