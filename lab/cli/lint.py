@@ -88,5 +88,7 @@ def lint_module(args: argparse.Namespace, rules: Sequence) -> list:
         updates=args.updates,
         inputs=range_of(args.input),
         targets=range_of(args.targets),
+        decay=args.weight_decay,
+        decays_all=True,
     )
     return lint_own(args.module, shape, task, rules)

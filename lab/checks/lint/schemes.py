@@ -10,7 +10,7 @@ from lab.checks.lint.operation import Graph, Operation
 from lab.checks.lint.outputs import at
 from lab.checks.lint.task import Task
 
-FEWEST = 500
+FEWEST = 200
 """Weights from which their variance tells the scheme."""
 
 
@@ -48,7 +48,7 @@ def is_xavier(weight: Tensor) -> bool:
     """Whether the mean square of weights is 2 / (fan_in + fan_out), within what chance allows."""
     fans = weight[0].numel() + weight[:, 0].numel()
     chance = 4 * (2 / weight.numel()) ** 0.5
-    return abs(float(weight.detach().square().mean()) * fans / 2 - 1) < min(chance, 0.2)
+    return abs(float(weight.detach().square().mean()) * fans / 2 - 1) < min(chance, 0.4)
 
 
 def gain(weight: Tensor) -> float:

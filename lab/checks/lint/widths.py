@@ -16,7 +16,7 @@ MANY_MAPS = 256
 def wide_first(graph: Graph, task: Task) -> Iterator[Finding]:
     """The first layer too wide.
 
-    Patterns near the input are simple and few: a first convolution with more maps than it has numbers to look at draws
+    Patterns near the input are simple and few: a first convolution with more maps than numbers under its kernel draws
     the same few patterns again and again, at full resolution, where a map costs most (Zeiler and Fergus 2014, section
     4.1; Szegedy et al. 2016, principle 4).
     """
