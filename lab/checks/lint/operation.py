@@ -11,7 +11,7 @@ from torch import Tensor, nn
 EXAMPLES = 4
 """Examples that go through a net."""
 
-LARGE = 100_000
+LARGE = 20_000
 """Values of an example from which two are enough, as maps have many places each."""
 
 INPUT = -1

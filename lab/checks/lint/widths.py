@@ -37,7 +37,7 @@ def narrowing(graph: Graph, task: Task) -> Iterator[Finding]:
     Patterns near the input are simple and few, and later ones many; while pixels get fewer, maps should get more
     (Szegedy et al. 2016, principle 4).
     """
-    convs = plain_convs(graph)
+    convs = [one for one in plain_convs(graph) if not graph.bypassed(one)]  # branches have their share of the maps each
     wide = [one.weight.shape[0] for one in convs if one.weight is not None]
     if len(wide) > 1 and wide[0] == max(wide) and wide[0] >= 4 * wide[-1]:
         what = f"the first convolution has {wide[0]} maps, the last {wide[-1]}: it narrows with depth"
