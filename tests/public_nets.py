@@ -137,7 +137,7 @@ class Airbench(nn.Module):
             self.convs += [nn.Conv2d(before, width, 3, padding="same", bias=False)]
             self.convs += [nn.Conv2d(width, width, 3, padding="same", bias=False)]
             self.norms += [nn.BatchNorm2d(width, momentum=0.4, eps=1e-12), nn.BatchNorm2d(width)]
-            nn.init.dirac_(self.convs[-1].weight)
+            nn.init.dirac_(self.convs[-1].get_parameter("weight"))
         for norm in self.norms:
             norm.get_parameter("weight").requires_grad = False
         self.head = nn.Linear(128, 10, bias=False)

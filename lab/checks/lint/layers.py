@@ -21,13 +21,21 @@ def two_linear_maps(graph: Graph, task: Task) -> Iterator[Finding]:
     a separable convolution, is a factorised map and meant: those are left alone.)
     """
     for one in graph.of_kind("linear", "conv"):
-        before = graph.before(one, ("shape", "dropout", "affine", "pad"))
+        before = linear_before(graph, one)
         if before is None or before.kind not in ("linear", "conv") or before.weight is None or one.weight is None:
             continue
         if factorised(before, one) or len(graph.users(before)) > 1 or attends(before) or attends(one):
             continue
         what = f"nothing nonlinear stands between it and {one.place}, so both are one linear map"
         yield at(before, what, "put an activation between them", "warning")
+
+
+def linear_before(graph: Graph, layer: Operation) -> Operation | None:
+    """The last operation before a layer that is neither passive nor an average: they are linear, too."""
+    before = graph.before(layer, ("shape", "dropout", "affine", "pad"))
+    while before is not None and before.kind == "pool" and before.name == "avg":
+        before = graph.before(before, ("shape", "dropout", "affine", "pad"))
+    return before
 
 
 def attends(one: Operation) -> bool:
@@ -69,6 +77,11 @@ def activation_twice(graph: Graph, task: Task) -> Iterator[Finding]:
 
     ReLU of a ReLU does nothing; a saturating one after another flattens what is left.
     """
+    for one in graph.of_kind("softmax"):
+        before = graph.before(one, ("shape",))
+        if before is not None and before.kind == "act" and before.name in ("relu", "relu6") and not attends(one):
+            what = f"{before.name} directly before {one.name}: all scores below 0 become equal"
+            yield at(before, what, f"leave the {before.name} out", "warning")
     for one in graph.of_kind("act"):
         before = graph.before(one, ("shape",))
         if before is not None and before.kind == "act" and not multiplied(graph, before):
@@ -111,6 +124,18 @@ def all_dropped(graph: Graph, task: Task) -> Iterator[Finding]:
             yield at(one, f"dropout leaves {1 - rate(one):.0%} of the units", "take a rate of 0.1 to 0.5")
 
 
+def dropped_always(graph: Graph, task: Task) -> Iterator[Finding]:
+    """Dropout in evaluation mode, too.
+
+    `F.dropout` drops unless it is told not to (`training=self.training`); a dropout that is made in `forward` is in
+    training mode. Predictions are then random (Gal and Ghahramani 2016 want that, to measure uncertainty).
+    """
+    for layer in graph.drops_always:
+        yield Finding(
+            "dropout acts in evaluation mode, too", "give it training=self.training, or take nn.Dropout", layer
+        )
+
+
 def act_before_pool(graph: Graph, task: Task) -> Iterator[Finding]:
     """An activation before max pooling.
 
@@ -133,4 +158,5 @@ LAYER_RULES = (
     Rule("act-saturates", "warning", saturating_depth),
     Rule("act-before-pool", "note", act_before_pool),
     Rule("drop-all", "warning", all_dropped),
+    Rule("drop-always", "warning", dropped_always),
 )

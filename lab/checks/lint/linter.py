@@ -5,6 +5,7 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 
+from lab.checks.lint.batch import BATCH_RULES
 from lab.checks.lint.finding import SEVERITIES, Rule, Said
 from lab.checks.lint.first_loss import FIRST_LOSS_RULES
 from lab.checks.lint.layers import LAYER_RULES
@@ -22,15 +23,17 @@ from lab.checks.lint.weights import WEIGHT_RULES
 from lab.checks.lint.widths import WIDTH_RULES
 
 TABLES = (
-    *(SHAPE_RULES, FIELD_RULES, WIDTH_RULES, LAYER_RULES, NORM_RULES, OUTPUT_RULES),
+    *(SHAPE_RULES, FIELD_RULES, WIDTH_RULES, LAYER_RULES, NORM_RULES, OUTPUT_RULES, BATCH_RULES),
     *(WEIGHT_RULES, SCHEME_RULES, FIRST_LOSS_RULES, PARAMETER_RULES, TRAINING_RULES),
 )
 RULES = {rule.code: rule for table in TABLES for rule in table}
 
 CAUSES = {
-    "signal-none": ("init-equal", "drop-all", "out-one-softmax", "grad-frozen"),
-    "init-fades": ("act-softmax", "init-equal", "drop-all", "out-one-softmax"),
+    "signal-none": ("init-equal", "act-dead", "drop-all", "out-one-softmax", "grad-frozen"),
+    "init-fades": ("act-softmax", "act-saturates", "input-saturates", "init-equal", "drop-all", "out-one-softmax"),
     "act-dead": ("init-equal", "drop-all"),
+    "batch-mixed": ("out-rows",),
+    "out-count": ("out-rows",),
 }
 """What follows from other faults: it is not told beside its cause, whose repair repairs it."""
 
@@ -45,6 +48,8 @@ def lint(net: nn.Module, inputs: Tensor, task: Task, rules: Collection[Rule] | N
         rules: those to apply; all if None.
     """
     graph = trace(net, inputs)
+    if isinstance(graph.failed_module, nn.Embedding | nn.EmbeddingBag) and inputs.is_floating_point():
+        graph = trace(net, words(inputs.shape).to(inputs.device))
     found = [
         Said(rule, finding)
         for rule in (RULES.values() if rules is None else rules)
@@ -63,8 +68,13 @@ def examples(shape: tuple[int, ...], task: Task, device: torch.device | str = "c
     """Random examples (b, *shape): uniform over the inputs' range, N(0, 1) where it is not known, numbers of words."""
     generator, count = torch.Generator().manual_seed(0), enough(shape)
     if tokens:
-        return torch.randint(0, 2, (count, *shape), generator=generator).to(device)
+        return words((count, *shape)).to(device)
     if task.inputs is None:
         return torch.randn(count, *shape, generator=generator).to(device)
     low, high = task.inputs
     return (torch.rand(count, *shape, generator=generator) * (high - low) + low).to(device)
+
+
+def words(shape: tuple[int, ...]) -> Tensor:
+    """Numbers of words, each 0 or 1, which every vocabulary has."""
+    return torch.randint(0, 2, shape, generator=torch.Generator().manual_seed(0))

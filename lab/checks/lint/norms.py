@@ -80,7 +80,7 @@ def norm_of_few(graph: Graph, task: Task) -> Iterator[Finding]:
             yield at(one, "batch norm of a single value a channel", "take larger batches, or group norm", "error")
         elif task.batch_size < 8:
             what = f"batch norm over batches of {task.batch_size}"
-            severity = "warning" if task.batch_size * places < 16 else "note"
+            severity = "warning" if task.batch_size == 1 or task.batch_size * places < 16 else "note"
             yield at(one, what, "take batches of 16 or more, or group norm", severity)
 
 

@@ -53,7 +53,7 @@ class Operation:
     weight: Tensor | None = None
     bias: Tensor | None = None
     options: dict[str, Any] = field(default_factory=dict)
-    """Its arguments: `p`, `kernel`, `adaptive`, `stride`, `dilation`, `dim`, `groups`; `over`, of a layer norm."""
+    """Its arguments: `p`, `training`, `kernel`, `adaptive`, `stride`, `dilation`, `dim`, `groups`, `over`."""
     moment: float | None = None
     """Mean square of its result; None where it was not computed."""
     varies: float | None = None
@@ -88,6 +88,12 @@ class Graph:
     failed_module: nn.Module | None = None
     without_gradient: list[str] = field(default_factory=list)
     """Names of parameters that want a gradient and got none."""
+    no_backward: str = ""
+    """Why the backward pass failed; empty if it did not."""
+    mixes: bool = False
+    """Whether the outputs of an example hang on another one's inputs."""
+    drops_always: list[str] = field(default_factory=list)
+    """Layers whose dropout acts in evaluation mode, too."""
     not_held: list[str] = field(default_factory=list)
     """Names of tensors that want a gradient and are no parameters of the net."""
     frozen: list[str] = field(default_factory=list)

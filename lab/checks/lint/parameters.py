@@ -4,9 +4,13 @@ from collections.abc import Iterator, Sequence
 
 from lab.checks.lint.finding import Finding, Rule
 from lab.checks.lint.operation import Graph
+from lab.checks.lint.outputs import at
 from lab.checks.lint.task import Task
 
 MOST_NAMED = 4
+
+FLAT = ("round", "floor", "ceil", "trunc", "fix", "sign", "sgn", "heaviside", "floor_divide", "floordiv")
+"""Operations whose gradient is 0."""
 
 
 def no_gradient(graph: Graph, task: Task) -> Iterator[Finding]:
@@ -17,6 +21,29 @@ def no_gradient(graph: Graph, task: Task) -> Iterator[Finding]:
     if graph.without_gradient and not graph.failure:
         what = f"{told(graph.without_gradient)} get no gradient from the outputs"
         yield Finding(what, "use the layer in forward, or remove it", owners(graph.without_gradient)[0])
+
+
+def flat_step(graph: Graph, task: Task) -> Iterator[Finding]:
+    """A step function that all gradients must pass.
+
+    Rounding and signs have a gradient of 0 wherever they have one, so nothing before them trains; quantised nets pass
+    the gradient around them (Bengio et al. 2013, "straight-through estimator").
+    """
+    for one in graph:
+        detached = [other for other in graph.users(one) if other.name == "detach"]
+        if one.name in FLAT and not detached and not graph.bypassed(one):
+            yield at(one, f"{one.name} has a gradient of 0", "leave it out of the net, or pass the gradient around it")
+
+
+def no_backward(graph: Graph, task: Task) -> Iterator[Finding]:
+    """A net that fails on the way back.
+
+    A tensor that the backward pass needs was changed in place, or a step has no derivative (PyTorch, "In-place
+    correctness checks").
+    """
+    if graph.no_backward:
+        fix = "change no tensor in place that a layer made: x = x + y instead of x += y, inplace=False"
+        yield Finding(f"the backward pass fails: {graph.no_backward}", fix)
 
 
 def not_held(graph: Graph, task: Task) -> Iterator[Finding]:
@@ -61,6 +88,8 @@ def owners(names: Sequence[str]) -> list[str]:
 
 PARAMETER_RULES = (
     Rule("grad-none", "warning", no_gradient),
+    Rule("grad-flat", "error", flat_step),
+    Rule("grad-fails", "error", no_backward),
     Rule("grad-unheld", "error", not_held),
     Rule("grad-frozen", "note", frozen),
 )

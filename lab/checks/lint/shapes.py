@@ -19,6 +19,8 @@ def cannot_build(graph: Graph, task: Task) -> Iterator[Finding]:
     A layer cannot take the shape that reaches it: pixels run out without padding, a linear layer expects another
     number of features.
     """
+    if not graph.failure and graph.result is None:
+        yield Finding("forward returns no tensor", "return the outputs")
     if not graph.failure or missing_flatten_at(graph):
         return
     shape = graph.failed_shape[1:]
@@ -80,10 +82,12 @@ def out_of_proportion(graph: Graph, task: Task) -> Iterator[Finding]:
         if len(one.in_shape) != 4 or one.options.get("adaptive") or not kernel or side < 2:
             continue
         last = not any(other.kind == "conv" for other in graph.behind(one, ("shape", "act", "norm", "dropout")))
-        if one.kind == "conv" and one is first and kernel >= 9 and kernel * 4 > side:
-            yield at(one, f"kernels of {kernel}x{kernel} on {side}x{side} pixels", "take 3x3 or 5x5")
+        if one.kind == "conv" and one is first and kernel >= 9 and kernel * 4 > side and strides(one) < kernel < side:
+            severity = "warning" if kernel * 2 > side else ""
+            yield at(one, f"kernels of {kernel}x{kernel} on {side}x{side} pixels", "take 3x3 or 5x5", severity)
         elif one.kind == "pool" and kernel >= 5 and not last:
-            yield at(one, f"a pool of {kernel}x{kernel} in the middle of the net", "take 2x2 or 3x3")
+            severity = "warning" if kernel >= 10 and kernel * 3 > side else ""
+            yield at(one, f"a pool of {kernel}x{kernel} in the middle of the net", "take 2x2 or 3x3", severity)
         elif one.kind == "pool" and kernel >= 8 and kernel < side:
             yield at(
                 one, f"a pool of {kernel}x{kernel} on {side}x{side} pixels", "take 2x2, or average over all places"

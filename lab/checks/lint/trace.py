@@ -6,7 +6,7 @@ A recorded execution sees what a symbolic trace does not: branches that depend o
 
 import copy
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from lab.checks.lint.calls import kind_of, options_of
+from lab.checks.lint.gradients import follow
 from lab.checks.lint.operation import INPUT, Graph, Operation
 
 WHOLE: tuple[tuple[type[nn.Module], str], ...] = (
@@ -35,29 +36,19 @@ def trace(net: nn.Module, inputs: Tensor, gradient: bool = True) -> Graph:
     Args:
         net: any module; it stays as it is. One that refuses to be copied is run itself, with its buffers restored.
         inputs: (b, ...), of a type and scale as in training.
-        gradient: whether to go backward as well, and note parameters that no gradient reaches.
+        gradient: whether to go backward as well, and note what no gradient reaches.
     """
     try:
         net = copy.deepcopy(net)
     except Exception:  # whatever its author had in mind: lazy handles, locks, tensors with history
         gradient = False
     training, buffers = net.training, {name: one.clone() for name, one in net.named_buffers()}
-    recorder = Recorder(net, inputs)
-    outputs: list[Tensor] = []
     try:
-        with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(gradient):
-            torch.manual_seed(0)
-            net.train()
-            with recorder.hooked(), recorder:
-                outputs = list(tensors(net(inputs)))
-            graph = recorder.graph(outputs)
-            wanting = [one.requires_grad for one in net.parameters()]
-            graph.wanting = sum(wanting)
-            graph.frozen = [name for name, one in net.named_parameters() if not one.requires_grad]
-            if gradient and outputs and all(one.is_floating_point() for one in outputs):
-                graph.without_gradient = lonely(net, outputs)
-    except Exception as error:
-        return recorder.failed(error)
+        graph = run(net, inputs, gradient, gradient and inputs.is_floating_point())
+        if "requires grad" in graph.failure:  # it takes its inputs to numpy, or changes them in place
+            graph = run(net, inputs, gradient, False)
+        if any(one.kind == "dropout" and "training" in one.options for one in graph) and not graph.failure:
+            graph.drops_always = always_dropped(net, inputs)
     finally:
         net.train(training)
         for name, one in net.named_buffers():
@@ -67,14 +58,35 @@ def trace(net: nn.Module, inputs: Tensor, gradient: bool = True) -> Graph:
     return graph
 
 
-def lonely(net: nn.Module, outputs: list[Tensor]) -> list[str]:
-    """Names of the parameters of `net` that no gradient of `outputs` reaches."""
-    wanting = {name: one for name, one in net.named_parameters() if one.requires_grad}
-    total = sum(one.float().square().sum() for one in outputs)
-    if not wanting or not isinstance(total, Tensor) or not total.requires_grad:
-        return list(wanting)
-    found = torch.autograd.grad(total, list(wanting.values()), allow_unused=True)
-    return [name for name, one in zip(wanting, found, strict=True) if one is None]
+def run(net: nn.Module, inputs: Tensor, gradient: bool, to_inputs: bool) -> Graph:
+    """What `net` does in training mode, forward and, with `gradient`, backward: `to_inputs` or to parameters alone."""
+    fed = inputs.detach().clone().requires_grad_().clone() if to_inputs else inputs
+    recorder = Recorder(net, fed)
+    with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(gradient):
+        torch.manual_seed(0)
+        net.train()
+        try:
+            with recorder.hooked(), recorder:
+                outputs = list(tensors(net(fed)))
+        except Exception as error:
+            return recorder.failed(error)
+        graph = recorder.graph(outputs)
+        graph.wanting = sum(one.requires_grad for one in net.parameters())
+        graph.frozen = [name for name, one in net.named_parameters() if not one.requires_grad]
+        if gradient and outputs and all(one.is_floating_point() for one in outputs):
+            follow(graph, net, fed, outputs)
+    return graph
+
+
+def always_dropped(net: nn.Module, inputs: Tensor) -> list[str]:
+    """Layers whose dropout acts in evaluation mode, too."""
+    recorder = Recorder(net, inputs)
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), suppress(Exception):
+        net.eval()
+        with recorder.hooked(), recorder:
+            net(inputs)
+    acting = [one for one in recorder.found if one.kind == "dropout" and one.options.get("training")]
+    return list(dict.fromkeys(one.layer or one.place for one in acting))
 
 
 def tensors(outputs: Any) -> Iterator[Tensor]:
@@ -175,10 +187,26 @@ class Recorder(TorchFunctionMode):
                 self.held.append(tensor)
             return
         measure(one, first)
+        self.simplify(one)
         self.found.append(one)
         for tensor in tensors(result):
             self.made[id(tensor)] = one.index
             self.held.append(tensor)
+
+    def simplify(self, one: Operation) -> None:
+        """Takes log of a softmax for a log-softmax, and a constant that guards it from log(0) for nothing."""
+        source = self.found[one.inputs[0]] if len(one.inputs) == 1 and one.inputs[0] != INPUT else None
+        if source is not None and one.name in ("add", "clamp") and source.moment and one.moment is not None:
+            one.kind = "shape" if abs(one.moment / source.moment - 1) < 1e-3 else one.kind
+        if one.name == "clamp":
+            one.name = "hardtanh"
+        if source is None:
+            return
+        while source.kind == "shape" and len(source.inputs) == 1 and source.inputs[0] != INPUT:
+            source = self.found[source.inputs[0]]
+        if one.name == "log" and source.name in ("softmax", "sigmoid"):
+            one.kind, one.name = source.kind, {"softmax": "log_softmax", "sigmoid": "logsigmoid"}[source.name]
+            one.options, source.kind = source.options, "shape"
 
     def graph(self, outputs: list[Tensor]) -> Graph:
         """What was recorded, of a run that ended with `outputs`."""

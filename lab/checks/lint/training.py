@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from lab.checks.lint.finding import Finding, Rule
-from lab.checks.lint.operation import SATURATING, Graph
+from lab.checks.lint.operation import SATURATING, WEIGHTED, Graph
 from lab.checks.lint.outputs import closing
 from lab.checks.lint.task import Task
 
@@ -45,9 +45,13 @@ def unscaled_inputs(graph: Graph, task: Task) -> Iterator[Finding]:
 
 
 def normed_first(graph: Graph) -> bool:
-    """Whether a norm is the first thing that the inputs meet."""
+    """Whether the net scales its inputs itself: by a norm or a division before its first weights, or an embedding."""
     first = next((one for one in graph if one.kind != "shape"), None)
-    return first is not None and first.kind == "norm"
+    if first is not None and first.kind in ("norm", "embedding"):
+        return True
+    weighted = next(iter(graph.of_kind(*WEIGHTED)), None)
+    source = graph.source(weighted) if weighted is not None else None
+    return source is not None and source.moment is not None and source.moment**0.5 < LARGEST_INPUT / 4
 
 
 def unscaled_targets(graph: Graph, task: Task) -> Iterator[Finding]:

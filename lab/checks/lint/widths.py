@@ -12,6 +12,9 @@ from lab.checks.lint.task import Task
 MANY_MAPS = 256
 """Maps of a first convolution on single pixels that are far more than its patterns need."""
 
+ABRUPT = 128
+"""Features from which a single output in the next step is abrupt."""
+
 
 def wide_first(graph: Graph, task: Task) -> Iterator[Finding]:
     """The first layer too wide.
@@ -62,10 +65,12 @@ def bottleneck(graph: Graph, task: Task) -> Iterator[Finding]:
         assert one.weight is not None
         out, fan_in = one.weight.shape[:2]
         if one is head:
-            if fan_in >= 64 * out and out == 1 and len(dense) > 1 and dense[0] is not one:
+            if fan_in >= ABRUPT and out == 1 and len(dense) > 1 and dense[0] is not one:
                 what = f"{fan_in} features to {out} in one step is abrupt"
                 yield at(one, what, "put a layer of a size between before it")
-        elif (out < min(task.num_outputs, fan_in) or (out <= 4 and fan_in >= 4 * out)) and not graph.bypassed(one):
+        elif (
+            (out < min(task.num_outputs, fan_in) and task.kind != "numbers") or (out <= 4 and fan_in >= 4 * out)
+        ) and not graph.bypassed(one):
             yield at(one, f"{out} units are all that passes from {fan_in} features to the rest", "make it wider")
 
 
