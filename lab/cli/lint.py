@@ -14,9 +14,10 @@ def lint(args: argparse.Namespace, options: Options) -> int:
     Raises:
         UserError: a flag or an override is wrong.
     """
-    from lab.checks.lint.configured import lint_config, repairs, worst
+    from lab.checks.lint.configured import lint_config, worst
     from lab.checks.lint.linter import RULES
     from lab.checks.lint.render import AS, FORMATS, explained
+    from lab.checks.lint.repairs import repairs
 
     if args.explain:
         print(explained(RULES[known(args.explain, "--explain", RULES)]), end="")

@@ -1,6 +1,6 @@
-"""`lab lint` of a configuration of the lab: its net on its own images, and the overrides that repair it."""
+"""`lab lint` of a configuration of the lab: its net on its own images."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 
@@ -76,49 +76,6 @@ def chosen_init(config: RunConfig) -> str:
     keys = [key for key in ("init", "init_gain", "init_fan") if getattr(config.model, key) != getattr(default, key)]
     told = ", ".join(f"model.{key}={getattr(config.model, key)}" for key in keys)
     return told if obeys_init(config.model.name) else ""
-
-
-Repair = Callable[[RunConfig], Sequence[str]]
-
-
-def swapped(first: str, second: str) -> Repair:
-    """The block with the words `first-second` in the other order."""
-
-    def repair(config: RunConfig) -> Sequence[str]:
-        block = config.model.block.replace(f"{first}-{second}", f"{second}-{first}")
-        return [f"model.block={block}"] if block != config.model.block else []
-
-    return repair
-
-
-REPAIRS: dict[str, Repair] = {
-    "act-before-pool": swapped("act", "pool"),
-    "drop-before-norm": swapped("drop", "norm"),
-    "norm-bias": lambda config: ["model.bias=false"],
-    "out-twice": lambda config: ["model.output=identity"],
-    "out-activation": lambda config: ["model.output=identity"],
-    "out-bounded": lambda config: ["model.output=identity"],
-    "out-loss": lambda config: ["train.loss=auto"],
-    "init-fades": lambda config: ["model.init=he_normal", "model.init_gain=paper"],
-    "init-act": lambda config: ["model.init=he_normal", "model.init_gain=paper"],
-    "init-equal": lambda config: ["model.init=he_normal"],
-    "act-saturates": lambda config: ["model.act=relu", "model.init=he_normal"],
-    "act-softmax": lambda config: ["model.act=relu"],
-    "drop-all": lambda config: ["model.drop_rate=0.5"],
-    "input-scale": lambda config: ["data.scale=standard"],
-}
-"""Overrides that repair what a rule finds in a recipe. Rules about training bring their own (`Finding.repair`)."""
-
-
-def repairs(said: Sequence[Said], config: RunConfig) -> list[str]:
-    """The overrides that repair what was said of `config`, as far as the lab's own keys can."""
-    found: dict[str, str] = {}
-    for one in said:
-        recipe = config.model.name == "recipe" or not one.rule.code.startswith(("act", "out-", "init", "norm", "drop"))
-        own = REPAIRS[one.rule.code](config) if one.rule.code in REPAIRS and recipe else one.finding.repair
-        for text in own:
-            found.setdefault(text.partition("=")[0], text)
-    return list(found.values())
 
 
 def worst(said: Sequence[Said]) -> str:

@@ -1,4 +1,4 @@
-"""The rule about the scheme by which first weights were drawn."""
+"""Rules about the scheme by which first weights were drawn."""
 
 from collections.abc import Iterator
 from math import prod
@@ -33,6 +33,22 @@ def xavier_under_relu(graph: Graph, task: Task) -> Iterator[Finding]:
         yield at(rectified[0], f"{what} variance", "take he_normal")
 
 
+def one_sign(graph: Graph, task: Task) -> Iterator[Finding]:
+    """First weights of one sign.
+
+    All units of a layer then add up the same inputs with the same sign: they start alike, and the mean of the signal
+    grows with every layer (Glorot and Bengio 2010 and He et al. 2015 assume a mean of 0).
+    """
+    for one in graph.of_kind("linear", "conv"):
+        if not known(one) or one.weight is None or not one.weight.requires_grad:
+            continue
+        weight = one.weight.detach()
+        positive, negative = (float((weight * sign > 0).float().mean()) for sign in (1, -1))
+        if max(positive, negative) > 0.99 and not bool((weight == weight[:1]).all()):  # which has its own rule
+            what = f"all {weight.numel()} weights are {'positive' if positive > negative else 'negative'}"
+            yield at(one, what, "draw them with mean 0, by He or Xavier")
+
+
 def known(layer: Operation) -> bool:
     """Whether a layer has enough weights to tell how they were drawn."""
     weight = layer.weight
@@ -56,4 +72,4 @@ def gain(weight: Tensor) -> float:
     return weight[0].numel() * float(weight.detach().square().mean())
 
 
-SCHEME_RULES = (Rule("init-act", "note", xavier_under_relu),)
+SCHEME_RULES = (Rule("init-act", "note", xavier_under_relu), Rule("init-sign", "warning", one_sign))

@@ -29,7 +29,8 @@ def unscaled_inputs(graph: Graph, task: Task) -> Iterator[Finding]:
     """Inputs that are not scaled.
 
     The curvature of the loss grows with the square of the inputs' size, so rates that suit inputs of size 1 diverge,
-    and saturating units start flat (LeCun et al. 1998, "Efficient BackProp", section 4.3).
+    and saturating units start flat. Inputs of one sign make the gradients of a unit's weights share their sign, so that
+    steps zigzag (LeCun et al. 1998, "Efficient BackProp", section 4.3).
     """
     if task.inputs is None or normed_first(graph):
         return
@@ -40,7 +41,7 @@ def unscaled_inputs(graph: Graph, task: Task) -> Iterator[Finding]:
             "scale them to mean 0 and variance 1",
             repair=("data.scale=standard",),
         )
-    elif low >= 0 and high > 0 and low * 4 > high:
+    elif low >= 0 and high > 0:
         yield Finding(f"all inputs are positive, {low:g}..{high:g}", "subtract their mean", severity="note")
 
 
@@ -158,9 +159,7 @@ def few_updates(graph: Graph, task: Task) -> Iterator[Finding]:
     """
     if task.updates is not None and task.updates < FEW_UPDATES:
         what = f"the whole training is {task.updates} update{'s' * (task.updates != 1)} of the weights"
-        yield Finding(
-            what, "train for more epochs, or take smaller batches", repair=("train.epochs=10", "train.steps=null")
-        )
+        yield Finding(what, "train for more epochs, or take smaller batches", repair=("train.steps=1000",))
 
 
 def plain_descent(graph: Graph, task: Task) -> Iterator[Finding]:

@@ -63,7 +63,8 @@ def bottleneck(graph: Graph, task: Task) -> Iterator[Finding]:
     head = graph.head()
     for one in dense:
         assert one.weight is not None
-        out, fan_in = one.weight.shape[:2]
+        places = prod(one.out_shape[1:-1])  # of a sequence or of maps, each of which passes as much
+        out, fan_in = (places * size for size in one.weight.shape[:2])
         if one is head:
             if fan_in >= ABRUPT and out == 1 and len(dense) > 1 and dense[0] is not one:
                 what = f"{fan_in} features to {out} in one step is abrupt"
