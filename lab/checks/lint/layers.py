@@ -30,6 +30,22 @@ def two_linear_maps(graph: Graph, task: Task) -> Iterator[Finding]:
         yield at(before, what, "put an activation between them", "warning")
 
 
+def only_pooled(graph: Graph, task: Task) -> Iterator[Finding]:
+    """Nothing but a max pooling between two layers with weights.
+
+    The maximum of a window is weakly nonlinear: neighbours are alike, and values of either sign pass. Nets learn worse
+    so than with an activation behind each convolution (Jarrett et al. 2009: rectification matters most).
+    """
+    for one in graph.of_kind("linear", "conv"):
+        pool = graph.before(one, ("shape", "dropout", "norm"))
+        before = graph.before(pool, ("shape", "dropout", "norm")) if pool is not None and pool.name == "max" else None
+        if pool is None or pool.kind != "pool" or before is None or before.kind != "conv" or before.weight is None:
+            continue
+        if len(graph.users(before)) == 1 and not graph.bypassed(before):
+            what = f"nothing but the max pooling {pool.place} stands between it and {one.place}"
+            yield at(before, what, "put an activation behind it")
+
+
 def linear_before(graph: Graph, layer: Operation) -> Operation | None:
     """The last operation before a layer that is neither passive nor an average: they are linear, too."""
     before = graph.before(layer, ("shape", "dropout", "affine", "pad"))
@@ -124,6 +140,20 @@ def all_dropped(graph: Graph, task: Task) -> Iterator[Finding]:
             yield at(one, f"dropout leaves {1 - rate(one):.0%} of the units", "take a rate of 0.1 to 0.5")
 
 
+def drop_before_pool(graph: Graph, task: Task) -> Iterator[Finding]:
+    """Dropout straight before max pooling.
+
+    The maximum takes what was not dropped, so single dropped values hardly change it (Wu and Gu 2015, "Max-pooling
+    dropout": it then draws by rank). Dropping whole maps is not hidden by it.
+    """
+    for one in graph.of_kind("dropout"):
+        whole = any(word in one.name for word in ("2d", "3d", "spatial", "block", "feature", "depth", "path"))
+        pools = [other for other in graph.behind(one, ("shape",)) if other.kind == "pool" and other.name == "max"]
+        if rate(one) > 0 and pools and not whole:
+            what = f"dropout straight before the max pooling {pools[0].place}"
+            yield at(one, what, "put it behind the pool, or drop whole maps")
+
+
 def dropped_always(graph: Graph, task: Task) -> Iterator[Finding]:
     """Dropout in evaluation mode, too.
 
@@ -153,10 +183,12 @@ def act_before_pool(graph: Graph, task: Task) -> Iterator[Finding]:
 
 LAYER_RULES = (
     Rule("act-none", "warning", two_linear_maps),
+    Rule("act-pooled", "warning", only_pooled),
     Rule("act-softmax", "warning", softmax_inside),
     Rule("act-twice", "note", activation_twice),
     Rule("act-saturates", "warning", saturating_depth),
     Rule("act-before-pool", "note", act_before_pool),
     Rule("drop-all", "warning", all_dropped),
+    Rule("drop-before-pool", "note", drop_before_pool),
     Rule("drop-always", "warning", dropped_always),
 )

@@ -29,6 +29,11 @@ def swap(words: list[str]) -> list[str]:
     return "-".join(words).replace("act-pool", "pool-act").split("-")
 
 
+def pool_first(words: list[str]) -> list[str]:
+    """`drop-pool` as `pool-drop`."""
+    return "-".join(words).replace("drop-pool", "pool-drop").split("-")
+
+
 def norm_first(words: list[str]) -> list[str]:
     """With the norm that follows a dropout in front of it."""
     for place, word in enumerate(words):
@@ -56,9 +61,12 @@ def activated(words: list[str]) -> list[str]:
     return found
 
 
+activate = block(activated)
+
+
 def nonlinear(config: RunConfig) -> Sequence[str]:
     """Another activation than the identity, or the word `act` where there is none."""
-    return ["model.act=relu"] if config.model.act == "identity" else block(activated)(config)
+    return ["model.act=relu"] if config.model.act == "identity" and "act" in config.model.block else activate(config)
 
 
 def he(config: RunConfig) -> Sequence[str]:
@@ -80,6 +88,7 @@ def fixed(*texts: str) -> Repair:
 REPAIRS: dict[str, Repair] = {
     "act-before-pool": block(swap),
     "act-none": nonlinear,
+    "act-pooled": nonlinear,
     "act-saturates": fixed("model.act=relu", "model.init=he_normal"),
     "act-softmax": fixed("model.act=relu"),
     "act-twice": block(once),
@@ -87,6 +96,7 @@ REPAIRS: dict[str, Repair] = {
     "act-flat": fixed("data.scale=standard"),
     "drop-all": fixed("model.drop_rate=0.5"),
     "drop-before-norm": block(norm_first),
+    "drop-before-pool": block(pool_first),
     "init-act": he,
     "init-equal": he,
     "init-fades": he,

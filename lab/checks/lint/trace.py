@@ -15,7 +15,9 @@ from torch.overrides import TorchFunctionMode
 
 from lab.checks.lint.calls import kind_of, options_of
 from lab.checks.lint.gradients import follow
+from lab.checks.lint.holders import whereabouts
 from lab.checks.lint.operation import INPUT, Graph, Operation
+from lab.checks.lint.simpler import simplify
 
 WHOLE: tuple[tuple[type[nn.Module], str], ...] = (
     (nn.RNNBase, "recurrent"),
@@ -187,29 +189,14 @@ class Recorder(TorchFunctionMode):
                 self.held.append(tensor)
             return
         measure(one, first)
-        self.simplify(one)
         self.found.append(one)
         for tensor in tensors(result):
             self.made[id(tensor)] = one.index
             self.held.append(tensor)
 
-    def simplify(self, one: Operation) -> None:
-        """Takes log of a softmax for a log-softmax, and a constant that guards it from log(0) for nothing."""
-        source = self.found[one.inputs[0]] if len(one.inputs) == 1 and one.inputs[0] != INPUT else None
-        if source is not None and one.name in ("add", "clamp") and source.moment and one.moment is not None:
-            one.kind = "shape" if abs(one.moment / source.moment - 1) < 1e-3 else one.kind
-        if one.name == "clamp":
-            one.name = "hardtanh"
-        if source is None:
-            return
-        while source.kind == "shape" and len(source.inputs) == 1 and source.inputs[0] != INPUT:
-            source = self.found[source.inputs[0]]
-        if one.name == "log" and source.name in ("softmax", "sigmoid"):
-            one.kind, one.name = source.kind, {"softmax": "log_softmax", "sigmoid": "logsigmoid"}[source.name]
-            one.options, source.kind = source.options, "shape"
-
     def graph(self, outputs: list[Tensor]) -> Graph:
         """What was recorded, of a run that ended with `outputs`."""
+        simplify(self.found)
         ends = [self.made[id(one)] for one in outputs if id(one) in self.made]
         shape, result = (tuple(outputs[0].shape), outputs[0].detach()) if outputs else ((), None)
         return Graph(self.found, ends, shape, not_held=list(self.not_held.values()), result=result)
@@ -219,29 +206,6 @@ class Recorder(TorchFunctionMode):
         layer, module, shape = self.stack[-1] if self.stack else ("", self.net, ())
         text = str(error).strip().split("\n")[0] or type(error).__name__
         return Graph(self.found, [], failure=text, failed_layer=layer, failed_shape=shape, failed_module=module)
-
-
-def whereabouts(tensor: Tensor, net: nn.Module) -> str:
-    """Dotted name of a tensor that is no parameter of `net`; empty where no attribute holds it."""
-    for name, module in net.named_modules():
-        for key, value in vars(module).items():
-            if key in ("_parameters", "_buffers", "_modules"):
-                continue
-            for path, part in parts_of(value, f"{name}.{key}".lstrip(".")):
-                named = part.named_parameters(path) if isinstance(part, nn.Module) else [(path, part)]
-                for found, one in named:
-                    if one is tensor:
-                        return found
-    return ""
-
-
-def parts_of(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Modules and tensors in lists, tuples and dicts, with their dotted names."""
-    if isinstance(value, nn.Module | Tensor):
-        yield path, value
-    elif isinstance(value, list | tuple | dict):
-        for key, one in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from parts_of(one, f"{path}.{key}")
 
 
 def whole_kind(module: nn.Module) -> str:
