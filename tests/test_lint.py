@@ -116,6 +116,7 @@ IMAGES: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
     "no flatten": (lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Linear(8, 10)), "shape-flatten", "2"),
     "other features": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(99, 10)), "shape-fails", "1"),
     "relu before max": (lambda: conv_net(nn.MaxPool2d(2)), "act-before-pool", "1"),
+    "dropout that a pool hides": (lambda: conv_net(nn.Dropout(0.2), nn.MaxPool2d(2)), "drop-before-pool", "2"),
     "few pixels seen": (lambda: conv_net(), "field-small", "2"),
     "all pixels seen long since": (
         lambda: nn.Sequential(
@@ -208,6 +209,11 @@ def sized(net: nn.Sequential, layer: str, size: float) -> nn.Sequential:
     return net
 
 
+def positive(net: nn.Sequential) -> nn.Sequential:
+    nn.init.uniform_(net.get_parameter("0.weight"), 0, 0.2)
+    return net
+
+
 def xavier(net: nn.Sequential) -> nn.Sequential:
     for one in net.modules():
         if isinstance(one, nn.Linear):
@@ -260,6 +266,7 @@ NEW: dict[str, tuple[Callable[[], nn.Module], Task, str, str]] = {
         "1",
     ),
     "sure at the start": (lambda: sized(mlp(), "2", 3.0), CLASSES, "loss-start", "2"),
+    "weights of one sign": (lambda: positive(mlp()), CLASSES, "init-sign", "0"),
     "Xavier under relu": (lambda: xavier(deep(nn.ReLU, 4)), CLASSES, "init-act", "0"),
     "plain descent": (lambda: mlp(), replace(CLASSES, optimizer="sgd", lr=0.05), "optimizer-plain", ""),
     "separate sigmoids under cross-entropy": (lambda: mlp(nn.Sigmoid()), CLASSES, "out-activation", "3"),
@@ -297,6 +304,7 @@ NEIGHBOURS: dict[str, tuple[Callable[[], nn.Module], Task, str]] = {
     ),
     "near chance at the start": (lambda: mlp(), CLASSES, "loss-start"),
     "torch's own start": (lambda: deep(nn.ReLU, 4), CLASSES, "init-act"),
+    "weights of both signs": (lambda: mlp(), CLASSES, "init-sign"),
     "Xavier under tanh": (lambda: xavier(deep(nn.Tanh, 4)), CLASSES, "init-act"),
     "momentum": (lambda: mlp(), replace(CLASSES, optimizer="sgd", lr=0.01, momentum=0.9), "optimizer-plain"),
 }

@@ -85,7 +85,7 @@ def viewed() -> nn.Module:
 
 
 def halved() -> nn.Module:
-    return images(nn.Conv2d(1, 8, 1), nn.MaxPool2d(14), nn.Conv2d(8, 8, 2), nn.ReLU(), features=8)
+    return images(nn.Conv2d(1, 8, 1), nn.ReLU(), nn.MaxPool2d(14), nn.Conv2d(8, 8, 2), nn.ReLU(), features=8)
 
 
 def averaged() -> nn.Module:
@@ -158,6 +158,15 @@ FAULTS: dict[str, tuple[Case, str, str]] = {
         "act-twice",
         "relu",
     ),
+    "pools between convolutions": (
+        (
+            lambda: images(nn.Conv2d(1, 8, 5), nn.MaxPool2d(2), nn.Conv2d(8, 8, 5), nn.ReLU(), features=512),
+            (1, 28, 28),
+            CLASSES,
+        ),
+        "act-pooled",
+        "0",
+    ),
     "averages between two linear maps": (
         (lambda: images(nn.Conv2d(1, 8, 3), nn.AvgPool2d(2), features=1352), (1, 28, 28), CLASSES),
         "act-none",
@@ -176,7 +185,7 @@ FAULTS: dict[str, tuple[Case, str, str]] = {
     "a pool over half of the image": (
         (halved, (1, 28, 28), CLASSES),
         "shape-proportion",
-        "1",
+        "2",
     ),
     "batches of one image": (
         (

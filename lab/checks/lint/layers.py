@@ -43,7 +43,7 @@ def only_pooled(graph: Graph, task: Task) -> Iterator[Finding]:
             continue
         if len(graph.users(before)) == 1 and not graph.bypassed(before):
             what = f"nothing but the max pooling {pool.place} stands between it and {one.place}"
-            yield at(before, what, "put an activation behind it")
+            yield at(before, what, "put an activation behind it", "warning" if one.kind == "conv" else "note")
 
 
 def linear_before(graph: Graph, layer: Operation) -> Operation | None:
