@@ -31,19 +31,19 @@ def two_linear_maps(graph: Graph, task: Task) -> Iterator[Finding]:
 
 
 def only_pooled(graph: Graph, task: Task) -> Iterator[Finding]:
-    """Nothing but a max pooling between two layers with weights.
+    """Nothing but a max pooling between two convolutions.
 
     The maximum of a window is weakly nonlinear: neighbours are alike, and values of either sign pass. Nets learn worse
     so than with an activation behind each convolution (Jarrett et al. 2009: rectification matters most).
     """
-    for one in graph.of_kind("linear", "conv"):
+    for one in graph.of_kind("conv"):
         pool = graph.before(one, ("shape", "dropout", "norm"))
         before = graph.before(pool, ("shape", "dropout", "norm")) if pool is not None and pool.name == "max" else None
         if pool is None or pool.kind != "pool" or before is None or before.kind != "conv" or before.weight is None:
             continue
         if len(graph.users(before)) == 1 and not graph.bypassed(before):
             what = f"nothing but the max pooling {pool.place} stands between it and {one.place}"
-            yield at(before, what, "put an activation behind it", "warning" if one.kind == "conv" else "note")
+            yield at(before, what, "put an activation behind it")
 
 
 def linear_before(graph: Graph, layer: Operation) -> Operation | None:
