@@ -8,7 +8,7 @@ from lab.cli.plan import Options, one_job
 
 FAULTS: dict[str, tuple[str, str]] = {
     # Overrides: (rule, repair that is among those printed).
-    "model.block=conv-drop-pool-norm-act": ("drop-before-norm", "model.block=conv-norm-drop-pool-act"),
+    "model.block=conv-drop-pool-norm-act": ("drop-before-norm", "model.block=conv-norm-pool-drop-act"),
     "model.block=conv-conv-act-pool model.depth=5": ("act-none", "model.block=conv-act-conv-pool-act"),
     "model.block=linear model.depth=3": ("act-none", "model.block=linear-act"),
     "model.block=linear-act model.act=identity": ("act-none", "model.act=relu"),

@@ -100,7 +100,7 @@ def init_behind_norm(graph: Graph, task: Task) -> Iterator[Finding]:
     """An initialisation whose scale a norm undoes.
 
     A norm divides by the size of what reaches it, so the scale of the weights before it changes no output. Their
-    gradients shrink by that scale, so it acts as a learning rate only (van Laarhoven 2017, section 2).
+    gradients shrink by that scale, so it acts as a learning rate only (van Laarhoven 2017).
     """
     held = [one for one in graph.of_kind("linear", "conv") if one.weight is not None and one is not graph.head()]
     undone = [one for one in held if norm_behind(graph, one) is not None]
@@ -151,7 +151,7 @@ def decay_of_norms(graph: Graph, task: Task) -> Iterator[Finding]:
     """Weight decay on norms and biases.
 
     They are few and hold scale and place of a channel: decay pulls them to 0 without making the net simpler
-    (Goyal et al. 2017, section 5.3; He et al. 2019, "Bag of tricks", section 3.1).
+    (Goyal et al. 2017; He et al. 2019, "Bag of tricks", section 3.1).
     """
     if task.decay <= 0:
         return

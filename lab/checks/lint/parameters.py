@@ -62,7 +62,7 @@ def frozen(graph: Graph, task: Task) -> Iterator[Finding]:
     """Parameters that are frozen.
 
     `requires_grad=False` keeps them as they are: meant for a part that was trained elsewhere, a fault for one that was
-    not (Yosinski et al. 2014, section 4.1).
+    not (Yosinski et al. 2014).
     """
     if not graph.frozen:
         return
