@@ -31,6 +31,10 @@ class LayerError(UserError):
     in_shape: tuple[int, ...] = ()
     """Shape of one example at the first of them."""
 
+    def __init__(self, message: str, layer: str = "", shape: tuple[int, ...] = ()):
+        super().__init__(message)
+        self.layer, self.shape = layer, shape
+
 
 def nearest(given: str, names: Iterable[str]) -> str:
     """` (did you mean 'conv'?)` for the closest of `names`, or nothing where none is close."""

@@ -94,6 +94,35 @@ def tiny(root: Path) -> Source:
     return Source(images[:150], labels[:150], images[150:], labels[150:], ("top", "middle", "bottom"))
 
 
+def noise(count: int, *shape: int) -> Source:
+    """`count` images of noise in ten classes, and 20 more to test."""
+    generator = torch.Generator().manual_seed(4)
+    labels = torch.arange(count + 20) % 10
+    images = torch.randn(count + 20, *shape, generator=generator)
+    return Source(images[:count], labels[:count], images[count:], labels[count:], tuple("abcdefghij"))
+
+
+def features39(root: Path) -> Source:
+    """1,000 rows of 39 numbers, and one to predict."""
+    rows = torch.randn(1020, 39, generator=torch.Generator().manual_seed(5))
+    return Source(rows[:1000], rows[:1000].sum(1), rows[1000:], rows[1000:].sum(1), ())
+
+
+def grey28(root: Path) -> Source:
+    """1,000 images of the shape of MNIST's."""
+    return noise(1000, 1, 28, 28)
+
+
+def colour32(root: Path) -> Source:
+    """1,000 images of the shape of CIFAR-10's."""
+    return noise(1000, 3, 32, 32)
+
+
+def colour100(root: Path) -> Source:
+    """100 colour images of 100x100."""
+    return noise(100, 3, 100, 100)
+
+
 def no_source(root: Path) -> str:
     return "pictures"
 

@@ -111,19 +111,37 @@ FAULTS: dict[str, tuple[Callable[[], nn.Module], Task, str, str]] = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_each_fault_is_found_at_its_layer(fault: str) -> None:
-    torch.manual_seed(0)
-    make, task, code, layer = FAULTS[fault]
-    said = lint(make(), examples((20,), task), task)
-    assert (code, layer) in [(one.rule.code, one.finding.layer) for one in said]
-
-
 IMAGES: dict[str, tuple[Callable[[], nn.Module], str, str]] = {
     "kernels beyond the pixels": (lambda: conv_net(nn.MaxPool2d(20), nn.Conv2d(8, 8, 5)), "shape-fails", "3"),
     "no flatten": (lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Linear(8, 10)), "shape-flatten", "2"),
     "other features": (lambda: nn.Sequential(nn.Flatten(), nn.Linear(99, 10)), "shape-fails", "1"),
     "relu before max": (lambda: conv_net(nn.MaxPool2d(2)), "act-before-pool", "1"),
+    "dropout that a pool hides": (lambda: conv_net(nn.Dropout(0.2), nn.MaxPool2d(2)), "drop-before-pool", "2"),
+    "few pixels seen": (lambda: conv_net(), "field-small", "2"),
+    "all pixels seen long since": (
+        lambda: nn.Sequential(
+            *(one for _ in range(5) for one in (nn.LazyConv2d(8, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2))),
+            *(nn.Conv2d(8, 8, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(8, 10)),
+        ),
+        "field-large",
+        "12",
+    ),
+    "many maps first": (
+        lambda: nn.Sequential(
+            *(nn.Conv2d(3, 256, 3), nn.ReLU(), nn.Conv2d(256, 256, 3), nn.ReLU(), nn.Flatten()),
+            nn.Linear(256 * 28 * 28, 10),
+        ),
+        "width-first",
+        "0",
+    ),
+    "fewer and fewer maps": (
+        lambda: nn.Sequential(
+            *(nn.Conv2d(3, 64, 3), nn.ReLU(), nn.Conv2d(64, 8, 3), nn.ReLU(), nn.Flatten()),
+            nn.Linear(8 * 28 * 28, 10),
+        ),
+        "width-narrows",
+        "0",
+    ),
     "an ImageNet stem": (
         lambda: nn.Sequential(
             *(nn.Conv2d(3, 8, 7, 2, 3), nn.ReLU(), nn.MaxPool2d(3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()),
@@ -140,6 +158,163 @@ def test_faults_of_images_are_found_at_their_layer(fault: str) -> None:
     make, code, layer = IMAGES[fault]
     said = lint(make(), examples((3, 32, 32), CLASSES), CLASSES)
     assert (code, layer) in [(one.rule.code, one.finding.layer) for one in said]
+
+
+class Listed(nn.Module):
+    """Layers in a plain list, which `parameters` does not find."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(20, 32)
+        self.layers = [nn.Linear(32, 32), nn.Linear(32, 10)]
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in [self.first, *self.layers]:
+            x = layer(torch.relu(x))
+        return x
+
+
+class Scaled(nn.Module):
+    """A weight that is no `nn.Parameter`."""
+
+    def __init__(self):
+        super().__init__()
+        self.classifier = nn.Linear(20, 10)
+        self.scale = torch.ones(20, requires_grad=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(x * self.scale)
+
+
+class Fresh(nn.Module):
+    """A layer made anew in each call."""
+
+    def __init__(self):
+        super().__init__()
+        self.classifier = nn.Linear(32, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.classifier(torch.relu(nn.Linear(20, 32)(x)))
+
+
+def frozen(net: nn.Sequential, *layers: str) -> nn.Sequential:
+    for name in layers:
+        net.get_submodule(name).requires_grad_(False)
+    return net
+
+
+def sized(net: nn.Sequential, layer: str, size: float) -> nn.Sequential:
+    """`net` with the weights of a layer drawn from N(0, size^2)."""
+    nn.init.normal_(net.get_parameter(f"{layer}.weight"), 0, size)
+    return net
+
+
+def positive(net: nn.Sequential) -> nn.Sequential:
+    nn.init.uniform_(net.get_parameter("0.weight"), 0, 0.2)
+    return net
+
+
+def xavier(net: nn.Sequential) -> nn.Sequential:
+    for one in net.modules():
+        if isinstance(one, nn.Linear):
+            nn.init.xavier_normal_(one.weight)
+    return net
+
+
+def dropped(p: float) -> nn.Sequential:
+    """Dropout, and a norm somewhere behind it."""
+    return nn.Sequential(
+        *(nn.Linear(20, 32, bias=False), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(p)),
+        *(nn.Linear(32, 32, bias=False), nn.BatchNorm1d(32), nn.ReLU(), nn.Linear(32, 10)),
+    )
+
+
+DECAYED = replace(CLASSES, decay=1e-4)
+
+NEW: dict[str, tuple[Callable[[], nn.Module], Task, str, str]] = {
+    "layers in a list": (Listed, CLASSES, "grad-unheld", "layers.0"),
+    "a weight that is no parameter": (Scaled, CLASSES, "grad-unheld", "scale"),
+    "a layer made in forward": (Fresh, CLASSES, "grad-unheld", "forward"),
+    "a frozen layer": (lambda: frozen(mlp(), "0"), CLASSES, "grad-frozen", "0"),
+    "all frozen": (lambda: frozen(mlp(), "0", "2"), CLASSES, "grad-frozen", ""),
+    "an init behind norms": (
+        lambda: deep(nn.ReLU, 3, norm=True),
+        replace(CLASSES, init="model.init=orthogonal"),
+        "norm-init",
+        "0",
+    ),
+    "large weights behind a norm": (
+        lambda: sized(deep(nn.ReLU, 3, norm=True), "3", 10.0),
+        CLASSES,
+        "norm-init",
+        "3",
+    ),
+    "strong dropout among norms": (lambda: dropped(0.5), CLASSES, "norm-drop", "3"),
+    "decay before norms": (lambda: deep(nn.ReLU, 3, norm=True), DECAYED, "norm-decay", "0"),
+    "decay of norms": (lambda: dropped(0.1), replace(DECAYED, decays_all=True), "decay-all", "1"),
+    "decay of biases": (lambda: mlp(), replace(DECAYED, decays_all=True), "decay-all", "0"),
+    "a norm of one value": (
+        lambda: nn.Sequential(nn.Linear(20, 1), nn.LayerNorm(1), nn.Linear(1, 10)),
+        CLASSES,
+        "norm-few",
+        "1",
+    ),
+    "groups of one value": (
+        lambda: nn.Sequential(nn.Linear(20, 8), nn.GroupNorm(8, 8), nn.Linear(8, 10)),
+        CLASSES,
+        "norm-few",
+        "1",
+    ),
+    "sure at the start": (lambda: sized(mlp(), "2", 3.0), CLASSES, "loss-start", "2"),
+    "weights of one sign": (lambda: positive(mlp()), CLASSES, "init-sign", "0"),
+    "Xavier under relu": (lambda: xavier(deep(nn.ReLU, 4)), CLASSES, "init-act", "0"),
+    "plain descent": (lambda: mlp(), replace(CLASSES, optimizer="sgd", lr=0.05), "optimizer-plain", ""),
+    "separate sigmoids under cross-entropy": (lambda: mlp(nn.Sigmoid()), CLASSES, "out-activation", "3"),
+    "two units for all": (
+        lambda: nn.Sequential(nn.Linear(20, 2), nn.ReLU(), nn.Linear(2, 10)),
+        CLASSES,
+        "width-bottleneck",
+        "0",
+    ),
+}
+FAULTS |= NEW
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_each_fault_is_found_at_its_layer(fault: str) -> None:
+    torch.manual_seed(0)
+    make, task, code, layer = FAULTS[fault]
+    said = lint(make(), examples((20,), task), task)
+    assert (code, layer) in [(one.rule.code, one.finding.layer) for one in said]
+
+
+NEIGHBOURS: dict[str, tuple[Callable[[], nn.Module], Task, str]] = {
+    # A sound net beside each of them, in which the rule is silent.
+    "layers in a ModuleList": (lambda: mlp(), CLASSES, "grad-unheld"),
+    "no frozen layer": (lambda: mlp(), CLASSES, "grad-frozen"),
+    "an init without norms": (lambda: deep(nn.ReLU, 3), replace(CLASSES, init="model.init=orthogonal"), "norm-init"),
+    "the default init behind norms": (lambda: deep(nn.ReLU, 3, norm=True), CLASSES, "norm-init"),
+    "little dropout among norms": (lambda: dropped(0.1), CLASSES, "norm-drop"),
+    "decay without norms": (lambda: mlp(), DECAYED, "norm-decay"),
+    "decay of weights alone": (lambda: dropped(0.1), DECAYED, "decay-all"),
+    "groups of two values": (
+        lambda: nn.Sequential(nn.Linear(20, 8), nn.GroupNorm(4, 8), nn.Linear(8, 10)),
+        CLASSES,
+        "norm-few",
+    ),
+    "near chance at the start": (lambda: mlp(), CLASSES, "loss-start"),
+    "torch's own start": (lambda: deep(nn.ReLU, 4), CLASSES, "init-act"),
+    "weights of both signs": (lambda: mlp(), CLASSES, "init-sign"),
+    "Xavier under tanh": (lambda: xavier(deep(nn.Tanh, 4)), CLASSES, "init-act"),
+    "momentum": (lambda: mlp(), replace(CLASSES, optimizer="sgd", lr=0.01, momentum=0.9), "optimizer-plain"),
+}
+
+
+@pytest.mark.parametrize("net", NEIGHBOURS)
+def test_a_rule_is_silent_beside_its_fault(net: str) -> None:
+    torch.manual_seed(0)
+    make, task, code = NEIGHBOURS[net]
+    assert code not in [one.rule.code for one in lint(make(), examples((20,), task), task)]
 
 
 class Functional(nn.Module):
@@ -245,7 +420,7 @@ def test_the_verb_finds_explains_and_repairs(capsys: pytest.CaptureFixture[str])
     assert "model.init=he_normal" in out
     assert "clean of errors and warnings" in out
     assert main(["list", "rules", "init"]) == 0
-    assert capsys.readouterr().out.splitlines()[0].split()[:2] == ["init-equal", "error:"]
+    assert capsys.readouterr().out.splitlines()[0].split()[:2] == ["init-act", "note:"]
     assert main(["lint", "--explain", "init-fades"]) == 0
     assert "He et al. 2015" in capsys.readouterr().out
     assert main(["lint", "--module", "torch.nn:Identity", "--shape", "10", "--format", "json"]) == 0

@@ -65,7 +65,7 @@ def facts_of(config: RunConfig, arm: dict[str, Any], parts: Parts, ignore: Seque
     digits = fingerprint(parts)  # first: nothing below may change what it reads
     images, _ = parts.data.train.take(torch.arange(min(EXAMPLES, len(parts.data.train))))
     model, images = on_cpu(parts.model), images.cpu()
-    rules = [rule for code, rule in RULES.items() if code not in ignore and rule.severity != "note"]
+    rules = [rule for code, rule in RULES.items() if code not in ignore]
     return ArmFacts(
         config=complete(flatten(config)),
         arm=arm,

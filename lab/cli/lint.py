@@ -16,9 +16,10 @@ def lint(args: argparse.Namespace, options: Options) -> int:
     Raises:
         UserError: a flag or an override is wrong.
     """
-    from lab.checks.lint.configured import lint_config, repairs, worst
+    from lab.checks.lint.configured import lint_config, worst
     from lab.checks.lint.linter import RULES
     from lab.checks.lint.render import AS, FORMATS, explained
+    from lab.checks.lint.repairs import repairs
     from lab.checks.precheck import SWEEP_RULES, examine, said_of
     from lab.launch.prelude import claims_ahead
 
@@ -102,5 +103,7 @@ def lint_module(args: argparse.Namespace, rules: Sequence) -> list:
         updates=args.updates,
         inputs=range_of(args.input),
         targets=range_of(args.targets),
+        decay=args.weight_decay,
+        decays_all=True,
     )
     return lint_own(args.module, shape, task, rules)

@@ -106,6 +106,7 @@ def lint_parser() -> argparse.ArgumentParser:
     own.add_argument("--optimizer", default="", help="sgd, adam, rmsprop, ...")
     own.add_argument("--lr", type=float, help="learning rate")
     own.add_argument("--momentum", type=float, default=0.0, help="of sgd (0)")
+    own.add_argument("--weight-decay", metavar="DECAY", type=float, default=0.0, help="of all parameters (0)")
     own.add_argument("--batch-size", metavar="N", type=int, help="examples a step")
     own.add_argument("--updates", metavar="N", type=int, help="steps of the whole training")
     own.add_argument("--input", metavar="LOW..HIGH", default="", help="range of the inputs, as 0..255")

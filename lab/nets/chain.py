@@ -27,7 +27,7 @@ def chain(where: str, layers: Sequence[tuple[str, Part]], in_shape: Shape) -> nn
     for word, part in layers:
         name = layer_name(net, word)
         try:
-            layer, shape = fit_layer(partial(part, shape), shape, f"{where}: layer '{name}'")
+            layer, shape = fit_layer(partial(part, shape), shape, f"{where}: layer '{name}'", name)
         except LayerError as error:
             error.in_shape, error.net = in_shape, with_layer(net, name, partial(part, shape))
             raise
@@ -43,11 +43,11 @@ def with_layer(net: nn.Sequential, name: str, make: Callable[[], nn.Module]) -> 
     return None
 
 
-def fit_layer(make: Callable[[], nn.Module], shape: Shape, where: str) -> tuple[nn.Module, Shape]:
+def fit_layer(make: Callable[[], nn.Module], shape: Shape, where: str, name: str = "") -> tuple[nn.Module, Shape]:
     """Makes a layer and passes two examples of `shape` through it; returns the layer and the shape that comes out.
 
     Raises:
-        UserError: any failure; the message has `where` and `shape`.
+        UserError: any failure; the message has `where` and `shape`. A `LayerError` knows `name` and `shape` as well.
     """
     try:
         layer = make()
@@ -61,11 +61,11 @@ def fit_layer(make: Callable[[], nn.Module], shape: Shape, where: str) -> tuple[
         raise OwnPartError(f"{where}: {error}") from error
     except UserError:
         raise
-    except (RuntimeError, MemoryError) as error:
-        reason = "it does not fit into memory" if is_out_of_memory(error) else str(error)
-        raise UserError(f"{where}, cannot take shape {tuple(shape)}: {reason}") from error
     except Exception as error:  # a user's own part can raise anything; the message says which one it was
-        raise LayerError(f"{where}, cannot take shape {tuple(shape)}: {error}") from error
+        message = f"{where}, cannot take shape {tuple(shape)}"
+        if isinstance(error, MemoryError) or is_out_of_memory(error):
+            raise UserError(f"{message}: it does not fit into memory") from error
+        raise LayerError(f"{message}: {error}", name, tuple(shape)) from error
     return layer, tuple(after)
 
 

@@ -97,10 +97,12 @@ def build(config: ModelConfig, in_shape: Shape, num_outputs: int) -> nn.Module:
                 if word == "pool" and j < num_blocks:
                     continue
                 where = f"model.block={config.block}: word {place}, '{word}', of stage {i}, block {j}"
-                layer, shape = fit_layer(partial(WORDS[word], config, width, shape), shape, where)
+                name = layer_name(block, word)
+                full = f"stage{i}.block{j}.{name}"
+                layer, shape = fit_layer(partial(WORDS[word], config, width, shape), shape, where, full)
                 if isinstance(layer, DropConnect):
                     layer.attach(_last_weighted(block, where))
-                block.add_module(layer_name(block, word), layer)
+                block.add_module(name, layer)
             where = f"model.skip={config.skip} of stage {i}, block {j}"
             layer, shape = fit_layer(partial(wrap, block, before, shape), before, where)
             stage.add_module(f"block{j}", layer)

@@ -7,16 +7,16 @@ from torch import Tensor
 ACTS = (
     *("relu", "relu6", "leaky_relu", "prelu", "rrelu", "elu", "selu", "celu", "gelu", "silu", "mish"),
     *("softplus", "glu", "sigmoid", "tanh", "hardtanh", "hardsigmoid", "hardswish", "softsign", "logsigmoid"),
-    *("tanhshrink", "hardshrink", "softshrink", "threshold", "sin", "cos", "exp", "square", "abs"),
+    *("tanhshrink", "hardshrink", "softshrink", "threshold", "clamp", "sin", "cos", "exp", "square", "abs"),
 )
-RENAMED = {"expit": "sigmoid", "clamp_min": "relu", "clip": "hardtanh", "clamp": "hardtanh", "maximum": "relu"}
+RENAMED = {"expit": "sigmoid", "clamp_min": "relu", "clip": "clamp", "maximum": "relu"}
 """Functions that people write for an activation."""
 
 SHAPES = (
     *("flatten", "view", "view_as", "reshape", "squeeze", "unsqueeze", "permute", "transpose", "contiguous"),
     *("unflatten", "getitem", "chunk", "split", "expand", "to", "float", "double", "type", "clone", "pad"),
     *("t", "movedim", "swapaxes", "select", "narrow", "detach", "get", "repeat", "unbind", "type_as"),
-    *("requires_grad_", "cpu", "cuda", "half"),
+    *("requires_grad_", "cpu", "cuda", "half", "long", "int"),
 )
 SUMS = ("add", "sub", "radd", "iadd", "rsub", "isub")
 PRODUCTS = ("mul", "rmul", "imul", "div", "truediv", "idiv", "itruediv", "rtruediv")
@@ -29,9 +29,8 @@ DROPS = ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "fea
 def kind_of(func: Any, args: tuple[Any, ...]) -> tuple[str, str]:
     """Kind and name of a call."""
     name = getattr(func, "__name__", "").strip("_")
-    name = RENAMED.get(name, name)
-    if name in ACTS:
-        return "act", name
+    if RENAMED.get(name, name) in ACTS:
+        return "act", RENAMED.get(name, name)
     if name in ("softmax", "log_softmax", "softmin", "gumbel_softmax"):
         return "softmax", name
     if name in ("linear", "bilinear"):
@@ -56,17 +55,24 @@ def kind_of(func: Any, args: tuple[Any, ...]) -> tuple[str, str]:
 def options_of(kind: str, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
     """The arguments of a call that the rules read."""
     places = {
-        "conv": {"stride": 3, "groups": 6},
-        "pool": {"kernel": 1},
-        "dropout": {"p": 1},
+        "conv": {"stride": 3, "dilation": 5, "groups": 6},
+        "pool": {"kernel": 1, "stride": 2},
+        "norm": {"group": {"groups": 1}, "layer": {"over": 1}}.get(name, {}),
+        "dropout": {"p": 1, "training": 2},
         "softmax": {"dim": 1},
     }.get(kind, {})
-    known = {"kernel": ("kernel_size", "output_size", "dim")}
+    known = {"kernel": ("kernel_size", "output_size", "dim"), "over": ("normalized_shape",), "training": ("train",)}
+    if kind == "norm":
+        known["groups"] = ("num_groups",)
+    if "transpose" in name:
+        places = places | {"dilation": 7}
     found = {}
     for option, place in places.items():
         names = (option, *known.get(option, ()))
         given = next((kwargs[one] for one in names if one in kwargs), None)
         found[option] = args[place] if given is None and len(args) > place else given
+    if kind == "dropout" and found.get("training") is None:
+        found["training"] = True  # what torch's functions take
     if kind == "pool":
         found["adaptive"] = "adaptive" in name
     return {option: value for option, value in found.items() if value is not None}

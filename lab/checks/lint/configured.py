@@ -1,17 +1,19 @@
-"""`lab lint` of a configuration of the lab: its net on its own images, and the overrides that repair it."""
+"""`lab lint` of a configuration of the lab: its net on its own images."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 
 from lab.checks.lint.finding import SEVERITIES, Finding, Rule, Said
 from lab.checks.lint.linter import RULES, lint
-from lab.checks.lint.operation import EXAMPLES
+from lab.checks.lint.operation import enough
 from lab.checks.lint.task import LOSSES, Task
-from lab.config import RunConfig
+from lab.config import ModelConfig, RunConfig
 from lab.data.batches import Order, load_dataset
 from lab.errors import LayerError
+from lab.nets.recipe import obeys_init
 from lab.runs.build import Parts, assemble, durations
+from lab.system.deferred import defer_dynamo
 from lab.training.losses import loss_name
 
 
@@ -25,14 +27,15 @@ def lint_config(config: RunConfig, rules: Collection[Rule] | None = None) -> lis
     Raises:
         UserError: anything but the net is wrong.
     """
+    defer_dynamo()  # which an optimizer would load, for longer than all that is done here
     try:
         parts = assemble(config)
     except LayerError as error:
         if error.net is not None:
-            return lint(error.net, torch.randn(EXAMPLES, *error.in_shape), task_of(config, None), rules)
+            return lint(error.net, torch.randn(enough(error.in_shape), *error.in_shape), task_of(config, None), rules)
         fix = "take fewer layers or pools, or larger images"
-        return [Said(RULES["shape-fails"], Finding(f"no net: {error}", fix))]
-    images, _ = parts.data.train.take(torch.arange(min(EXAMPLES, len(parts.data.train))))
+        return [Said(RULES["shape-fails"], Finding(f"no net: {error}", fix, error.layer, error.shape))]
+    images, _ = parts.data.train.take(torch.arange(min(enough(parts.data.shape), len(parts.data.train))))
     return lint(parts.model.float().cpu(), images.cpu(), task_of(config, parts), rules)
 
 
@@ -56,49 +59,23 @@ def task_of(config: RunConfig, parts: Parts | None) -> Task:
         updates=durations(config, order.steps_per_epoch)[0],
         inputs=(float(images.min()), float(images.max())),
         targets=(float(labels.min()), float(labels.max())) if numbers else None,
+        decay=decay_of(config),
+        init=chosen_init(config),
     )
 
 
-Repair = Callable[[RunConfig], Sequence[str]]
+def decay_of(config: RunConfig) -> float:
+    """The strength of weight decay and L2 penalty together, which act on all but biases and norms."""
+    penalty = config.train.penalty_weight if config.train.penalty in ("l2", "elastic") else 0.0
+    return config.optimizer.weight_decay + penalty
 
 
-def swapped(first: str, second: str) -> Repair:
-    """The block with the words `first-second` in the other order."""
-
-    def repair(config: RunConfig) -> Sequence[str]:
-        block = config.model.block.replace(f"{first}-{second}", f"{second}-{first}")
-        return [f"model.block={block}"] if block != config.model.block else []
-
-    return repair
-
-
-REPAIRS: dict[str, Repair] = {
-    "act-before-pool": swapped("act", "pool"),
-    "drop-before-norm": swapped("drop", "norm"),
-    "norm-bias": lambda config: ["model.bias=false"],
-    "out-twice": lambda config: ["model.output=identity"],
-    "out-activation": lambda config: ["model.output=identity"],
-    "out-bounded": lambda config: ["model.output=identity"],
-    "out-loss": lambda config: ["train.loss=auto"],
-    "init-fades": lambda config: ["model.init=he_normal", "model.init_gain=paper"],
-    "init-equal": lambda config: ["model.init=he_normal"],
-    "act-saturates": lambda config: ["model.act=relu", "model.init=he_normal"],
-    "act-softmax": lambda config: ["model.act=relu"],
-    "drop-all": lambda config: ["model.drop_rate=0.5"],
-    "input-scale": lambda config: ["data.scale=standard"],
-}
-"""Overrides that repair what a rule finds in a recipe. Rules about training bring their own (`Finding.repair`)."""
-
-
-def repairs(said: Sequence[Said], config: RunConfig) -> list[str]:
-    """The overrides that repair what was said of `config`, as far as the lab's own keys can."""
-    found: dict[str, str] = {}
-    for one in said:
-        recipe = config.model.name == "recipe" or not one.rule.code.startswith(("act", "out-", "init", "norm", "drop"))
-        own = REPAIRS[one.rule.code](config) if one.rule.code in REPAIRS and recipe else one.finding.repair
-        for text in own:
-            found.setdefault(text.partition("=")[0], text)
-    return list(found.values())
+def chosen_init(config: RunConfig) -> str:
+    """What was chosen of the initialisation, in words; empty where all of it is the default."""
+    default = ModelConfig()
+    keys = [key for key in ("init", "init_gain", "init_fan") if getattr(config.model, key) != getattr(default, key)]
+    told = ", ".join(f"model.{key}={getattr(config.model, key)}" for key in keys)
+    return told if obeys_init(config.model.name) else ""
 
 
 def worst(said: Sequence[Said]) -> str:

@@ -1,7 +1,6 @@
 """Rules about the layers of a net, their order and their shapes."""
 
 from collections.abc import Iterator
-from math import prod
 
 from lab.checks.lint.finding import Finding, Rule
 from lab.checks.lint.operation import SATURATING, Graph, Operation
@@ -22,13 +21,37 @@ def two_linear_maps(graph: Graph, task: Task) -> Iterator[Finding]:
     a separable convolution, is a factorised map and meant: those are left alone.)
     """
     for one in graph.of_kind("linear", "conv"):
-        before = graph.before(one, ("shape", "dropout", "affine", "pad"))
+        before = linear_before(graph, one)
         if before is None or before.kind not in ("linear", "conv") or before.weight is None or one.weight is None:
             continue
         if factorised(before, one) or len(graph.users(before)) > 1 or attends(before) or attends(one):
             continue
         what = f"nothing nonlinear stands between it and {one.place}, so both are one linear map"
         yield at(before, what, "put an activation between them", "warning")
+
+
+def only_pooled(graph: Graph, task: Task) -> Iterator[Finding]:
+    """Nothing but a max pooling between two convolutions.
+
+    The maximum of a window is weakly nonlinear: neighbours are alike, and values of either sign pass. Nets learn worse
+    so than with an activation behind each convolution (Jarrett et al. 2009: rectification matters most).
+    """
+    for one in graph.of_kind("conv"):
+        pool = graph.before(one, ("shape", "dropout", "norm"))
+        before = graph.before(pool, ("shape", "dropout", "norm")) if pool is not None and pool.name == "max" else None
+        if pool is None or pool.kind != "pool" or before is None or before.kind != "conv" or before.weight is None:
+            continue
+        if len(graph.users(before)) == 1 and not graph.bypassed(before):
+            what = f"nothing but the max pooling {pool.place} stands between it and {one.place}"
+            yield at(before, what, "put an activation behind it")
+
+
+def linear_before(graph: Graph, layer: Operation) -> Operation | None:
+    """The last operation before a layer that is neither passive nor an average: they are linear, too."""
+    before = graph.before(layer, ("shape", "dropout", "affine", "pad"))
+    while before is not None and before.kind == "pool" and before.name == "avg":
+        before = graph.before(before, ("shape", "dropout", "affine", "pad"))
+    return before
 
 
 def attends(one: Operation) -> bool:
@@ -70,6 +93,11 @@ def activation_twice(graph: Graph, task: Task) -> Iterator[Finding]:
 
     ReLU of a ReLU does nothing; a saturating one after another flattens what is left.
     """
+    for one in graph.of_kind("softmax"):
+        before = graph.before(one, ("shape",))
+        if before is not None and before.kind == "act" and before.name in ("relu", "relu6") and not attends(one):
+            what = f"{before.name} directly before {one.name}: all scores below 0 become equal"
+            yield at(before, what, f"leave the {before.name} out", "warning")
     for one in graph.of_kind("act"):
         before = graph.before(one, ("shape",))
         if before is not None and before.kind == "act" and not multiplied(graph, before):
@@ -112,49 +140,30 @@ def all_dropped(graph: Graph, task: Task) -> Iterator[Finding]:
             yield at(one, f"dropout leaves {1 - rate(one):.0%} of the units", "take a rate of 0.1 to 0.5")
 
 
-def drop_before_norm(graph: Graph, task: Task) -> Iterator[Finding]:
-    """Dropout straight before batch norm.
+def drop_before_pool(graph: Graph, task: Task) -> Iterator[Finding]:
+    """Dropout straight before max pooling.
 
-    Dropout adds variance in training alone, so the running statistics do not fit evaluation (Li et al. 2019, "variance
-    shift").
+    The maximum takes what was not dropped, so single dropped values hardly change it (Wu and Gu 2015, "Max-pooling
+    dropout": it then draws by rank). Dropping whole maps is not hidden by it.
     """
     for one in graph.of_kind("dropout"):
-        found = [other for other in graph.behind(one, ("shape", "pool")) if other.kind == "norm"]
-        if rate(one) > 0 and any(other.name == "batch" for other in found):
-            yield at(one, f"dropout straight before the batch norm {found[0].place}", "put the norm before the dropout")
+        whole = any(word in one.name for word in ("2d", "3d", "spatial", "block", "feature", "depth", "path"))
+        pools = [other for other in graph.behind(one, ("shape",)) if other.kind == "pool" and other.name == "max"]
+        if rate(one) > 0 and pools and not whole:
+            what = f"dropout straight before the max pooling {pools[0].place}"
+            yield at(one, what, "put it behind the pool, or drop whole maps")
 
 
-def bias_before_norm(graph: Graph, task: Task) -> Iterator[Finding]:
-    """A bias straight before a batch or instance norm.
+def dropped_always(graph: Graph, task: Task) -> Iterator[Finding]:
+    """Dropout in evaluation mode, too.
 
-    The norm subtracts it again; it costs memory and does nothing (Ioffe and Szegedy 2015, section 3.2).
+    `F.dropout` drops unless it is told not to (`training=self.training`); a dropout that is made in `forward` is in
+    training mode. Predictions are then random (Gal and Ghahramani 2016 want that, to measure uncertainty).
     """
-    for one in graph.of_kind("norm"):
-        before = graph.source(one)
-        if one.name not in ("batch", "instance") or before is None or before.kind not in ("linear", "conv"):
-            continue
-        if before.bias is not None:
-            yield at(before, f"its bias is removed by the norm {one.place}", "make it without bias (bias=False)")
-
-
-def norm_of_few(graph: Graph, task: Task) -> Iterator[Finding]:
-    """Batch norm on batches too small.
-
-    Its statistics come from the batch: below 8 values a channel they are noise, and of one value the output is always
-    0 (Wu and He 2018).
-    """
-    if task.batch_size is None:
-        return
-    for one in graph.of_kind("norm"):
-        places = prod(one.in_shape[2:])
-        if one.name == "batch" and task.batch_size * places < 2:
-            yield at(one, "batch norm of a single value a channel", "take larger batches, or group norm", "error")
-        elif one.name == "batch" and task.batch_size < 8:
-            what = f"batch norm over batches of {task.batch_size}"
-            severity = "warning" if task.batch_size * places < 16 else "note"
-            yield at(one, what, "take batches of 16 or more, or group norm", severity)
-        elif one.name == "instance" and places < 2:
-            yield at(one, "instance norm of a single value a channel is always 0", "take layer norm", "error")
+    for layer in graph.drops_always:
+        yield Finding(
+            "dropout acts in evaluation mode, too", "give it training=self.training, or take nn.Dropout", layer
+        )
 
 
 def act_before_pool(graph: Graph, task: Task) -> Iterator[Finding]:
@@ -174,12 +183,12 @@ def act_before_pool(graph: Graph, task: Task) -> Iterator[Finding]:
 
 LAYER_RULES = (
     Rule("act-none", "warning", two_linear_maps),
+    Rule("act-pooled", "warning", only_pooled),
     Rule("act-softmax", "warning", softmax_inside),
     Rule("act-twice", "note", activation_twice),
     Rule("act-saturates", "warning", saturating_depth),
     Rule("act-before-pool", "note", act_before_pool),
     Rule("drop-all", "warning", all_dropped),
-    Rule("drop-before-norm", "warning", drop_before_norm),
-    Rule("norm-bias", "note", bias_before_norm),
-    Rule("norm-few", "note", norm_of_few),
+    Rule("drop-before-pool", "note", drop_before_pool),
+    Rule("drop-always", "warning", dropped_always),
 )

@@ -1,13 +1,18 @@
 """What a net does to its input, as a graph of operations: what the rules of `lab lint` read."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from typing import Any
 
 from torch import Tensor, nn
 
 EXAMPLES = 4
-"""Examples that go through a net, and fewest from which a unit counts as off."""
+"""Examples that go through a net."""
+
+LARGE = 20_000
+"""Values of an example from which two are enough, as maps have many places each."""
 
 INPUT = -1
 """Stands for the net's input among the inputs of an operation."""
@@ -20,6 +25,11 @@ PASSIVE = ("shape", "dropout")
 
 WEIGHTED = ("linear", "conv", "recurrent", "attention", "embedding")
 """Kinds of operations that hold weights and map their inputs linearly, or contain such maps."""
+
+
+def enough(shape: Sequence[int]) -> int:
+    """How many examples of this shape tell what the rules ask."""
+    return 2 if prod(shape) > LARGE else EXAMPLES
 
 
 @dataclass(eq=False)
@@ -43,7 +53,7 @@ class Operation:
     weight: Tensor | None = None
     bias: Tensor | None = None
     options: dict[str, Any] = field(default_factory=dict)
-    """Its arguments: `p`, `kernel`, `adaptive`, `stride`, `dim`, `groups`."""
+    """Its arguments: `p`, `training`, `kernel`, `adaptive`, `stride`, `dilation`, `dim`, `groups`, `over`."""
     moment: float | None = None
     """Mean square of its result; None where it was not computed."""
     varies: float | None = None
@@ -78,6 +88,27 @@ class Graph:
     failed_module: nn.Module | None = None
     without_gradient: list[str] = field(default_factory=list)
     """Names of parameters that want a gradient and got none."""
+    no_backward: str = ""
+    """Why the backward pass failed; empty if it did not."""
+    mixes: bool = False
+    """Whether the outputs of an example hang on another one's inputs."""
+    drops_always: list[str] = field(default_factory=list)
+    """Layers whose dropout acts in evaluation mode, too."""
+    not_held: list[str] = field(default_factory=list)
+    """Names of tensors that want a gradient and are no parameters of the net."""
+    frozen: list[str] = field(default_factory=list)
+    """Names of parameters that want no gradient."""
+    wanting: int = 0
+    """How many parameters want one."""
+    result: Tensor | None = None
+    """The main output (b, ...)."""
+    takers: dict[int, list[Operation]] = field(default_factory=lambda: defaultdict(list), init=False)
+    """By the index of an operation, those that take its result."""
+
+    def __post_init__(self) -> None:
+        for one in self.operations:
+            for index in one.inputs:
+                self.takers[index].append(one)
 
     def __iter__(self) -> Iterator[Operation]:
         return iter(self.operations)
@@ -93,7 +124,7 @@ class Graph:
 
     def users(self, operation: Operation) -> list[Operation]:
         """The operations that take the result."""
-        return [one for one in self.operations if operation.index in one.inputs]
+        return self.takers[operation.index]
 
     def behind(self, operation: Operation, through: Sequence[str] = PASSIVE) -> list[Operation]:
         """The first operations of other kinds than `through` that the result reaches."""
@@ -141,3 +172,11 @@ class Graph:
                     seen.add(user.index)
                     todo.append(user.index)
         return False
+
+    def bypassed(self, operation: Operation) -> bool:
+        """Whether some way from the net's input to its main output avoids `operation`."""
+        reached = {INPUT}
+        for one in self.operations:
+            if one is not operation and reached.intersection(one.inputs):
+                reached.add(one.index)
+        return bool(self.outputs) and self.outputs[0] in reached

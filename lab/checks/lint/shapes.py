@@ -1,4 +1,4 @@
-"""Rules about the shapes that go through a net: pixels, widths, and what no gradient reaches."""
+"""Rules about shapes: what no layer can take, and kernels, pools and strides out of proportion to the image."""
 
 from collections.abc import Iterator
 
@@ -19,6 +19,8 @@ def cannot_build(graph: Graph, task: Task) -> Iterator[Finding]:
     A layer cannot take the shape that reaches it: pixels run out without padding, a linear layer expects another
     number of features.
     """
+    if not graph.failure and graph.result is None:
+        yield Finding("forward returns no tensor", "return the outputs")
     if not graph.failure or missing_flatten_at(graph):
         return
     shape = graph.failed_shape[1:]
@@ -80,10 +82,12 @@ def out_of_proportion(graph: Graph, task: Task) -> Iterator[Finding]:
         if len(one.in_shape) != 4 or one.options.get("adaptive") or not kernel or side < 2:
             continue
         last = not any(other.kind == "conv" for other in graph.behind(one, ("shape", "act", "norm", "dropout")))
-        if one.kind == "conv" and one is first and kernel >= 9 and kernel * 4 > side:
-            yield at(one, f"kernels of {kernel}x{kernel} on {side}x{side} pixels", "take 3x3 or 5x5")
+        if one.kind == "conv" and one is first and kernel >= 9 and kernel * 4 > side and strides(one) < kernel < side:
+            severity = "warning" if kernel * 2 > side else ""
+            yield at(one, f"kernels of {kernel}x{kernel} on {side}x{side} pixels", "take 3x3 or 5x5", severity)
         elif one.kind == "pool" and kernel >= 5 and not last:
-            yield at(one, f"a pool of {kernel}x{kernel} in the middle of the net", "take 2x2 or 3x3")
+            severity = "warning" if kernel >= 10 and kernel * 3 > side else ""
+            yield at(one, f"a pool of {kernel}x{kernel} in the middle of the net", "take 2x2 or 3x3", severity)
         elif one.kind == "pool" and kernel >= 8 and kernel < side:
             yield at(
                 one, f"a pool of {kernel}x{kernel} on {side}x{side} pixels", "take 2x2, or average over all places"
@@ -109,48 +113,8 @@ def strides(one: Operation) -> int:
     return max(found) if isinstance(found, tuple | list) else int(found)
 
 
-def widths(graph: Graph, task: Task) -> Iterator[Finding]:
-    """First layer widest, narrowing with depth, and abrupt bottlenecks.
-
-    Patterns near the input are simple and few; a layer with far fewer units than the outputs or than its neighbours
-    loses what they need (Szegedy et al. 2016, principle 1).
-    """
-    convs = [one for one in graph.of_kind("conv") if one.weight is not None and one.options.get("groups", 1) == 1]
-    wide = [one.weight.shape[0] for one in convs if one.weight is not None]
-    if len(wide) > 1 and wide[0] == max(wide) and wide[0] >= 4 * wide[-1] and len(set(wide)) > 1:
-        what = f"the first convolution has {wide[0]} maps, the last {wide[-1]}: it narrows with depth"
-        yield at(convs[0], what, "start narrow and widen where pixels get fewer")
-    dense = [one for one in graph.of_kind("linear") if one.weight is not None and one.weight.ndim == 2]
-    head = graph.head()
-    for one in dense:
-        assert one.weight is not None
-        out, fan_in = one.weight.shape[:2]
-        if one is head:
-            if fan_in >= 64 * out and out == 1 and len(dense) > 1 and dense[0] is not one:
-                yield at(
-                    one, f"{fan_in} features to {out} in one step is abrupt", "put a layer of a size between before it"
-                )
-        elif out < min(task.num_outputs, fan_in) or (out <= 4 and fan_in >= 4 * out):
-            yield at(one, f"{out} units are all that passes from {fan_in} features to the rest", "make it wider")
-
-
-def no_gradient(graph: Graph, task: Task) -> Iterator[Finding]:
-    """Parameters that no gradient reaches.
-
-    They stay as they were drawn: a layer that is never called, a detached branch, an index instead of a value.
-    """
-    if graph.without_gradient and not graph.failure:
-        names = sorted({name.rpartition(".")[0] or name for name in graph.without_gradient})
-        shown = ", ".join(names[:4]) + (" ..." if len(names) > 4 else "")
-        count = len(graph.without_gradient)
-        what = f"{count} parameter{'s' * (count > 1)} of {shown} get no gradient from the outputs"
-        yield Finding(what, "use the layer in forward, or remove it", names[0])
-
-
 SHAPE_RULES = (
     Rule("shape-fails", "error", cannot_build),
     Rule("shape-flatten", "error", missing_flatten),
     Rule("shape-proportion", "note", out_of_proportion),
-    Rule("width", "note", widths),
-    Rule("grad-none", "warning", no_gradient),
 )

@@ -65,6 +65,12 @@ class Task:
     targets: tuple[float, float] | None = None
     """Range of the numbers to predict."""
     metric: str = ""
+    decay: float = 0.0
+    """Weight decay, or the weight of an L2 penalty."""
+    decays_all: bool = False
+    """Whether it acts on biases and norms, too."""
+    init: str = ""
+    """The initialisation that was chosen, in words; empty where nobody chose."""
 
     @property
     def exclusive(self) -> bool:

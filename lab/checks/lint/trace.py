@@ -6,7 +6,7 @@ A recorded execution sees what a symbolic trace does not: branches that depend o
 
 import copy
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import torch
@@ -14,7 +14,10 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from lab.checks.lint.calls import kind_of, options_of
+from lab.checks.lint.gradients import follow
+from lab.checks.lint.holders import whereabouts
 from lab.checks.lint.operation import INPUT, Graph, Operation
+from lab.checks.lint.simpler import simplify
 
 WHOLE: tuple[tuple[type[nn.Module], str], ...] = (
     (nn.RNNBase, "recurrent"),
@@ -35,26 +38,19 @@ def trace(net: nn.Module, inputs: Tensor, gradient: bool = True) -> Graph:
     Args:
         net: any module; it stays as it is. One that refuses to be copied is run itself, with its buffers restored.
         inputs: (b, ...), of a type and scale as in training.
-        gradient: whether to go backward as well, and note parameters that no gradient reaches.
+        gradient: whether to go backward as well, and note what no gradient reaches.
     """
     try:
         net = copy.deepcopy(net)
     except Exception:  # whatever its author had in mind: lazy handles, locks, tensors with history
         gradient = False
     training, buffers = net.training, {name: one.clone() for name, one in net.named_buffers()}
-    recorder = Recorder(net, inputs)
-    outputs: list[Tensor] = []
     try:
-        with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(gradient):
-            torch.manual_seed(0)
-            net.train()
-            with recorder.hooked(), recorder:
-                outputs = list(tensors(net(inputs)))
-            graph = recorder.graph(outputs)
-            if gradient and outputs and all(one.is_floating_point() for one in outputs):
-                graph.without_gradient = lonely(net, outputs)
-    except Exception as error:
-        return recorder.failed(error)
+        graph = run(net, inputs, gradient, gradient and inputs.is_floating_point())
+        if "requires grad" in graph.failure:  # it takes its inputs to numpy, or changes them in place
+            graph = run(net, inputs, gradient, False)
+        if any(one.kind == "dropout" and "training" in one.options for one in graph) and not graph.failure:
+            graph.drops_always = always_dropped(net, inputs)
     finally:
         net.train(training)
         for name, one in net.named_buffers():
@@ -64,14 +60,35 @@ def trace(net: nn.Module, inputs: Tensor, gradient: bool = True) -> Graph:
     return graph
 
 
-def lonely(net: nn.Module, outputs: list[Tensor]) -> list[str]:
-    """Names of the parameters of `net` that no gradient of `outputs` reaches."""
-    wanting = {name: one for name, one in net.named_parameters() if one.requires_grad}
-    total = sum(one.float().square().sum() for one in outputs)
-    if not wanting or not isinstance(total, Tensor) or not total.requires_grad:
-        return list(wanting)
-    found = torch.autograd.grad(total, list(wanting.values()), allow_unused=True)
-    return [name for name, one in zip(wanting, found, strict=True) if one is None]
+def run(net: nn.Module, inputs: Tensor, gradient: bool, to_inputs: bool) -> Graph:
+    """What `net` does in training mode, forward and, with `gradient`, backward: `to_inputs` or to parameters alone."""
+    fed = inputs.detach().clone().requires_grad_().clone() if to_inputs else inputs
+    recorder = Recorder(net, fed)
+    with torch.random.fork_rng(devices=[]), torch.set_grad_enabled(gradient):
+        torch.manual_seed(0)
+        net.train()
+        try:
+            with recorder.hooked(), recorder:
+                outputs = list(tensors(net(fed)))
+        except Exception as error:
+            return recorder.failed(error)
+        graph = recorder.graph(outputs)
+        graph.wanting = sum(one.requires_grad for one in net.parameters())
+        graph.frozen = [name for name, one in net.named_parameters() if not one.requires_grad]
+        if gradient and outputs and all(one.is_floating_point() for one in outputs):
+            follow(graph, net, fed, outputs)
+    return graph
+
+
+def always_dropped(net: nn.Module, inputs: Tensor) -> list[str]:
+    """Layers whose dropout acts in evaluation mode, too."""
+    recorder = Recorder(net, inputs)
+    with torch.random.fork_rng(devices=[]), torch.no_grad(), suppress(Exception):
+        net.eval()
+        with recorder.hooked(), recorder:
+            net(inputs)
+    acting = [one for one in recorder.found if one.kind == "dropout" and one.options.get("training")]
+    return list(dict.fromkeys(one.layer or one.place for one in acting))
 
 
 def tensors(outputs: Any) -> Iterator[Tensor]:
@@ -97,6 +114,7 @@ class Recorder(TorchFunctionMode):
         self.stack: list[tuple[str, nn.Module, tuple[int, ...]]] = []
         self.names = {module: name for name, module in net.named_modules()}
         self.parameters = {id(one) for one in net.parameters()}
+        self.not_held: dict[int, str] = {}
         self.whole = 0
 
     @contextmanager
@@ -119,12 +137,12 @@ class Recorder(TorchFunctionMode):
 
     def leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: Any) -> None:
         kind = whole_kind(module)
-        self.whole -= bool(kind)
-        if kind and not self.whole:
+        if kind and self.whole == 1:  # what is done here is no part of the net, so nothing of it is recorded
             options = {"p": dropout_rate(module)} if kind == "dropout" else {}
             self.record(
                 kind, type(module).__name__.lower(), list(tensors([args, list(kwargs.values())])), outputs, options
             )
+        self.whole -= bool(kind)
         self.stack.pop()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -143,6 +161,9 @@ class Recorder(TorchFunctionMode):
         layer, module, _ = self.stack[-1] if self.stack else ("", self.net, ())
         weights = [one for one in given if id(one) in self.parameters]
         inputs = [one for one in given if id(one) in self.made]
+        for one in given:
+            if one.is_leaf and one.requires_grad and not {id(one)} & (self.parameters | self.made.keys()):
+                self.not_held[id(one)] = whereabouts(one, self.net) or layer or "forward"
         if not inputs and not weights:
             return  # about no data: a mask, a range of positions
         if not inputs:
@@ -175,8 +196,10 @@ class Recorder(TorchFunctionMode):
 
     def graph(self, outputs: list[Tensor]) -> Graph:
         """What was recorded, of a run that ended with `outputs`."""
+        simplify(self.found)
         ends = [self.made[id(one)] for one in outputs if id(one) in self.made]
-        return Graph(self.found, ends, tuple(outputs[0].shape) if outputs else ())
+        shape, result = (tuple(outputs[0].shape), outputs[0].detach()) if outputs else ((), None)
+        return Graph(self.found, ends, shape, not_held=list(self.not_held.values()), result=result)
 
     def failed(self, error: Exception) -> Graph:
         """What was recorded until `error`."""
@@ -219,8 +242,12 @@ def measure(operation: Operation, result: Tensor) -> None:
         return
     values = result.detach()
     operation.moment = float(values.square().mean())
-    if values.ndim > 1 and len(values) > 1:
-        operation.varies = float(values.var(0).mean())
+    if (count := len(values) if values.ndim > 1 else 0) > 1:
+        away = (
+            values - values[:1]
+        )  # exactly 0 where all examples are the same; a variance over axis 0 takes 30 x as long
+        spread = away.square().sum() - away.sum(0).square().sum() / count
+        operation.varies = float(spread) / (count - 1) / values[0].numel()
     if operation.kind == "act" and values.ndim > 1:
         units = values.transpose(0, 1).flatten(1) if values.ndim > 2 else values.T
         operation.dead = float((units == 0).all(1).float().mean())

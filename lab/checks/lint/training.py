@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from lab.checks.lint.finding import Finding, Rule
-from lab.checks.lint.operation import SATURATING, Graph
+from lab.checks.lint.operation import SATURATING, WEIGHTED, Graph
 from lab.checks.lint.outputs import closing
 from lab.checks.lint.task import Task
 
@@ -29,7 +29,8 @@ def unscaled_inputs(graph: Graph, task: Task) -> Iterator[Finding]:
     """Inputs that are not scaled.
 
     The curvature of the loss grows with the square of the inputs' size, so rates that suit inputs of size 1 diverge,
-    and saturating units start flat (LeCun et al. 1998, "Efficient BackProp", section 4.3).
+    and saturating units start flat. Inputs of one sign make the gradients of a unit's weights share their sign, so that
+    steps zigzag (LeCun et al. 1998, "Efficient BackProp", section 4.3).
     """
     if task.inputs is None or normed_first(graph):
         return
@@ -40,14 +41,18 @@ def unscaled_inputs(graph: Graph, task: Task) -> Iterator[Finding]:
             "scale them to mean 0 and variance 1",
             repair=("data.scale=standard",),
         )
-    elif low >= 0 and high > 0 and low * 4 > high:
+    elif low >= 0 and high > 0:
         yield Finding(f"all inputs are positive, {low:g}..{high:g}", "subtract their mean", severity="note")
 
 
 def normed_first(graph: Graph) -> bool:
-    """Whether a norm is the first thing that the inputs meet."""
+    """Whether the net scales its inputs itself: by a norm or a division before its first weights, or an embedding."""
     first = next((one for one in graph if one.kind != "shape"), None)
-    return first is not None and first.kind == "norm"
+    if first is not None and first.kind in ("norm", "embedding"):
+        return True
+    weighted = next(iter(graph.of_kind(*WEIGHTED)), None)
+    source = graph.source(weighted) if weighted is not None else None
+    return source is not None and source.moment is not None and source.moment**0.5 < LARGEST_INPUT / 4
 
 
 def unscaled_targets(graph: Graph, task: Task) -> Iterator[Finding]:
@@ -154,9 +159,18 @@ def few_updates(graph: Graph, task: Task) -> Iterator[Finding]:
     """
     if task.updates is not None and task.updates < FEW_UPDATES:
         what = f"the whole training is {task.updates} update{'s' * (task.updates != 1)} of the weights"
-        yield Finding(
-            what, "train for more epochs, or take smaller batches", repair=("train.epochs=10", "train.steps=null")
-        )
+        yield Finding(what, "train for more epochs, or take smaller batches", repair=("train.steps=1000",))
+
+
+def plain_descent(graph: Graph, task: Task) -> Iterator[Finding]:
+    """Gradient descent without momentum or adaptive rates.
+
+    Where no experiment asks for it, Adam costs two numbers a weight and needs less tuning (Kingma and Ba 2015; Schmidt
+    et al. 2021, "Descending through a crowded valley"); with momentum, plain descent is as good on images.
+    """
+    if task.optimizer == "sgd" and not task.momentum:
+        fix = "take adam, or momentum"
+        yield Finding("gradient descent without momentum", fix, repair=("optimizer=adam", "optimizer.lr=0.001"))
 
 
 TRAINING_RULES = (
@@ -166,4 +180,5 @@ TRAINING_RULES = (
     Rule("act-flat", "warning", flat_units),
     Rule("rate", "warning", rate_out_of_range),
     Rule("updates", "warning", few_updates),
+    Rule("optimizer-plain", "note", plain_descent),
 )

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from lab.checks.lint.finding import Finding, Rule
-from lab.checks.lint.operation import EXAMPLES, Graph, Operation
+from lab.checks.lint.operation import Graph, Operation
 from lab.checks.lint.outputs import at, rate
 from lab.checks.lint.task import Task
 
@@ -100,7 +100,7 @@ def dead_units(graph: Graph, task: Task) -> Iterator[Finding]:
         source = graph.source(one)
         if one.name != "relu" or one.dead is None or one.dead <= 0.9 or source is None:
             continue
-        if source.kind in ("linear", "conv", "norm") and one.out_shape[0] >= EXAMPLES and one.out_shape[1] >= 8:
+        if source.kind in ("linear", "conv", "norm") and one.out_shape[0] > 1 and one.out_shape[1] >= 8:
             what = f"{one.dead:.0%} of its units are off for all of {one.out_shape[0]} random examples"
             yield at(one, what, "take he_normal, and biases of 0")
 
