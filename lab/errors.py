@@ -1,6 +1,7 @@
 """What the user got wrong, as one message: what was given, what is allowed, and the nearest name."""
 
 import difflib
+import errno
 import importlib
 import inspect
 import os
@@ -23,6 +24,10 @@ class DamagedFileError(UserError):
     """A file that was whole once is cut short or altered. A sweep goes on without the runs that need it."""
 
 
+class InTheWayError(UserError, OSError):
+    """A link, or a folder, stands where the lab writes a file, or a folder of its own."""
+
+
 class LayerError(UserError):
     """A layer cannot take the shape that reaches it."""
 
@@ -30,6 +35,18 @@ class LayerError(UserError):
     """The layers up to that one, where they stand in a row."""
     in_shape: tuple[int, ...] = ()
     """Shape of one example at the first of them."""
+
+
+OF_PATHS = frozenset(
+    {errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EPERM, errno.EROFS}
+)
+"""What the system answers where a path that the user chose is at fault, and neither disk nor machine."""
+
+
+def check_no_folder(path: str | os.PathLike[str]) -> None:
+    """Raises `InTheWayError` where `path` is a folder: what is in it may be anybody's."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        raise InTheWayError(f"{path} is a folder, where the lab writes a file; move it away")
 
 
 def nearest(given: str, names: Iterable[str]) -> str:

@@ -22,7 +22,8 @@ from lab.identity import arm_hash, flatten
 from lab.records.environment import environment
 from lab.records.events import write_scalars
 from lab.records.places import Job, arm_folders, arm_label, run_folder
-from lab.records.results import find_runs, read_metrics, read_result, read_run, write_atomically, write_json
+from lab.records.results import find_runs, read_metrics, read_result, read_run
+from lab.records.write import write_atomically, write_json
 from lab.records.writer import MetricsWriter, summarise
 from lab.runs.run import run
 

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from lab.config import RunConfig
+from lab.config import RunConfig, StudyConfig
 from lab.launch.drain import REPEATS, drain
 from lab.launch.slots import DiedError, Slot, Stop, first_ready, kill_all, make_context
 from lab.launch.worker import check, start_worker
@@ -15,7 +16,9 @@ from lab.system.machine import num_cores
 from lab.system.signals import farewell, leave, on_first_stop_signal, warn
 
 
-def train_runs(jobs: list[Job], sweep: Sequence[Job] = ()) -> tuple[bool, dict[Path, str]]:
+def train_runs(
+    jobs: list[Job], sweep: Sequence[Job] = (), study: StudyConfig | None = None
+) -> tuple[bool, dict[Path, str]]:
     """Trains `jobs` in processes side by side; a run that fails, or whose process dies, does not stop the others.
 
     A run that a signal ended, though nobody stopped this command, is repeated (`REPEATS`). Runs that another command
@@ -24,6 +27,7 @@ def train_runs(jobs: list[Job], sweep: Sequence[Job] = ()) -> tuple[bool, dict[P
     Args:
         jobs: one or more.
         sweep: all runs of the sweep that they belong to; keys of it that do nothing are told before the first run.
+        study: what the sweep asks, whose metrics are to be logged; that of `jobs` if None.
 
     Returns:
         Whether a stop signal ended it early, with a checkpoint for every run that was under way; and what went wrong,
@@ -42,7 +46,8 @@ def train_runs(jobs: list[Job], sweep: Sequence[Job] = ()) -> tuple[bool, dict[P
             for _ in range(num_open):
                 slots.append(open_slot())
             errors = dict[Path, str]()
-            if _check(slots, open_slot, stop, [[job.config for job in some] for some in (jobs, sweep)]):
+            configs = [[job.config for job in some] for some in (jobs, sweep)]
+            if _check(slots, open_slot, stop, (*configs, study or jobs[0].config.study)):
                 stop.training = True
                 errors = drain(jobs, slots, open_slot, stop)
         except BaseException:
@@ -55,15 +60,15 @@ def train_runs(jobs: list[Job], sweep: Sequence[Job] = ()) -> tuple[bool, dict[P
     return stop.asked, errors
 
 
-def _check(slots: list[Slot], open_slot: Callable[[], Slot], stop: Stop, configs: list[list[RunConfig]]) -> bool:
-    """Has the first slot check all configurations, and prints what it finds; whether there was time for that.
+def _check(slots: list[Slot], open_slot: Callable[[], Slot], stop: Stop, given: tuple[Any, ...]) -> bool:
+    """Has the first slot check what `check` is `given`, and prints what it finds; whether there was time for that.
 
     Raises:
         UserError: a configuration is wrong.
         DiedError: the process died, time after time.
     """
     for attempt in range(1 + REPEATS):
-        slots[0].submit(check, *configs)
+        slots[0].submit(check, *given)
         if not first_ready(slots[:1], stop):  # nothing is under way yet that is worth keeping
             kill_all(slots)
             return False

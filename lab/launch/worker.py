@@ -53,7 +53,7 @@ def _listen(stop: Connection) -> None:
         os._exit(1)
 
 
-def check(configs: list[RunConfig], whole: Sequence[RunConfig] = ()) -> list[str]:
+def check(configs: list[RunConfig], whole: Sequence[RunConfig] = (), study: StudyConfig | None = None) -> list[str]:
     """Builds everything that each arm names, and trains none: raises `UserError` for the first bad one.
 
     A damaged data file, or a user's own part that fails, is left to its runs to report, unless all arms need it.
@@ -61,6 +61,7 @@ def check(configs: list[RunConfig], whole: Sequence[RunConfig] = ()) -> list[str
     Args:
         configs: of the runs to train.
         whole: of all runs of their sweep, which is searched for keys that do nothing; nothing is if empty.
+        study: whose metrics are to be logged; that of `configs` if None.
 
     Returns:
         Lines about such keys.
@@ -93,7 +94,7 @@ def check(configs: list[RunConfig], whole: Sequence[RunConfig] = ()) -> list[str
         raise alone[0]
     for message in dict.fromkeys(str(error) for error in alone if isinstance(error, OwnPartError)):
         print(f"note: one arm will fail: {message}", file=sys.stderr, flush=True)
-    check_logged(configs[0].study, list(tags.values()))
+    check_logged(study or configs[0].study, list(tags.values()))
     arms = {arm_hash(config): config for config in whole if config.seed == whole[-1].seed}
     for digits, config in arms.items():
         if (digits, config.seed) not in built:  # trained before, and perhaps not possible to build any more

@@ -7,7 +7,7 @@ from typing import Any
 from lab.errors import DamagedFileError
 from lab.records.lock import locked
 from lab.records.read import damaged, read_json
-from lab.records.results import write_json
+from lab.records.write import write_json
 
 REMEDY = "restore it, or use another name="
 

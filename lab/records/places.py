@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.config import RunConfig
-from lab.errors import UserError
+from lab.errors import InTheWayError, UserError
 from lab.identity import arm_hash, flatten
 from lab.records.code import changes, own_code
 from lab.records.defaults import other_defaults
@@ -134,7 +134,7 @@ def inside(root: Path, *names: str) -> Path:
     """`root`/`names`..., a folder that the lab may fill and empty.
 
     Raises:
-        UserError: a part of it is a link, or leads elsewhere.
+        UserError: a part of it leads elsewhere; `InTheWayError` if it is a link.
     """
     path = root
     for name in names:
@@ -142,7 +142,7 @@ def inside(root: Path, *names: str) -> Path:
         if name in ("", ".", "..") or Path(name).name != name:
             raise UserError(f"{path} is not a folder within {root}")
         if path.is_symlink():
-            raise UserError(f"{path} is a link, which the lab does not write through; remove it")
+            raise InTheWayError(f"{path} is a link, which the lab does not write through; remove it")
     return path
 
 
@@ -152,8 +152,10 @@ def claimed(job: Job) -> Iterator[tuple[Job, Held]]:
 
     Raises:
         LockedError: another process holds the lock.
+        InTheWayError: a folder is a link.
         OSError: the folder cannot be written.
     """
+    inside(job.folder.parent.parent, job.folder.parent.name, job.folder.name)
     if not job.folder.parent.is_dir():
         root = job.folder.parent.parent
         root.mkdir(parents=True, exist_ok=True)

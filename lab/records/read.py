@@ -17,6 +17,14 @@ def read_bytes(path: Path) -> bytes:
     return path.read_bytes()
 
 
+def begins(path: Path, text: str) -> bool:
+    """Whether `path` is a regular file that begins with `text`."""
+    try:
+        return read_bytes(path).startswith(text.encode())
+    except OSError:
+        return False
+
+
 def read_json(path: Path, remedy: str = "") -> Any:
     """What the JSON file `path` holds.
 

@@ -3,11 +3,9 @@
 import io
 import json
 import math
-import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -66,50 +64,6 @@ class Run:
     def predictions(self) -> dict[str, Any] | None:
         """`index`, `label` and `predicted` of the test images, each (n,); None where the run kept none."""
         return read_predictions(self.path)
-
-
-def write_atomically(path: Path, data: bytes, previous: Path | None = None) -> None:
-    """Writes `data` so that `path` holds either all of it or what it held before, whenever the machine stops.
-
-    A link in its place, or in that of the scratch file beside it, is replaced and never followed.
-
-    Args:
-        path: the file.
-        data: its whole content.
-        previous: where what it held before is moved; for a moment, then, only that file is there.
-    """
-    scratch = path.with_name(path.name + ".tmp")
-    try:
-        scratch.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-        with os.fdopen(os.open(scratch, flags, 0o666), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if previous is not None and path.exists():
-            os.replace(path, previous)
-        os.replace(scratch, path)
-    except OSError:
-        with suppress(OSError):
-            scratch.unlink()  # on a full disk this makes room for saying so
-        raise
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as indented JSON, atomically; NaN and infinities become null, which JSON lacks."""
-    text = json.dumps(finite(value), indent=2, allow_nan=False)
-    write_atomically(path, (text + "\n").encode())
-
-
-def finite(value: Any) -> Any:
-    """`value` with NaN and infinite floats replaced by None, all the way down."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return value
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:

@@ -8,7 +8,8 @@ from typing import Any
 from lab.errors import DamagedFileError
 from lab.identity import arm_hash, flatten
 from lab.records.read import damaged, read_json
-from lab.records.results import TRIALS, is_number_or_null, is_whole, write_json
+from lab.records.results import TRIALS, is_number_or_null, is_whole
+from lab.records.write import write_json
 
 FILE = "tune.json"
 
