@@ -204,6 +204,9 @@ def test_a_metric_of_another_task_is_refused_before_the_first_run(
         check([job.config for job in jobs])
 
 
+CLAIM = {"say": "x", "metric": "val/r2", "higher": {"model.act": "relu"}, "than": {"model.act": "elu"}}
+
+
 @pytest.mark.parametrize(
     ("study", "problem"),
     [

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from lab.errors import LayerError, OwnPartError, UserError
+from lab.errors import LayerError, OwnPartError, UserError, described, is_interruption, own_line, short
 from lab.nets.parts.part import Part, Shape
 from lab.system.devices import is_out_of_memory
 
@@ -49,23 +49,32 @@ def fit_layer(make: Callable[[], nn.Module], shape: Shape, where: str) -> tuple[
     Raises:
         UserError: any failure; the message has `where` and `shape`.
     """
+    layer = None
     try:
         layer = make()
         if not isinstance(layer, nn.Module):
             raise TypeError(f"it must make a torch module, not a {type(layer).__name__}")
         training = layer.training
         with torch.no_grad():
-            after = layer.eval()(torch.zeros(2, *shape)).shape[1:]
+            outputs = layer.eval()(torch.zeros(2, *shape))
+        if not isinstance(outputs, torch.Tensor):
+            raise TypeError(f"it returns {short(outputs)}, and no tensor")
+        after = outputs.shape[1:]
         layer.train(training)
     except OwnPartError as error:
         raise OwnPartError(f"{where}: {error}") from error
     except UserError:
         raise
-    except (RuntimeError, MemoryError) as error:
-        reason = "it does not fit into memory" if is_out_of_memory(error) else str(error)
-        raise UserError(f"{where}, cannot take shape {tuple(shape)}: {reason}") from error
-    except Exception as error:  # a user's own part can raise anything; the message says which one it was
-        raise LayerError(f"{where}, cannot take shape {tuple(shape)}: {error}") from error
+    except BaseException as error:  # a user's own part can raise anything; the message says which one it was
+        if is_interruption(error):
+            raise
+        refused = f"{where}, cannot take shape {tuple(shape)}"
+        if own_line(error, type(layer)):
+            raise OwnPartError(f"{refused}: {described(error, type(layer))}") from error
+        if isinstance(error, RuntimeError | MemoryError):
+            reason = "it does not fit into memory" if is_out_of_memory(error) else str(error)
+            raise UserError(f"{refused}: {reason}") from error
+        raise LayerError(f"{refused}: {error}") from error
     return layer, tuple(after)
 
 

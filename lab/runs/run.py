@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import yaml
 
-from lab.errors import DamagedFileError, UserError
+from lab.errors import DamagedFileError, UserError, described, is_interruption, own_line
 from lab.identity import derive_seed
 from lab.records.environment import environment
 from lab.records.lock import Held, LostLockError
@@ -25,6 +25,7 @@ from lab.runs.ending import chance, find_divergence, test_scores
 from lab.runs.fingerprint import record_of
 from lab.runs.progress import Progress
 from lab.runs.recorder import Recorder
+from lab.runs.rehearsal import own_parts
 from lab.system.devices import device_name, is_out_of_memory
 from lab.system.machine import keep_memory
 from lab.system.signals import stop_signals
@@ -103,8 +104,12 @@ def _run(
             result.update(_train(job, parts, check, progress, lambda: signalled() or should_stop()))
     except LostLockError:
         raise
-    except Exception as error:  # whatever it is, it ends this run alone: the next one may be well
-        text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    except BaseException as error:  # whatever it is, it ends this run alone: the next one may be well
+        if is_interruption(error):
+            raise
+        text = str(error) if isinstance(error, UserError) else described(error)
+        if own_line(error) and not isinstance(error, UserError):
+            text = f"{', '.join(own_parts(job.config))}: {text}"
         if is_out_of_memory(error):
             batch = job.config.train.batch_size
             text = f"out of memory: train.batch_size={batch}, model.widths or data.resize is too large for this machine"
