@@ -26,7 +26,7 @@ class DamagedFileError(UserError):
 
 
 class InTheWayError(UserError, OSError):
-    """A link, or a folder, stands where the lab writes a file, or a folder of its own."""
+    """A link, or a folder, stands where the lab writes a file, or makes a folder."""
 
 
 class LayerError(UserError):

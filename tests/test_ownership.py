@@ -1,5 +1,6 @@
 """What of a folder is a user's own stays as it is: `lab compare` writes into an experiment's folder alone."""
 
+import json
 import os
 import shutil
 import warnings
@@ -296,3 +297,13 @@ def test_a_cache_of_something_else_is_not_used(tmp_path: Path, found: object) ->
     torch.save(found, cache)
     with pytest.warns(UserWarning, match="is damaged"):
         assert torch.equal(read_folder(tmp_path).images, images)
+
+
+def test_a_record_whose_claims_are_damaged_is_named(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = project / "outputs/acts"
+    entry = {"at": "2026-01-01T00:00:00Z", "claims": [{"siy": "s"}], "arms": [], "seeds": [0], "later": [], "runs": {}}
+    (root / "study.json").write_text(json.dumps(entry))
+    assert main(["compare", "outputs/acts"]) == 2
+    err = capsys.readouterr().err
+    assert "outputs/acts/study.json is damaged: a claim needs 'say', the claim in words; given: {'siy': 's'}" in err
+    assert "restore it from a copy" in err

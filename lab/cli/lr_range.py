@@ -41,7 +41,7 @@ def lr_range(job: Job, low: float, high: float, steps: int) -> RangeTest:
 
 def check_files(folder: Path, name: str) -> None:
     """Raises `UserError` where files of that `name` are there that the lab has not written: theirs lie beside a table
-    of its own."""
+    of the lab."""
     there = [f"{name}{end}" for end in (".csv", ".png", ".svg") if os.path.lexists(folder / f"{name}{end}")]
     if there and not begins(folder / f"{name}.csv", f"{','.join(COLUMNS)}\n"):
         raise UserError(

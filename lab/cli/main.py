@@ -166,7 +166,7 @@ def data_verb(words: list[str]) -> int:
 
 
 def board_verb(words: list[str]) -> int:
-    """`lab board`: hands over to TensorBoard."""
+    """`lab board`: hands over to TensorBoard, which ends with exit code 0 at Ctrl-C, as a server does."""
     import argparse
 
     from lab.errors import UserError
@@ -177,7 +177,7 @@ def board_verb(words: list[str]) -> int:
     args, rest = parser("board").parse_known_args(words)
     if not args.folder.is_dir():
         raise UserError(f"{args.folder} is not a folder; 'lab train' writes its runs under outputs/<name>")
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(args.folder), *rest]
+    command = [sys.executable, "-P", "-m", "lab.cli.board", "--logdir", str(args.folder), *rest]
     ports = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     ports.add_argument("--port", default="6006")
     port = ports.parse_known_args(rest)[0].port

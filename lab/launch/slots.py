@@ -137,6 +137,7 @@ def make_context(preload: Sequence[str]) -> Any:
 
     The server and its helper never get a stop signal, which would end them while a worker writes its checkpoint.
     """
+    os.environ["PYTHONSAFEPATH"] = "1"  # else these processes import `random.py` and the like from where one types
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     from multiprocessing import forkserver, resource_tracker
