@@ -284,7 +284,7 @@ def test_what_leaves_in_training_fails_its_run_alone(mine: Path, make_job: MakeJ
     job = make_job(changes={"model.act": "mine:Late"})
     result = run(job)
     assert result["status"] == "failed"
-    assert re.fullmatch(r"data.*, model\.act=mine:Late: SystemExit: 3, in .*mine\.py, line \d+", result["error"])
+    assert re.fullmatch(r"model\.act=mine:Late: SystemExit: 3, in .*mine\.py, line \d+", result["error"])
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()], ids=["exit", "interrupt"])

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.config import RunConfig
-from lab.errors import InTheWayError, UserError
+from lab.errors import DamagedFileError, InTheWayError, UserError
 from lab.identity import arm_hash, flatten
 from lab.records.code import changes, own_code
 from lab.records.defaults import other_defaults
@@ -35,8 +35,15 @@ class Job:
     """The arm's place in its sweep, from 0: comparisons keep the order in which the arms were typed."""
 
     def is_terminal(self) -> bool:
-        """Whether the run has a terminal status, and is not to be started over."""
+        """Whether the run has a terminal status, and is not to be started over.
+
+        Raises:
+            DamagedFileError: its folder holds a run of another seed, a copy.
+        """
         result = None if self.config.force else read_result(self.folder)
+        if result is not None and result["seed"] != self.config.seed:
+            what = f"holds a run of seed={result['seed']}, which is no result of seed={self.config.seed}"
+            raise DamagedFileError(f"{self.folder} {what}; move it away, or give force=true to replace it")
         return result is not None and result.get("status") in TERMINAL
 
     def changed_code(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 import copy
 import math
+import sys
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
@@ -24,6 +25,12 @@ def own_parts(config: RunConfig) -> list[str]:
     return [
         f"{key}={value}" for key, value in flatten(config).items() if all_keys()[key].knob.own and ":" in str(value)
     ]
+
+
+def to_blame(own: list[str], line: str) -> list[str]:
+    """Those of `own`, result of `own_parts`, whose file `line`, result of `own_line`, is of."""
+    modules = {part: sys.modules.get(part.partition("=")[2].partition(":")[0]) for part in own}
+    return [part for part, module in modules.items() if line.startswith(f"{getattr(module, '__file__', None)}, ")]
 
 
 def materialise(model: nn.Module, shape: tuple[int, ...], given: str) -> None:

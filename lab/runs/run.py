@@ -25,7 +25,7 @@ from lab.runs.ending import chance, find_divergence, test_scores
 from lab.runs.fingerprint import record_of
 from lab.runs.progress import Progress
 from lab.runs.recorder import Recorder
-from lab.runs.rehearsal import own_parts
+from lab.runs.rehearsal import own_parts, to_blame
 from lab.system.devices import device_name, is_out_of_memory
 from lab.system.machine import keep_memory
 from lab.system.signals import stop_signals
@@ -108,8 +108,8 @@ def _run(
         if is_interruption(error):
             raise
         text = str(error) if isinstance(error, UserError) else described(error)
-        if own_line(error) and not isinstance(error, UserError):
-            text = f"{', '.join(own_parts(job.config))}: {text}"
+        if not isinstance(error, UserError) and (keys := to_blame(own_parts(job.config), own_line(error))):
+            text = f"{', '.join(keys)}: {text}"
         if is_out_of_memory(error):
             batch = job.config.train.batch_size
             text = f"out of memory: train.batch_size={batch}, model.widths or data.resize is too large for this machine"

@@ -25,6 +25,10 @@ KINDS = {
 CLAIM_KEYS = ("say", "where", "metric", *KINDS, "than", "between", "by", "within")
 
 
+MOST = 1e100
+"""Margins are below."""
+
+
 @dataclass(frozen=True)
 class Claim:
     say: str
@@ -97,14 +101,20 @@ def parse_claim(raw: Any) -> Claim:
         fits = isinstance(value, Sequence) and (len(value) >= 3 if key == "ordered" else len(value) == 2)
         length = "at least three" if key == "ordered" else "two"
         need(fits, f"'{key}' needs a list of {length} selectors")
+    for key in ("ordered", "same", "interaction"):
+        twice = [side for place, side in enumerate(raw.get(key, ())) if side in raw[key][:place]]
+        need(not twice, f"'{key}' names {twice[0] if twice else ''} twice")
     sides = list(raw[kind]) if kind in lists else [raw[kind], raw.get("than", {})]
     between = list(raw.get("between", ()))
     if kind == "same":
         margin = raw.get("within", 0)
-        need(is_number(margin) and margin > 0, f"'same' needs 'within', a number above 0; given: {margin}")
+        need(
+            is_number(margin) and 0 < margin < MOST,
+            f"'same' needs 'within', a finite number above 0; given: {margin!r}",
+        )
     else:
         margin = raw.get("by", 0)
-        need(is_number(margin) and margin >= 0, f"'by' must be a number of at least 0; given: {margin}")
+        need(is_number(margin) and 0 <= margin < MOST, f"'by' must be a finite number of at least 0; given: {margin!r}")
     where = raw.get("where", {})
     need(isinstance(where, Mapping), f"'where' must be a selector, {{key: value}}; given: {where}")
     for side in (*sides, *between):
