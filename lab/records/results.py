@@ -13,7 +13,7 @@ from typing import Any
 
 from lab.errors import UserError
 from lab.identity import NOT_IDENTITY, arm_hash, default_leaves
-from lab.records.read import read_bytes
+from lab.records.read import parse_json, read_bytes
 
 TRIALS = "_tune"
 """Folder of tuning trials, `<out>/_tune/<name>/`; no comparison has them. Old ones lie in `<out>/<name>/_tune/`."""
@@ -82,7 +82,7 @@ def read_rows(path: Path) -> tuple[list[dict[str, Any]], str]:
         return [], f"{file} cannot be read ({error.strerror or error}), and its rows are lost"
     for number, line in enumerate(lines, start=1):
         try:
-            row = json.loads(line)
+            row = parse_json(line)
             good = isinstance(row, dict) and is_whole(row.get("step")) and all(map(is_number_or_null, row.values()))
         except (ValueError, RecursionError):
             good = not line.strip() or number == len(lines)  # the last one has no end: a crash has cut it
@@ -118,7 +118,7 @@ def read_predictions(path: Path) -> dict[str, Any] | None:
 def read_result(path: Path) -> dict[str, Any] | None:
     """`result.json` of the run in `path`, or None where there is none, or none of the lab's (see `fault`)."""
     try:
-        found = json.loads(read_bytes(path / "result.json"))
+        found = parse_json(read_bytes(path / "result.json"))
     except (OSError, ValueError, RecursionError):  # the second for what is no JSON, or no text
         return None
     return None if fault(found) else found
