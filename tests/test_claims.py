@@ -47,8 +47,6 @@ def write_inits(root, he, xavier, **more):
         ({**HIGHER, "by": "0.1"}, "'by' must be a finite number of at least 0; given: '0.1'"),
         ({"say": "s", "same": [HE, XAVIER]}, "needs 'within', a finite number above 0"),
         ({"say": "s", "same": [HE, XAVIER], "within": math.inf}, "needs 'within', a finite number above 0; given: inf"),
-        ({"say": "s", "same": [HE, HE], "within": 1}, "'same' names {.*} twice"),
-        ({"say": "s", "ordered": [HE, XAVIER, HE]}, "'ordered' names {.*} twice"),
         ({"say": "s", "same": [HE], "within": 1}, "a list of two selectors"),
         ({**HIGHER, "where": "depth"}, "'where' must be a selector"),
         ({**HIGHER, "where": {"model.dept": 3}}, r"'model.dept' is unknown \(did you mean 'model.depth'\?\)"),

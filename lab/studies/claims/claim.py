@@ -101,9 +101,6 @@ def parse_claim(raw: Any) -> Claim:
         fits = isinstance(value, Sequence) and (len(value) >= 3 if key == "ordered" else len(value) == 2)
         length = "at least three" if key == "ordered" else "two"
         need(fits, f"'{key}' needs a list of {length} selectors")
-    for key in ("ordered", "same", "interaction"):
-        twice = [side for place, side in enumerate(raw.get(key, ())) if side in raw[key][:place]]
-        need(not twice, f"'{key}' names {twice[0] if twice else ''} twice")
     sides = list(raw[kind]) if kind in lists else [raw[kind], raw.get("than", {})]
     between = list(raw.get("between", ()))
     if kind == "same":
