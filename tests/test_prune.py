@@ -297,7 +297,8 @@ PARTS = [("act", name) for name in ACTS] + [("norm", name) for name in NORMS] + 
 @pytest.mark.parametrize(("key", "name"), PARTS)
 def test_curvature_of_every_part(key: str, name: str) -> None:
     """A layer that `vmap` does not know is taken one example at a time."""
-    config = ModelConfig(block="conv-norm-act-drop-pool", widths=[4], depth=2, drop_rate=0.2, **{key: name})
+    config = ModelConfig(block="conv-norm-act-drop-pool", widths=[4], depth=2, drop_rate=0.2)
+    setattr(config, key, name)
     torch.manual_seed(1)
     net = build(config, (3, 8, 8), 5).eval()
     there, images = layers(net), torch.rand(3, 3, 8, 8)
