@@ -1,12 +1,15 @@
 """Damaged, foreign and odd files in an experiment's folder: every verb ends with one line, and loses nothing.
 
-    python benchmarks/damaged_folders.py [--count 150] [--seed 0]
+    python benchmarks/damaged_folders.py [--count 150] [--first 0] [--seed 0] [--only KIND ...]
 
 A small experiment is trained once. Each case copies it, damages one file (cut, empty, a list, a number, nested 100,000
 deep, UTF-16, a BOM, keys missing or of other types, huge numbers, a fifo, a folder, a link to a device, no
 permission) and runs `lab compare`, `lab train` again, `lab plan`, `lab predict` and what `lab board` prepares, each in
 limited time. What may not happen: a traceback, a hang, an exit code other than 0, 1 and 2, or a changed byte in the
 files of the other runs. Exit code 1 if it does.
+
+Permissions mean nothing to root, whose cases without permission are left out; root can do without its privilege:
+`setpriv --bounding-set=-dac_override,-dac_read_search python benchmarks/damaged_folders.py`.
 """
 
 import argparse
@@ -22,7 +25,7 @@ import sys
 import tempfile
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -38,6 +41,7 @@ OF_EXPERIMENT = (
     "study.json",
     "looks.json",
     "tune.json",
+    "checked.json",
     "design.json",
     "verdict.json",
     "table.csv",
@@ -134,9 +138,35 @@ PLACES: Mapping[str, Callable[[Path], Any]] = {
 """What may stand in a file's place."""
 
 
+MODES = {"sealed": 0, "read-only": 0o400}
+"""Permissions of a file."""
+
+MODES_OF_FOLDERS = {"in a sealed folder": 0, "in a read-only folder": 0o500, "in an unlisted folder": 0o300}
+"""Permissions of the folder that it is in."""
+
+
+def permissions_count(folder: Path) -> bool:
+    """Whether this process is refused what the permissions of a file do not allow."""
+    probe = folder / "probe"
+    probe.touch(0)
+    return not os.access(probe, os.R_OK)
+
+
+def open_again(folder: Path) -> None:
+    """Gives back all permissions under `folder`, its own first."""
+    for parent, names, files in os.walk(folder):
+        for name in (*names, *files):
+            if not os.path.islink(path := os.path.join(parent, name)):
+                os.chmod(path, 0o700)
+
+
 def damage(path: Path, kind: str, rng: random.Random) -> None:
     """Does to the file `path` what `kind` says."""
     content = path.read_bytes() if path.exists() else b"{}"
+    if kind in MODES or kind in MODES_OF_FOLDERS:
+        path.write_bytes(content)
+        (path if kind in MODES else path.parent).chmod((MODES | MODES_OF_FOLDERS)[kind])
+        return
     path.unlink(missing_ok=True)
     if kind in PLACES:
         PLACES[kind](path)
@@ -219,8 +249,8 @@ def verbs(experiment: Path, run: Path) -> dict[str, list[str]]:
     }
 
 
-def case(template: Path, folder: Path, seed: int, number: int) -> tuple[str, list[str]]:
-    """Which damage was done, and what went wrong: nothing, as a rule."""
+def case(template: Path, folder: Path, seed: int, number: int, kinds: Sequence[str]) -> tuple[str, list[str]]:
+    """Which damage of `kinds` was done, and what went wrong: nothing, as a rule."""
     rng = random.Random(f"{seed}/{number}")
     shutil.copytree(template, folder)
     experiment = folder / "outputs" / "e"
@@ -232,21 +262,23 @@ def case(template: Path, folder: Path, seed: int, number: int) -> tuple[str, lis
         path = next(run.glob("events*"))
     if name == "design.json":
         (experiment / "design.json.kept").rename(path)
-    kind = rng.choice([*DAMAGES, *DAMAGES, *DAMAGES, *PLACES])
-    damage(path, kind, rng)
+    kind = rng.choice(kinds)
+    named = str(path.parent) if kind in MODES_OF_FOLDERS else path.name
     others = {str(one): contents(one) for one in runs if one != run}
+    damage(path, kind, rng)
     wrong = []
     for verb, words in verbs(experiment, run).items():
         with working_in(folder):
             code, said = call(verb, words)
         if code not in (0, 1, 2) or "Traceback" in said:
             wrong.append(f"{verb}: {code}: {said[-700:]}")
-        elif code and path.name not in said and str(run) not in said and "no finished run" not in said:
+        elif code and named not in said and str(run) not in said and "no finished run" not in said:
             wrong.append(f"{verb}: {code}, without the file's name: {said[-300:]}")
         elif code == 1:
             wrong.append(f"{verb}: exit code 1: {said[-300:]}")
         if re.search(r"ConstructorError|could not determine a constructor|object at 0x", said):
             wrong.append(f"{verb}: internals: {said[-300:]}")
+    open_again(folder)
     if {place: contents(Path(place)) for place in others} != others:
         wrong.append("another run's files have changed")
     return f"{name} {kind}", wrong
@@ -258,14 +290,20 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=150, help="damaged folders (150)")
     parser.add_argument("--first", type=int, default=0, help="number of the first (0)")
     parser.add_argument("--seed", type=int, default=0)
+    everything = [*DAMAGES, *DAMAGES, *DAMAGES, *PLACES, *MODES, *MODES_OF_FOLDERS]
+    parser.add_argument("--only", nargs="+", choices=list(dict.fromkeys(everything)), default=everything)
     args = parser.parse_args()
     counts: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as place:
         root = Path(place)
+        kinds = list(args.only)
+        if not permissions_count(root):
+            kinds = [kind for kind in kinds if kind not in MODES and kind not in MODES_OF_FOLDERS]
+            print("cases without permission are left out: this process may read and write everything", flush=True)
         (root / "template").mkdir()
         make(root / "template")
         for number in range(args.first, args.first + args.count):
-            name, wrong = case(root / "template", root / str(number), args.seed, number)
+            name, wrong = case(root / "template", root / str(number), args.seed, number, kinds)
             shutil.rmtree(root / str(number))
             counts["wrong" if wrong else "well"] += 1
             for line in wrong:

@@ -24,7 +24,7 @@ import yaml
 
 from lab.cli.plan import all_jobs
 from lab.records.places import Job
-from lab.records.results import finite, write_json
+from lab.records.write import finite, write_json
 
 CLAIM = "{{say: {0} beats {1}, higher: {{{2}: {0}}}, than: {{{2}: {1}}}}}"
 RATES = [f"{rate:.4f}" for rate in np.linspace(0.001, 0.1, 100)]

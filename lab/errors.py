@@ -1,9 +1,11 @@
 """What the user got wrong, as one message: what was given, what is allowed, and the nearest name."""
 
 import difflib
+import errno
 import importlib
 import inspect
 import os
+import signal
 import sys
 import sysconfig
 import traceback
@@ -23,6 +25,10 @@ class DamagedFileError(UserError):
     """A file that was whole once is cut short or altered. A sweep goes on without the runs that need it."""
 
 
+class InTheWayError(UserError, OSError):
+    """A link, or a folder, stands where the lab writes a file, or makes a folder."""
+
+
 class LayerError(UserError):
     """A layer cannot take the shape that reaches it."""
 
@@ -34,6 +40,18 @@ class LayerError(UserError):
     def __init__(self, message: str, layer: str = "", shape: tuple[int, ...] = ()):
         super().__init__(message)
         self.layer, self.shape = layer, shape
+
+
+OF_PATHS = frozenset(
+    {errno.EACCES, errno.EEXIST, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EPERM, errno.EROFS}
+)
+"""What the system answers where a path that the user chose is at fault, and neither disk nor machine."""
+
+
+def check_no_folder(path: str | os.PathLike[str]) -> None:
+    """Raises `InTheWayError` where `path` is a folder: what is in it may be anybody's."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        raise InTheWayError(f"{path} is a folder, where the lab writes a file; move it away")
 
 
 def nearest(given: str, names: Iterable[str]) -> str:
@@ -97,9 +115,11 @@ class OwnPart:
             sys.path.append(os.getcwd())
         try:
             self.part = getattr(importlib.import_module(module), attribute)
-        except (KeyboardInterrupt, MemoryError):
+        except MemoryError:
             raise
         except BaseException as error:  # whatever its first lines do, `sys.exit` among them
+            if is_interruption(error):
+                raise
             if isinstance(error, AttributeError) and (there := sys.modules.get(module)):
                 close = nearest(attribute, [one for one in vars(there) if one[0] != "_"])
                 raise OwnPartError(f"{self.given}: module '{module}' has no '{attribute}'{close}") from error
@@ -110,13 +130,17 @@ class OwnPart:
     def __call__(self, *args: Any, **more: Any) -> Any:
         try:
             made = self.part(*args, **more)
-        except (UserError, KeyboardInterrupt, MemoryError):
+        except (UserError, MemoryError):
             raise
         except BaseException as error:
+            if is_interruption(error):
+                raise
             what = described(error, self.part)
             raise OwnPartError(f"{self.called(args, more)} failed: {what}{self.allowed}") from error
         if not isinstance(made, self.makes):
-            raise OwnPartError(f"{self.called(args, more)} returned {short(made)}{self.allowed}")
+            line = own_line(TypeError(), self.part)
+            what = f"returned {short(made)}{f' ({line})' * bool(line)}"
+            raise OwnPartError(f"{self.called(args, more)} {what}{self.allowed}")
         return made
 
     def called(self, args: Iterable[Any], more: Mapping[str, Any]) -> str:
@@ -126,25 +150,41 @@ class OwnPart:
 
 
 def short(value: Any) -> str:
-    """A value in a message: a tensor by its shape, anything else by at most 60 characters."""
+    """A value in a message: a tensor by its shape, an object by its type, anything else by at most 60 characters."""
     if hasattr(value, "shape"):
         return f"{type(value).__name__}{tuple(value.shape)}"
-    text = " ".join(repr(value).split())
+    if isinstance(value, list) and value and not isinstance(value[0], int | float | str):
+        return f"[{short(value[0])}{', ...' * (len(value) > 1)}]"
+    if isinstance(value, dict):
+        text = f"{{{', '.join(f'{key!r}: {short(one)}' for key, one in value.items())}}}"
+    else:
+        text = " ".join(repr(value).split())
+    text = type(value).__name__ if " at 0x" in text else text
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def is_interruption(error: BaseException) -> bool:
+    """Whether `error` is Ctrl-C, and no KeyboardInterrupt that a user's own code raised: commands take the signal
+    another way (`lab.system.signals`)."""
+    return isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 def described(error: BaseException, part: Any = None) -> str:
-    """An error of a user's own code, with the last line of a file outside of the lab and of what is installed; where
-    it has none, with the line that defines `part`."""
+    """An error of a user's own code, with its line; where it has none, with the line that defines `part`."""
     text = " ".join(f"{'' if isinstance(error, ImportError) else f'{type(error).__name__}: '}{error}".split())
-    if isinstance(error, SyntaxError):
-        return text  # names file and line itself
+    line = "" if isinstance(error, SyntaxError) else own_line(error, part)  # which names file and line itself
+    return f"{text.removesuffix(':')}{f', in {line}' * bool(line)}"
+
+
+def own_line(error: BaseException, part: Any = None) -> str:
+    """The last line that `error` came through in a file outside of the lab and of what is installed; where there is
+    none, the line that defines `part`, if that is in such a file; else nothing."""
     lines = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     with suppress(TypeError, OSError):  # it has no source
         lines = [(inspect.getfile(part), inspect.getsourcelines(part)[1]), *lines]
     others = ("<", os.path.dirname(__file__), *sysconfig.get_paths().values())
     own = [f"{file}, line {line}" for file, line in lines if not file.startswith(others)]
-    return f"{text}, in {own[-1]}" if own else text
+    return own[-1] if own else ""
 
 
 def unknown(given: str, name: str, names: Iterable[str], also: str = "") -> str:

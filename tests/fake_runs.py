@@ -10,7 +10,8 @@ from typing import Any
 from lab.config import RunConfig
 from lab.identity import flatten
 from lab.metric import parse_metric
-from lab.records.results import Run, finite, read_run
+from lab.records.results import Run, read_run
+from lab.records.write import finite
 from lab.studies.claims import study as claimed
 from lab.studies.claims.study import parse_study
 from lab.studies.comparison import compare as comparison

@@ -18,7 +18,7 @@ from lab.launch.auto import claim_text
 from lab.records.design import Design, read_design, write_design
 from lab.records.interim import read_interim
 from lab.records.places import Job
-from lab.records.results import write_json
+from lab.records.write import write_json
 from lab.studies.claims.stages import claim_facts
 from lab.studies.claims.study import parse_study
 from lab.studies.report.foot import foot

@@ -2,6 +2,9 @@
 
 import os
 import re
+import signal
+import subprocess
+import sys
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
@@ -20,6 +23,7 @@ from tensorboard.plugins.hparams.backend_context import Context
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # pyright: ignore[reportAttributeAccessIssue]
 from tensorboard.util.tensor_util import make_ndarray
 
+from lab.cli.board import main as serve
 from lab.cli.main import main
 from lab.records.events import EventFile, write_scalars
 from lab.studies.comparison.means import arm_means
@@ -135,7 +139,7 @@ def test_board_says_where_the_means_are(tmp_path, monkeypatch, capsys, words, po
     monkeypatch.setattr(os, "execv", lambda _program, command: started.append(command))
     main(["board", str(tmp_path), *words])
     assert f"http://localhost:{port}/{means_query()}\n" in capsys.readouterr().out
-    assert started[0][3:] == ["--logdir", str(tmp_path), *words]
+    assert started[0][4:] == ["--logdir", str(tmp_path), *words]
 
 
 @pytest.fixture(params=["_tune/scratch", "scratch/_tune"], ids=["beside", "inside"])
@@ -172,7 +176,7 @@ def test_board_says_where_trials_are(tuned, monkeypatch, capsys):
     monkeypatch.setattr(os, "execv", lambda _program, command: started.append(command[1:]))
     for folder in (root, root / "scratch"):
         main(["board", str(folder)])
-        assert started.pop() == ["-m", "tensorboard.main", "--logdir", str(folder)]
+        assert started.pop() == ["-P", "-m", "lab.cli.board", "--logdir", str(folder)]
         said = capsys.readouterr().out
         assert said.splitlines()[-1].endswith(means_query())
         if folder not in trials.parents:
@@ -186,7 +190,7 @@ def test_board_says_where_trials_are(tuned, monkeypatch, capsys):
         assert kept == {name for name in runs_in(folder) if "seed=1000000" not in name} < runs_in(folder)
     for folder in (trials, root / "scratch" / "act=relu-01234567"):
         main(["board", str(folder), "--port=7007"])
-        assert started.pop() == ["-m", "tensorboard.main", "--logdir", str(folder), "--port=7007"]
+        assert started.pop() == ["-P", "-m", "lab.cli.board", "--logdir", str(folder), "--port=7007"]
         said = capsys.readouterr().out
         assert ("tuning trials: http://localhost:7007/#timeseries" in said) == (folder == trials)
         assert "hides them" not in said
@@ -255,3 +259,32 @@ def test_hparams_columns_of_mixed_values_filter(columns):
     only = {"filterDiscrete": [True], "excludeMissingValues": True}
     assert sorted_groups(columns, "train.channels_last", **only) == ["arm0"]
     assert sorted_groups(columns, "model.widths", filterDiscrete=["[4]"]) == ["arm2"]
+
+
+@pytest.mark.filterwarnings("ignore")  # of TensorBoard's imports
+def test_ctrl_c_before_it_serves_is_one_line(monkeypatch, capsys):
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tensorboard.main.run_main", interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        assert serve() == 130
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert capsys.readouterr().err == "interrupted\n"
+
+
+@pytest.mark.slow
+def test_no_module_of_the_working_directory_takes_the_place_of_a_library(monkeypatch, tmp_path):
+    """`lab board`, and the processes of a sweep: Python puts the folder where one types first for `-m` and `-c`."""
+    for name in ("tensorboard", "random", "multiprocessing"):
+        (tmp_path / f"{name}.py").write_text(f"open({str(tmp_path / 'harm')!r}, 'w')")
+    monkeypatch.chdir(tmp_path)
+    started = []
+    monkeypatch.setattr(os, "execv", lambda _program, command: started.append(command))
+    main(["board", str(tmp_path)])
+    subprocess.run([*started[0][: started[0].index("--logdir")], "--version"], capture_output=True, timeout=60)
+    script = "from lab.launch.slots import make_context as m; p = m([]).Process(target=print); p.start(); p.join()"
+    subprocess.run([sys.executable, "-P", "-c", script], timeout=60, check=True)
+    assert not (tmp_path / "harm").exists()

@@ -20,7 +20,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from lab.data.folder import read_folder
 from lab.records.events import EventFile
 from lab.records.places import Job
-from lab.records.results import read_metrics, read_result, read_run, write_atomically
+from lab.records.results import read_metrics, read_result, read_run
+from lab.records.write import write_atomically
 from lab.runs.run import run
 from lab.training.checkpoint import load_checkpoint, pack, previous
 
@@ -102,10 +103,10 @@ def test_the_moment_between_two_names(make_job: MakeJob) -> None:
     whole, killed = make_job("whole"), make_job("killed")
     run(whole)
     path = interrupted(killed)
-    path.rename(path.with_name("checkpoint.pt.tmp"))
+    scratch = path.rename(path.with_name(".0123456789abcdef.lab-tmp"))
     assert run(killed)["status"] == "finished"
     assert rows(whole.folder) == rows(killed.folder)
-    assert not path.with_name("checkpoint.pt.tmp").exists()
+    assert not scratch.exists()
 
 
 def test_force_removes_all_checkpoints(make_job: MakeJob) -> None:
@@ -268,7 +269,7 @@ def test_where_all_data_are_cut_nothing_starts(pictures: Path) -> None:
 
 def test_pictures_that_cannot_be_kept_are_decoded_all_the_same(pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*args: Any) -> None:
-        Path(args[1]).write_bytes(b"half")
+        args[1].write(b"half")
         raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos")  # how torch says it
 
     monkeypatch.setattr(torch, "save", full)

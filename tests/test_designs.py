@@ -86,7 +86,7 @@ def test_an_interaction_is_a_difference_of_differences(tmp_path):
     ("claim", "message"),
     [
         ({**CHAIN, "ordered": [A, B]}, "'ordered' needs a list of at least three selectors"),
-        ({**CHAIN, "ordered": [A, B, A]}, None),
+        ({**CHAIN, "ordered": [A, B, A]}, "act=relu and act=relu pick the same arm"),
         ({**CHAIN, "ordered": [A, A, B]}, "pick the same arm"),
         ({**CHAIN, "ordered": [A, B, {"model.act": "gelu"}]}, "act=gelu picks no arm of the sweep; model.act takes:"),
         ({**CHAIN, "within": 0.1}, "'within' does not belong to 'ordered'"),

@@ -16,7 +16,7 @@ from lab.launch.sweep import compare_jobs, interrupted
 from lab.launch.sweep_log import SweepLog
 from lab.metric import parse_metric
 from lab.records.outcome import next_steps, outcome
-from lab.records.results import write_json
+from lab.records.write import write_json
 from lab.runs.progress import Console, fitting
 from lab.studies.claims.study import parse_study
 from lab.studies.report.facts import troubles

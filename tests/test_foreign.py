@@ -2,12 +2,15 @@
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from fake_runs import write_run
 
+from lab.cli.main import main
 from lab.errors import UserError
 from lab.records.results import find_runs, read_metrics, read_result
 
@@ -82,3 +85,17 @@ def test_damaged_lines_take_no_others_with_them(tmp_path: Path) -> None:
 def test_a_fifo_of_metrics_does_not_hang(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "metrics.jsonl")
     assert read_metrics(tmp_path) == []
+
+
+@pytest.mark.parametrize("name", ["\x1b[2J", "a\rb", "\x07", "\x9b31m", "\x7f"])
+def test_control_characters_of_others_are_shown(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    for act in (name, "relu"):
+        for seed in (0, 1):
+            folder = write_run(tmp_path / "e", {"model.act": act}, seed, {"val/accuracy": 0.9}, command=name).path
+        claim = {"say": name, "higher": {"model.act": name}, "than": {"model.act": "relu"}}
+        (folder / "config.yaml").write_text(yaml.safe_dump({"study": {"claims": [claim], "question": name}}))
+    for form in ("text", "md", "csv", "json"):
+        assert main(["compare", str(tmp_path), "--format", form]) == 0
+        said = "".join(capsys.readouterr())
+        assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", said)
+        assert repr(name)[1:-1].replace("\\r", "\\x0d").replace("\\", "\\" * (1 + (form == "json"))) in said

@@ -58,7 +58,7 @@ def test_a_run_killed_at_twenty_random_moments_ends_as_if_it_had_not_been(make_j
     assert kills >= KILLS, f"it ended after {kills} kills, at steps {steps}; give it more to do"
     for job in (whole, killed):
         assert not previous(job.folder / "checkpoint.pt").exists()
-        assert not list(job.folder.glob("*.tmp"))
+        assert not list(job.folder.glob(".*.lab-tmp"))
         assert not (job.folder / ".lock").exists()
     rows = [[{**row, "seconds": 0} for row in read_metrics(job.folder)] for job in (whole, killed)]
     assert rows[0] == rows[1]

@@ -2,12 +2,14 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import MakeJob
 from torch import nn
 
 from lab.cli.main import main
+from lab.config import StudyConfig
 from lab.errors import UserError
 from lab.launch.worker import check
 from lab.metric import QUANTITIES, RESULTS, TAGS, parse_metric, quantity
@@ -200,3 +202,35 @@ def test_a_metric_of_another_task_is_refused_before_the_first_run(
         job.config.study.metric = metric
     with pytest.raises(UserError, match=f"study.metric: {problem}"):
         check([job.config for job in jobs])
+
+
+CLAIM = {"say": "x", "metric": "val/r2", "higher": {"model.act": "relu"}, "than": {"model.act": "elu"}}
+
+
+@pytest.mark.parametrize(
+    ("study", "problem"),
+    [
+        ({"metric": "val/rmse"}, "study.metric: metric 'val/rmse' is unknown"),
+        ({"trained": "val/r2 >= 0.5"}, "study.trained: metric 'val/r2' is unknown"),
+        (
+            {
+                "claims": [
+                    {"say": "x", "metric": "val/r2", "higher": {"model.act": "relu"}, "than": {"model.act": "elu"}}
+                ]
+            },
+            "claim 'x': metric 'val/r2' is unknown",
+        ),
+    ],
+    ids=["metric", "trained", "claim"],
+)
+def test_so_is_one_of_the_whole_sweep_before_its_tuning(make_job: MakeJob, study: dict[str, Any], problem: str) -> None:
+    """Tuning trials have a study of their own, which asks less."""
+    with pytest.raises(UserError, match=problem):
+        check([make_job().config], (), StudyConfig(**study))
+
+
+def test_so_is_one_of_a_single_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["model.block=linear-act", "model.widths=[4]", "model.depth=2", "train.steps=2", "study.metric=val/r2"]
+    assert main(["train", f"out={tmp_path}", *words]) == 2
+    assert "study.metric: metric 'val/r2' is unknown" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -119,13 +119,17 @@ def test_what_is_wrong_in_a_file_has_its_line(
         (b"", "an empty file"),
         (HEAD.encode(), "an empty file"),
         (b"name: x\n", "line 1: an experiment's file begins with the line '# @package _global_'"),
+        (
+            b"# mine\n# @package _global_\nname: x\n",
+            "line 2: the line '# @package _global_' belongs above all other lines",
+        ),
         (b"# @package model\ndepth: 3\n", "line 1: an experiment's file begins with"),
         ((HEAD + "name: \u00fc\n").encode("latin-1"), "line 2: the file is not UTF-8"),
         ((HEAD + "name: x\n").encode("utf-16"), "line 1: the file is UTF-16"),
         ((HEAD + "name: x\n").encode("utf-8-sig"), "line 1: the file begins with a byte-order sign"),
         ((HEAD + "defaults: [bad]\n").encode(), "defaults or values that lead back to themselves"),
     ],
-    ids=["empty", "comment", "package", "other-package", "latin", "utf-16", "bom", "loop"],
+    ids=["empty", "comment", "package", "late", "other-package", "latin", "utf-16", "bom", "loop"],
 )
 def test_a_file_of_another_form(content: bytes, message: str, mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (mine / "experiment" / "bad.yaml").write_bytes(content)

@@ -14,6 +14,8 @@ from torch.nn.utils import prune
 from lab.config import ModelConfig
 from lab.nets.init import initialise
 from lab.nets.parts.acts import ACTS
+from lab.nets.parts.drops import DROPS
+from lab.nets.parts.norms import NORMS
 from lab.nets.prune import (
     BLOCK_ORDERS,
     NOISES,
@@ -287,3 +289,21 @@ def test_curvature_of_a_net_with_layers_that_draw(layer: nn.Module) -> None:
         found.append(SALIENCIES["curvature"](net, there, images, NOISES["cross_entropy"], seeded(2)))
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=0.2 if isinstance(layer, Draws) else 1e-4, atol=1e-3)
+
+
+PARTS = [("act", name) for name in ACTS] + [("norm", name) for name in NORMS] + [("drop", name) for name in DROPS]
+
+
+@pytest.mark.parametrize(("key", "name"), PARTS)
+def test_curvature_of_every_part(key: str, name: str) -> None:
+    """A layer that `vmap` does not know is taken one example at a time."""
+    config = ModelConfig(block="conv-norm-act-drop-pool", widths=[4], depth=2, drop_rate=0.2)
+    setattr(config, key, name)
+    torch.manual_seed(1)
+    net = build(config, (3, 8, 8), 5).eval()
+    there, images = layers(net), torch.rand(3, 3, 8, 8)
+    for layer in there.values():
+        mask_weights(layer, torch.ones_like(layer.weight))
+    found = SALIENCIES["curvature"](net, there, images, NOISES["cross_entropy"], seeded(0))
+    assert all(bool(one.isfinite().all()) and bool((one >= 0).all()) for one in found)
+    assert sum(float(one.sum()) for one in found) > 0

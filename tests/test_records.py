@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import os
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +23,8 @@ from lab.identity import arm_hash, flatten
 from lab.records.environment import environment
 from lab.records.events import write_scalars
 from lab.records.places import Job, arm_folders, arm_label, run_folder
-from lab.records.results import find_runs, read_metrics, read_result, read_run, write_atomically, write_json
+from lab.records.results import find_runs, read_metrics, read_result, read_run
+from lab.records.write import write_atomically, write_json
 from lab.records.writer import MetricsWriter, summarise
 from lab.runs.run import run
 
@@ -184,7 +186,7 @@ def test_a_failed_run_says_why(make_job: MakeJob, monkeypatch: pytest.MonkeyPatc
         patch.setattr(Order, "batch", fail_at_step_8)
         result = run(job)
     assert result["status"] == "failed"
-    assert result["error"] == "RuntimeError: CUDA error: an illegal memory access"
+    assert result["error"].startswith("RuntimeError: CUDA error: an illegal memory access")
     assert strict_json(job.folder / "result.json") == result
     assert [row["step"] for row in read_metrics(job.folder)] == [3, 6]
     assert hparams(job.folder, "session_end_info").session_end_info.status == 2  # STATUS_FAILURE
@@ -394,3 +396,13 @@ def test_environment_names_device_and_versions() -> None:
 
     found = environment("cpu", 2)
     assert (found["device"], found["threads"], found["torch"]) == ("cpu", 2, torch.__version__)
+
+
+def test_a_copied_run_is_no_run_of_another_seed(make_job: MakeJob) -> None:
+    job, other = make_job(changes={"train.steps": 2}), make_job(changes={"train.steps": 2, "seed": 1})
+    run(job)
+    shutil.copytree(job.folder, other.folder)
+    with pytest.raises(UserError, match=r"seed=1 holds a run of seed=0, which is no result of seed=1; move it away"):
+        other.is_terminal()
+    other.config.force = True
+    assert not other.is_terminal()

@@ -14,7 +14,7 @@ from lab.config import RunConfig
 from lab.data.folder import read_folder
 from lab.errors import UserError
 from lab.records.places import inside
-from lab.records.results import write_atomically
+from lab.records.write import write_atomically
 from lab.runs.predict import Disturbance, load_net, predict
 from lab.runs.run import run
 from lab.training.checkpoint import load_checkpoint

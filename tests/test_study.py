@@ -9,7 +9,8 @@ from fake_runs import write_arms
 
 from lab.cli.main import main
 from lab.config import StudyConfig
-from lab.records.results import find_runs, write_json
+from lab.records.results import find_runs
+from lab.records.write import write_json
 from lab.studies.claims import study as module
 from lab.studies.claims.study import Study, parse_study, read_study
 from lab.studies.report.publish import compare_folders

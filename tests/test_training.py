@@ -16,7 +16,8 @@ from torch import nn
 from lab.data.batches import Order
 from lab.errors import UserError
 from lab.records.places import settled
-from lab.records.results import read_metrics, write_atomically
+from lab.records.results import read_metrics
+from lab.records.write import write_atomically
 from lab.runs.build import assemble
 from lab.runs.run import run
 from lab.training.checkpoint import load_checkpoint, pack

@@ -14,8 +14,8 @@ from lab.errors import UserError
 from lab.launch.tune import FIRST_SEED
 from lab.launch.worker import check
 from lab.records.places import Job
-from lab.records.results import write_json
 from lab.records.tuning import Tried, TunedArm, Tuning, write_tuning
+from lab.records.write import write_json
 from lab.runs.origin import find_run
 
 OLD, NEW, OTHER = "0123abcd", "4567abcd", "89ababcd"

@@ -54,7 +54,7 @@ class Fake:
         """Of the runs of this name the last is ended by a signal, as `how`."""
         self.how = ""
 
-    def __call__(self, jobs: list[Job], sweep: Sequence[Job] = ()) -> tuple[bool, dict[Path, str]]:
+    def __call__(self, jobs: list[Job], sweep: Sequence[Job] = (), **_: Any) -> tuple[bool, dict[Path, str]]:
         for job in jobs:
             if len(self.trained) >= self.stops_after:
                 return True, {}

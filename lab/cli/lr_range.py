@@ -2,15 +2,20 @@
 
 import csv
 import io
+import os
 from pathlib import Path
 
 from lab.errors import UserError
-from lab.records.places import Job
-from lab.records.results import write_atomically
+from lab.records.places import Job, inside
+from lab.records.read import begins
+from lab.records.write import write_atomically
 from lab.runs.lr_range import find_rates, prepare
 from lab.studies.figures.files import figure_bytes
 from lab.studies.figures.range_curve import draw_range
 from lab.training.range_test import RangeTest
+
+COLUMNS = ("step", "lr", "loss", "smoothed")
+"""Of the table."""
 
 
 def lr_range(job: Job, low: float, high: float, steps: int) -> RangeTest:
@@ -22,22 +27,34 @@ def lr_range(job: Job, low: float, high: float, steps: int) -> RangeTest:
         UserError: the configuration or a value is wrong, or the folder cannot be written.
     """
     training = prepare(job)
-    folder = job.folder.parent.parent / "lr-range" / job.folder.parent.name
+    folder, name = inside(job.folder.parent.parent, "lr-range", job.folder.parent.name), job.folder.name
+    check_files(folder, name)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"out={job.config.out}: cannot write {folder} ({error.strerror or error})") from error
     found = find_rates(training, job.config.seed, low, high, steps)
-    write_range(found, folder, job.folder.name)
-    print(f"{range_text(found, low, high)}\nresults: {folder}/{job.folder.name}.png, .svg and .csv")
+    write_range(found, folder, name)
+    print(f"{range_text(found, low, high)}\nresults: {folder}/{name}.png, .svg and .csv")
     return found
+
+
+def check_files(folder: Path, name: str) -> None:
+    """Raises `UserError` where files of that `name` are there that the lab has not written: theirs lie beside a table
+    of the lab."""
+    there = [f"{name}{end}" for end in (".csv", ".png", ".svg") if os.path.lexists(folder / f"{name}{end}")]
+    if there and not begins(folder / f"{name}.csv", f"{','.join(COLUMNS)}\n"):
+        raise UserError(
+            f"{folder} holds {', '.join(there)}, which the lab has not written and leaves alone; move that, or give "
+            "another name="
+        )
 
 
 def write_range(found: RangeTest, folder: Path, name: str) -> None:
     """The table, a row a step, and the figure."""
     table = io.StringIO(newline="")
     rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(["step", "lr", "loss", "smoothed"])
+    rows.writerow(COLUMNS)
     columns = zip(found.rates, found.losses, found.smoothed, strict=True)
     rows.writerows([step, *map("{:.8g}".format, row)] for step, row in enumerate(columns))
     write_atomically(folder / f"{name}.csv", table.getvalue().encode())

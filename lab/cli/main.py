@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def command(words: list[str]) -> int:
     """`main`, with streams that can be written."""
-    from lab.errors import UserError, nearest
+    from lab.errors import OF_PATHS, UserError, nearest
     from lab.system.machine import is_first_process
 
     if not words or words[0] in ("-h", "--help"):
@@ -75,9 +75,10 @@ def command(words: list[str]) -> int:
         further = "; the same command goes on from the last checkpoint, or starts" if verb == "train" else ""
         say_interrupted(f"interrupted{further}")
         return INTERRUPTED
-    except OSError as error:  # a full disk, a folder without permission
-        print(f"lab: {error}", file=sys.stderr)
-        return 1
+    except OSError as error:
+        of_path, path = error.errno in OF_PATHS, error.filename2 or error.filename
+        print(f"lab: {path}: {error.strerror}" if of_path and path else f"lab: {error}", file=sys.stderr)
+        return UserError.exit_code if of_path else 1  # 1: a full disk, say
 
 
 def parser(verb: str) -> "ArgumentParser":
@@ -165,7 +166,7 @@ def data_verb(words: list[str]) -> int:
 
 
 def board_verb(words: list[str]) -> int:
-    """`lab board`: hands over to TensorBoard."""
+    """`lab board`: hands over to TensorBoard, which ends with exit code 0 at Ctrl-C, as a server does."""
     import argparse
 
     from lab.errors import UserError
@@ -176,7 +177,7 @@ def board_verb(words: list[str]) -> int:
     args, rest = parser("board").parse_known_args(words)
     if not args.folder.is_dir():
         raise UserError(f"{args.folder} is not a folder; 'lab train' writes its runs under outputs/<name>")
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(args.folder), *rest]
+    command = [sys.executable, "-P", "-m", "lab.cli.board", "--logdir", str(args.folder), *rest]
     ports = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     ports.add_argument("--port", default="6006")
     port = ports.parse_known_args(rest)[0].port

@@ -100,6 +100,8 @@ def package(group: str, text: str, path: Path) -> str:
     header = re.search(r"^#\s*@package\s*(\S*)", text[:512], re.MULTILINE)
     line = text[: header.start()].count("\n") + 1 if header else 1
     own = group if group in GROUPS and group != "experiment" else ""
+    if header and text[: header.start()].strip("\ufeff \r\n"):
+        raise UserError(f"{path}, line {line}: the line '# @package {header[1]}' belongs above all other lines")
     given = header[1] if header else ("_group_" if own else "")
     if given == "_global_" or (not group and not header):
         return ""

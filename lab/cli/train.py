@@ -1,8 +1,8 @@
 """`lab train`: one run, a sweep, or a whole experiment."""
 
 import sys
+from collections.abc import Collection
 from contextlib import nullcontext, suppress
-from functools import partial
 from typing import Any
 
 from lab.cli.overrides import wants_auto
@@ -85,7 +85,12 @@ def _run_alone(job: Job) -> int:
         set_threads(job.config.train.threads)
         with joined(num_processes(), *local_rank(), job.config.train.device):
             named = job.config.name != RunConfig().name  # single runs under the default name are attempts
-            begin = partial(register, [job], job.folder.parent.parent) if named else lambda: None
+
+            def begin(tags: Collection[str]) -> None:
+                check_metrics(parse_study(job.config.study), tags)
+                if named:
+                    register([job], job.folder.parent.parent)
+
             result = run(job, Console() if first else None, begin=begin)
         if first and (notes := notes_text([result])):
             print(*notes, sep="\n", file=sys.stderr)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lab.data.decode import decode
-from lab.errors import UserError
+from lab.errors import InTheWayError, UserError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif", ".pgm", ".ppm", ".tif", ".tiff", ".webp"})
 
@@ -111,16 +111,19 @@ def _decode_once(root: Path, paths: Sequence[str], side: int | None) -> Tensor:
             raise UserError(f"data=folder: {path} is not a regular file")
         key.update(os.fsencode(os.path.relpath(path, root)) + f"\0{status.st_size}\0{status.st_mtime_ns}\n".encode())
     cache = root / ".lab-cache" / f"{key.hexdigest()[:16]}.pt"
-    if cache.exists():
+    if cache.is_file():
         try:
-            return torch.load(cache, weights_only=True)
+            return _checked(torch.load(cache, weights_only=True), len(paths))
         except Exception as error:  # a damaged pickle can raise anything
             warnings.warn(f"{cache} is damaged ({type(error).__name__}); decoding again", stacklevel=2)
     images = decode(paths, side)
     scratch = cache.with_suffix(f".{os.getpid()}.tmp")
     try:
+        if cache.parent.is_symlink():
+            raise InTheWayError("it is a link, which the lab does not write through")
         cache.parent.mkdir(exist_ok=True)
-        torch.save(images, scratch)
+        with open(scratch, "xb") as file:  # a link there is not followed
+            torch.save(images, file)
         os.replace(scratch, cache)
     except (OSError, RuntimeError) as error:  # a read-only folder is decoded at every start
         with contextlib.suppress(OSError):
@@ -131,10 +134,17 @@ def _decode_once(root: Path, paths: Sequence[str], side: int | None) -> Tensor:
     return images
 
 
+def _checked(found: object, number: int) -> Tensor:
+    """What a cache holds, if that is `number` images."""
+    if not (isinstance(found, Tensor) and found.dtype == torch.uint8 and found.ndim == 4 and len(found) == number):
+        raise ValueError("it holds no such images")
+    return found
+
+
 def _remove_old(root: Path, cache: Path) -> None:
     """Removes the caches of files that changed since, also where older versions kept them."""
     for folder in (root, root / "train", root / "test"):
-        for other in (folder / ".lab-cache").glob("*.pt"):
+        for other in () if (folder / ".lab-cache").is_symlink() else (folder / ".lab-cache").glob("*.pt"):
             if other != cache and re.fullmatch("[0-9a-f]{16}", other.stem) and not other.is_symlink():
                 with contextlib.suppress(OSError):
                     other.unlink()

@@ -13,7 +13,8 @@ from lab.launch.worker import ELSEWHERE, work
 from lab.metric import parse_metric
 from lab.records.lock import LockedError, is_locked
 from lab.records.places import TERMINAL, Job, claimed, settled
-from lab.records.results import read_result, write_json
+from lab.records.results import read_result
+from lab.records.write import write_json
 from lab.studies.statistics.numerals import count
 
 RECHECK = 0.5

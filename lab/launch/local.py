@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from lab.config import RunConfig
+from lab.config import RunConfig, StudyConfig
 from lab.launch.drain import REPEATS, drain
 from lab.launch.remarks import tell_arms
 from lab.launch.slots import DiedError, Slot, Stop, first_ready, kill_all, make_context
@@ -15,7 +15,9 @@ from lab.system.machine import num_cores
 from lab.system.signals import farewell, leave, on_first_stop_signal, warn
 
 
-def train_runs(jobs: list[Job], sweep: Sequence[Job] = ()) -> tuple[bool, dict[Path, str]]:
+def train_runs(
+    jobs: list[Job], sweep: Sequence[Job] = (), study: StudyConfig | None = None
+) -> tuple[bool, dict[Path, str]]:
     """Trains `jobs` in processes side by side; a run that fails, or whose process dies, does not stop the others.
 
     A run that a signal ended, though nobody stopped this command, is repeated (`REPEATS`). Runs that another command
@@ -24,6 +26,7 @@ def train_runs(jobs: list[Job], sweep: Sequence[Job] = ()) -> tuple[bool, dict[P
     Args:
         jobs: one or more.
         sweep: all runs of the sweep that they belong to; keys of it that do nothing are told before the first run.
+        study: what the sweep asks, whose metrics are to be logged; that of `jobs` if None.
 
     Returns:
         Whether a stop signal ended it early, with a checkpoint for every run that was under way; and what went wrong,
@@ -42,7 +45,7 @@ def train_runs(jobs: list[Job], sweep: Sequence[Job] = ()) -> tuple[bool, dict[P
             for _ in range(num_open):
                 slots.append(open_slot())
             errors = dict[Path, str]()
-            if _check(slots, open_slot, stop, jobs, sweep):
+            if _check(slots, open_slot, stop, jobs, sweep, study or jobs[0].config.study):
                 stop.training = True
                 errors = drain(jobs, slots, open_slot, stop)
         except BaseException:
@@ -56,7 +59,12 @@ def train_runs(jobs: list[Job], sweep: Sequence[Job] = ()) -> tuple[bool, dict[P
 
 
 def _check(
-    slots: list[Slot], open_slot: Callable[[], Slot], stop: Stop, jobs: Sequence[Job], sweep: Sequence[Job]
+    slots: list[Slot],
+    open_slot: Callable[[], Slot],
+    stop: Stop,
+    jobs: Sequence[Job],
+    sweep: Sequence[Job],
+    study: StudyConfig,
 ) -> bool:
     """Has the first slot check all arms, prints and keeps what it finds; whether there was time for that.
 
@@ -65,7 +73,7 @@ def _check(
         DiedError: the process died, time after time.
     """
     for attempt in range(1 + REPEATS):
-        slots[0].submit(check, jobs, sweep)
+        slots[0].submit(check, jobs, sweep, study)
         if not first_ready(slots[:1], stop):  # nothing is under way yet that is worth keeping
             kill_all(slots)
             return False

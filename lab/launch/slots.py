@@ -17,7 +17,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from lab.errors import UserError
+from lab.errors import UserError, described
 from lab.system.signals import held_back, let_through, on_leaving
 
 
@@ -115,20 +115,21 @@ def serve(calls: Connection, path: list[str], prepare: Callable[..., object], ar
             function, given = calls.recv()
             try:
                 answer = True, function(*given)
-            except Exception as error:
+            except BaseException as error:  # no Ctrl-C, but `sys.exit` of a user's own code, say
                 answer = False, portable(error)
             calls.send(answer)
 
 
-def portable(error: Exception) -> Exception:
-    """`error`, or its words where it does not pickle; with its traceback, unless it is for the user."""
+def portable(error: BaseException) -> Exception:
+    """`error`, or its words where it does not pickle or would end the process that gets it; with its traceback, unless
+    it is for the user."""
     if not isinstance(error, UserError):
         error.add_note(traceback.format_exc())
-    try:
+    with suppress(Exception):
         pickle.loads(pickle.dumps(error))
-    except Exception:
-        return RuntimeError(f"{type(error).__name__}: {error}")
-    return error
+        if isinstance(error, Exception):
+            return error
+    return RuntimeError(described(error))
 
 
 def make_context(preload: Sequence[str]) -> Any:
@@ -136,6 +137,7 @@ def make_context(preload: Sequence[str]) -> Any:
 
     The server and its helper never get a stop signal, which would end them while a worker writes its checkpoint.
     """
+    os.environ["PYTHONSAFEPATH"] = "1"  # else these processes import `random.py` and the like from where one types
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     from multiprocessing import forkserver, resource_tracker

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from lab.config import TrainConfig
@@ -57,7 +58,7 @@ def sweep(jobs: list[Job], finish: Finish | None = None) -> int:
     tell_prospects(jobs, auto=finish is not None)
     troubles: list[str] = []
     if tuned:
-        if (found := tune(jobs, study.metric, root, train_runs)) is None:
+        if (found := tune(jobs, study.metric, root, partial(train_runs, study=config.study))) is None:
             return interrupted()
         jobs, troubles = found
     code = (finish or train_and_compare)(jobs, study, root, bool(tuned)) if jobs else 1

@@ -61,7 +61,7 @@ def _listen(stop: Connection) -> None:
         os._exit(1)
 
 
-def check(jobs: Sequence[Job], whole: Sequence[Job] = ()) -> Checked:
+def check(jobs: Sequence[Job], whole: Sequence[Job] = (), study: StudyConfig | None = None) -> Checked:
     """Builds everything that each arm names, and trains none: raises `UserError` for the first bad one.
 
     A damaged data file, or a user's own part that fails, is left to its runs to report, unless all arms need it.
@@ -69,6 +69,7 @@ def check(jobs: Sequence[Job], whole: Sequence[Job] = ()) -> Checked:
     Args:
         jobs: the runs to train.
         whole: all runs of their sweep, of which the comparison is checked; nothing is if empty.
+        study: what the sweep asks, whose metrics are to be logged; that of `jobs` if None.
 
     Returns:
         What is to be said of that comparison.
@@ -110,7 +111,8 @@ def check(jobs: Sequence[Job], whole: Sequence[Job] = ()) -> Checked:
         raise alone[0]
     for message in dict.fromkeys(str(error) for error in alone if isinstance(error, OwnPartError)):
         print(f"note: one arm will fail: {message}", file=sys.stderr, flush=True)
-    check_logged(configs[0].study, list(tags.values()))
+    study = study or configs[0].study
+    check_logged(study, list(tags.values()))
     arms = first_seeds(whole)
     for digits, job in arms.items():
         if (digits, job.config.seed) not in built:  # trained before, and perhaps not possible to build any more
@@ -118,8 +120,7 @@ def check(jobs: Sequence[Job], whole: Sequence[Job] = ()) -> Checked:
                 remember(job, assemble(job.config))
     facts = [built.get((digits, job.config.seed)) or bare_facts(job.config, job.arm) for digits, job in arms.items()]
     rebuild = rebuilt(configs_of(arms))
-    study = parse_study(configs[0].study)
-    return check_arms(facts, study, rebuild, configs[0].study.tune or (), lint.ignore) if facts else Checked()
+    return check_arms(facts, parse_study(study), rebuild, study.tune or (), lint.ignore) if facts else Checked()
 
 
 def check_logged(study: StudyConfig, tags: Sequence[tuple[str, ...]]) -> None:

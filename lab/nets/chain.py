@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from lab.errors import LayerError, OwnPartError, UserError
+from lab.errors import LayerError, OwnPartError, UserError, described, is_interruption, own_line, short
 from lab.nets.parts.part import Part, Shape
 from lab.system.devices import is_out_of_memory
 
@@ -49,23 +49,31 @@ def fit_layer(make: Callable[[], nn.Module], shape: Shape, where: str, name: str
     Raises:
         UserError: any failure; the message has `where` and `shape`. A `LayerError` knows `name` and `shape` as well.
     """
+    layer = None
     try:
         layer = make()
         if not isinstance(layer, nn.Module):
             raise TypeError(f"it must make a torch module, not a {type(layer).__name__}")
         training = layer.training
         with torch.no_grad():
-            after = layer.eval()(torch.zeros(2, *shape)).shape[1:]
+            outputs = layer.eval()(torch.zeros(2, *shape))
+        if not isinstance(outputs, torch.Tensor):
+            raise TypeError(f"it returns {short(outputs)}, and no tensor")
+        after = outputs.shape[1:]
         layer.train(training)
     except OwnPartError as error:
         raise OwnPartError(f"{where}: {error}") from error
     except UserError:
         raise
-    except Exception as error:  # a user's own part can raise anything; the message says which one it was
-        message = f"{where}, cannot take shape {tuple(shape)}"
+    except BaseException as error:  # a user's own part can raise anything; the message says which one it was
+        if is_interruption(error):
+            raise
+        refused = f"{where}, cannot take shape {tuple(shape)}"
+        if own_line(error, type(layer)):
+            raise OwnPartError(f"{refused}: {described(error, type(layer))}") from error
         if isinstance(error, MemoryError) or is_out_of_memory(error):
-            raise UserError(f"{message}: it does not fit into memory") from error
-        raise LayerError(f"{message}: {error}", name, tuple(shape)) from error
+            raise UserError(f"{refused}: it does not fit into memory") from error
+        raise LayerError(f"{refused}: {error}", name, tuple(shape)) from error
     return layer, tuple(after)
 
 

@@ -96,7 +96,9 @@ def build(config: ModelConfig, in_shape: Shape, num_outputs: int) -> nn.Module:
             for place, word in enumerate(words, 1):
                 if word == "pool" and j < num_blocks:
                     continue
-                where = f"model.block={config.block}: word {place}, '{word}', of stage {i}, block {j}"
+                where = (
+                    f"model.block={config.block}: word {place}, '{word}', of stage {i}, block {j}{own(config, word)}"
+                )
                 name = layer_name(block, word)
                 full = f"stage{i}.block{j}.{name}"
                 layer, shape = fit_layer(partial(WORDS[word], config, width, shape), shape, where, full)
@@ -118,6 +120,12 @@ def build(config: ModelConfig, in_shape: Shape, num_outputs: int) -> nn.Module:
     for classifier in (net, *beside.values()):
         _add_output(classifier, config.output, num_outputs)
     return WithAuxiliaries(net, beside, weights) if beside else net
+
+
+def own(config: ModelConfig, word: str) -> str:
+    """` (model.act=mine:cubic)` where a user's own part stands for `word`."""
+    given = str(getattr(config, word, ""))
+    return f" (model.{word}={given})" * (":" in given)
 
 
 def obeys_init(name: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from lab.errors import DamagedFileError
 from lab.records.lock import locked
 from lab.records.read import read_json
-from lab.records.results import write_json
+from lab.records.write import write_json
 
 FILE = "checked.json"
 

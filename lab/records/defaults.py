@@ -8,7 +8,8 @@ from lab.config import RunConfig
 from lab.errors import DamagedFileError
 from lab.identity import NOT_IDENTITY, default_leaves, flatten
 from lab.records.read import read_yaml
-from lab.records.results import finite, read_result
+from lab.records.results import read_result
+from lab.records.write import finite
 
 
 def other_defaults(config: RunConfig, folder: Path) -> dict[str, tuple[Any, Any]]:

@@ -7,7 +7,8 @@ from typing import Any
 from lab.errors import DamagedFileError
 from lab.records.lock import locked
 from lab.records.read import damaged, read_json
-from lab.records.results import write_json
+from lab.records.results import is_number_or_null, is_whole
+from lab.records.write import write_json
 
 REMEDY = "restore it, or use another name="
 
@@ -46,7 +47,16 @@ def read_design(folder: Path) -> Design | None:
     path = folder / "design.json"
     try:
         found = read_json(path, REMEDY)
-        return Design(**{**found, "analyses": tuple(found["analyses"])})
+        design = Design(**{**found, "analyses": tuple(found["analyses"])})
+        numbers = (design.max_seeds, design.held, *design.analyses)
+        levels = [level for row in design.levels for level in row]
+        if not (all(map(is_whole, numbers)) and all(map(is_number_or_null, levels)) and None not in levels):
+            raise TypeError
+        if not (
+            all(isinstance(one, dict) for one in design.claims) and all(isinstance(one, str) for one in design.arms)
+        ):
+            raise TypeError
+        return design
     except FileNotFoundError:
         return None
     except DamagedFileError:

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from lab.records.write import remove_file
+
 _number = itertools.count()
 
 
@@ -207,7 +209,7 @@ def histograms(folder: Path, step: int) -> Iterator[Any]:
 def remove_events(folder: Path) -> None:
     """Deletes the event files directly in `folder`."""
     for path in folder.glob("events.out.tfevents.*"):
-        path.unlink()
+        remove_file(path)
 
 
 def write_scalars(folder: Path, series: dict[str, list[tuple[int, float]]]) -> None:

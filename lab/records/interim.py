@@ -7,7 +7,8 @@ from typing import Any
 
 from lab.errors import DamagedFileError
 from lab.records.read import damaged, read_json
-from lab.records.results import is_whole, write_json
+from lab.records.results import is_whole
+from lab.records.write import write_json
 
 REMEDY = "restore it from a copy: it says how often the claims were analysed"
 

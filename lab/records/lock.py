@@ -10,6 +10,7 @@ suspended perhaps, notices before its next write (`Held.check`). Hosts need diff
 import errno
 import os
 import socket
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from filelock import FileLock, LeaseSettingsMismatch, SoftFileLease, Timeout
 
-from lab.errors import UserError
+from lab.errors import InTheWayError, UserError
 
 LEASE = 60.0
 """Seconds without a touch after which a lease is stale. All hosts have to agree, so it stays as it is."""
@@ -84,6 +85,7 @@ def locked(folder: Path, name: str = ".lock", wait: bool = False) -> Iterator[He
     """
     path = folder / name
     lease, timeout = _lease(path), -1 if wait else MOMENT
+    _check_kind(Path(lease.lock_file))
     with _kernel_lock(path, lease, timeout):
         _acquire(lease, folder, timeout)
         try:
@@ -110,6 +112,12 @@ def is_locked(folder: Path) -> bool:
         return True
 
 
+def _check_kind(path: Path) -> None:
+    """Raises `InTheWayError` where `path` is something else than a file: it would be waited for."""
+    if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
+        raise InTheWayError(f"{path} is no regular file, and the lab has its lock there; remove it")
+
+
 def _lease(path: Path) -> SoftFileLease:
     """The lease that goes with the lock `path`, not taken yet."""
     return SoftFileLease(f"{path}.lease", lease_duration=LEASE, heartbeat_interval=BEAT)
@@ -124,6 +132,7 @@ def _kernel_lock(path: Path, lease: SoftFileLease, timeout: float) -> Iterator[N
     except Timeout:
         raise _locked_error(path.parent, lease) from None
     except OSError as error:
+        _check_kind(path)
         if error.errno not in UNSUPPORTED:
             raise
     try:
@@ -164,12 +173,14 @@ def _touched(lease: SoftFileLease) -> tuple[int, int] | None:
         handle = os.open(lease.lock_file, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     except OSError:
         return None
-    stat = os.fstat(handle)  # that of an opened file is fresh on NFS, too
+    status = os.fstat(handle)  # that of an opened file is fresh on NFS, too
     os.close(handle)
-    return stat.st_mtime_ns, stat.st_ino
+    return status.st_mtime_ns, status.st_ino
 
 
 def _locked_error(folder: Path, lease: SoftFileLease) -> LockedError:
+    if lease.owner is None and os.path.exists(lease.lock_file):
+        return LockedError(f"{folder} is locked by {lease.lock_file}, which names no process; remove it if none trains")
     return LockedError(
         f"{folder} is locked by another process{_holder(lease)}; wait for it, or choose another folder with name="
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.config import RunConfig
-from lab.errors import UserError
+from lab.errors import DamagedFileError, InTheWayError, UserError
 from lab.identity import arm_hash, flatten
 from lab.records.code import changes, own_code
 from lab.records.defaults import other_defaults
@@ -35,8 +35,15 @@ class Job:
     """The arm's place in its sweep, from 0: comparisons keep the order in which the arms were typed."""
 
     def is_terminal(self) -> bool:
-        """Whether the run has a terminal status, and is not to be started over."""
+        """Whether the run has a terminal status, and is not to be started over.
+
+        Raises:
+            DamagedFileError: its folder holds a run of another seed, a copy.
+        """
         result = None if self.config.force else read_result(self.folder)
+        if result is not None and result["seed"] != self.config.seed:
+            what = f"holds a run of seed={result['seed']}, which is no result of seed={self.config.seed}"
+            raise DamagedFileError(f"{self.folder} {what}; move it away, or give force=true to replace it")
         return result is not None and result.get("status") in TERMINAL
 
     def changed_code(self) -> list[str]:
@@ -134,7 +141,7 @@ def inside(root: Path, *names: str) -> Path:
     """`root`/`names`..., a folder that the lab may fill and empty.
 
     Raises:
-        UserError: a part of it is a link, or leads elsewhere.
+        UserError: a part of it leads elsewhere; `InTheWayError` if it is a link.
     """
     path = root
     for name in names:
@@ -142,7 +149,7 @@ def inside(root: Path, *names: str) -> Path:
         if name in ("", ".", "..") or Path(name).name != name:
             raise UserError(f"{path} is not a folder within {root}")
         if path.is_symlink():
-            raise UserError(f"{path} is a link, which the lab does not write through; remove it")
+            raise InTheWayError(f"{path} is a link, which the lab does not write through; remove it")
     return path
 
 
@@ -152,8 +159,10 @@ def claimed(job: Job) -> Iterator[tuple[Job, Held]]:
 
     Raises:
         LockedError: another process holds the lock.
+        InTheWayError: a folder is a link.
         OSError: the folder cannot be written.
     """
+    inside(job.folder.parent.parent, job.folder.parent.name, job.folder.name)
     if not job.folder.parent.is_dir():
         root = job.folder.parent.parent
         root.mkdir(parents=True, exist_ok=True)

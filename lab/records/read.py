@@ -1,6 +1,7 @@
 """Files that others may have damaged: read without waiting or running anything, or one message that names the file."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,36 @@ def read_bytes(path: Path) -> bytes:
     return path.read_bytes()
 
 
+HIDDEN = {number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160)) if chr(number) not in "\n\t"}
+"""Control characters as they are shown: a terminal would obey them."""
+
+MAY_HIDE = re.compile(rb"\\[bfru]|\x7f|\xc2[\x80-\x9f]")
+"""What is in every JSON file whose texts have control characters besides line ends and tabs."""
+
+
+def visible(value: Any) -> Any:
+    """`value` with the control characters of its texts made visible, all the way down."""
+    if isinstance(value, str):
+        return value.translate(HIDDEN)
+    if isinstance(value, dict):
+        return {visible(key): visible(item) for key, item in value.items()}
+    return [visible(item) for item in value] if isinstance(value, list) else value
+
+
+def parse_json(content: bytes) -> Any:
+    """What JSON `content` of others holds; raises `ValueError` or `RecursionError` if it is none."""
+    found = json.loads(content)
+    return visible(found) if MAY_HIDE.search(content) else found
+
+
+def begins(path: Path, text: str) -> bool:
+    """Whether `path` is a regular file that begins with `text`."""
+    try:
+        return read_bytes(path).startswith(text.encode())
+    except OSError:
+        return False
+
+
 def read_json(path: Path, remedy: str = "") -> Any:
     """What the JSON file `path` holds.
 
@@ -29,7 +60,7 @@ def read_json(path: Path, remedy: str = "") -> Any:
         DamagedFileError: it is no JSON, no regular file, or cannot be read.
     """
     try:
-        return json.loads(read_bytes(path))
+        return parse_json(read_bytes(path))
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(path) from None
     except (OSError, ValueError, RecursionError) as error:
@@ -49,7 +80,7 @@ def read_yaml(path: Path) -> Any:
         content = read_bytes(path)
         if len(content) > MOST:
             raise ValueError(f"{len(content):,} bytes")
-        return yaml.safe_load(content)
+        return visible(yaml.safe_load(content))
     except (FileNotFoundError, NotADirectoryError):
         raise FileNotFoundError(path) from None
     except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:

@@ -11,7 +11,8 @@ from typing import Any
 from lab.errors import DamagedFileError
 from lab.records.environment import working_copy
 from lab.records.read import damaged, read_bytes, read_json
-from lab.records.results import finite, read_result, write_json
+from lab.records.results import read_result
+from lab.records.write import finite, write_json
 
 FILE = "study.json"
 

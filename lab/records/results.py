@@ -3,11 +3,9 @@
 import io
 import json
 import math
-import os
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any
 
 from lab.errors import UserError
 from lab.identity import NOT_IDENTITY, arm_hash, default_leaves
-from lab.records.read import read_bytes
+from lab.records.read import parse_json, read_bytes
 
 TRIALS = "_tune"
 """Folder of tuning trials, `<out>/_tune/<name>/`; no comparison has them. Old ones lie in `<out>/<name>/_tune/`."""
@@ -68,50 +66,6 @@ class Run:
         return read_predictions(self.path)
 
 
-def write_atomically(path: Path, data: bytes, previous: Path | None = None) -> None:
-    """Writes `data` so that `path` holds either all of it or what it held before, whenever the machine stops.
-
-    A link in its place, or in that of the scratch file beside it, is replaced and never followed.
-
-    Args:
-        path: the file.
-        data: its whole content.
-        previous: where what it held before is moved; for a moment, then, only that file is there.
-    """
-    scratch = path.with_name(path.name + ".tmp")
-    try:
-        scratch.unlink(missing_ok=True)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-        with os.fdopen(os.open(scratch, flags, 0o666), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        if previous is not None and path.exists():
-            os.replace(path, previous)
-        os.replace(scratch, path)
-    except OSError:
-        with suppress(OSError):
-            scratch.unlink()  # on a full disk this makes room for saying so
-        raise
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes `value` as indented JSON, atomically; NaN and infinities become null, which JSON lacks."""
-    text = json.dumps(finite(value), indent=2, allow_nan=False)
-    write_atomically(path, (text + "\n").encode())
-
-
-def finite(value: Any) -> Any:
-    """`value` with NaN and infinite floats replaced by None, all the way down."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return value
-
-
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The logged steps of the run in `path`; lines that are damaged, as the last one by a crash, are left out."""
     return read_rows(path)[0]
@@ -128,7 +82,7 @@ def read_rows(path: Path) -> tuple[list[dict[str, Any]], str]:
         return [], f"{file} cannot be read ({error.strerror or error}), and its rows are lost"
     for number, line in enumerate(lines, start=1):
         try:
-            row = json.loads(line)
+            row = parse_json(line)
             good = isinstance(row, dict) and is_whole(row.get("step")) and all(map(is_number_or_null, row.values()))
         except (ValueError, RecursionError):
             good = not line.strip() or number == len(lines)  # the last one has no end: a crash has cut it
@@ -164,7 +118,7 @@ def read_predictions(path: Path) -> dict[str, Any] | None:
 def read_result(path: Path) -> dict[str, Any] | None:
     """`result.json` of the run in `path`, or None where there is none, or none of the lab's (see `fault`)."""
     try:
-        found = json.loads(read_bytes(path / "result.json"))
+        found = parse_json(read_bytes(path / "result.json"))
     except (OSError, ValueError, RecursionError):  # the second for what is no JSON, or no text
         return None
     return None if fault(found) else found

@@ -8,7 +8,8 @@ from typing import Any
 from lab.errors import DamagedFileError
 from lab.identity import arm_hash, flatten
 from lab.records.read import damaged, read_json
-from lab.records.results import TRIALS, is_number_or_null, is_whole, write_json
+from lab.records.results import TRIALS, is_number_or_null, is_whole
+from lab.records.write import write_json
 
 FILE = "tune.json"
 
@@ -100,28 +101,28 @@ def read_tuning(folder: Path) -> Tuning | None:
         found = read_json(path, REMEDY)
         arms = [TunedArm(**{**arm, "tried": [Tried(**one) for one in arm["tried"]]}) for arm in found["arms"]]
         tuning = Tuning(**{**found, "arms": arms})
+        texts = (
+            tuning.metric,
+            *tuning.keys,
+            *tuning.superseded,
+            *(arm.arm_id for arm in arms),
+            *(arm.base_id for arm in arms),
+        )
+        tables = [
+            *(arm.arm for arm in arms),
+            *(arm.picked for arm in arms),
+            *(one.values for arm in arms for one in arm.tried),
+        ]
+        scores = [score for arm in arms for one in arm.tried for score in one.scores]
+        fits = all(isinstance(one, str) for one in texts) and all(isinstance(one, dict) for one in tables)
+        if not (fits and all(map(is_whole, tuning.seeds)) and all(map(is_number_or_null, scores))):
+            raise TypeError
     except FileNotFoundError:
         return None
     except DamagedFileError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise damaged(path, error, REMEDY) from error
-    texts = (
-        tuning.metric,
-        *tuning.keys,
-        *tuning.superseded,
-        *(arm.arm_id for arm in arms),
-        *(arm.base_id for arm in arms),
-    )
-    tables = [
-        *(arm.arm for arm in arms),
-        *(arm.picked for arm in arms),
-        *(one.values for arm in arms for one in arm.tried),
-    ]
-    scores = [score for arm in arms for one in arm.tried for score in one.scores]
-    fits = all(isinstance(one, str) for one in texts) and all(isinstance(one, dict) for one in tables)
-    if not (fits and all(map(is_whole, tuning.seeds)) and all(map(is_number_or_null, scores))):
-        raise damaged(path, TypeError(), REMEDY)
     return tuning
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from lab.metric import quantity
 from lab.records.events import EventFile, histograms, remove_events
-from lab.records.results import NOT_SCALARS, finite, read_rows, write_atomically
+from lab.records.results import NOT_SCALARS, read_rows
+from lab.records.write import finite, write_atomically
 
 
 class MetricsWriter:

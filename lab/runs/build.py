@@ -95,7 +95,7 @@ def assemble(config: RunConfig) -> Parts:
     batch = partial(own_share, order, machine.ranks, memory_format)
     if given:
         auxiliary = isinstance(model, WithAuxiliaries)
-        rehearse(model, data, loss, make_clip(train), memory_format, auxiliary, given)
+        rehearse(model, data, loss, partial(try_update, config), memory_format, auxiliary, given)
     train_step = make_step(config, machine, model, rate, batch, loss, Tally(metrics, machine.device), started.freeze)
 
     score = partial(
@@ -115,6 +115,15 @@ def assemble(config: RunConfig) -> Parts:
     tested = (f"test/{name}" for name in ("loss", *eval_metrics.names))
     logged = (*tags, *tested, *(f"train/{name}" for name in own_figures(training)))
     return Parts(data, model, training, score, started.record, logged)
+
+
+def try_update(config: RunConfig, probe: nn.Module) -> None:
+    """Penalty, clipping and optimizer of `config` on a copy of its net that has gradients."""
+    if penalty := make_penalty(config.train, probe):
+        penalty().backward()
+    if clip := make_clip(config.train):
+        clip([parameter for parameter in probe.parameters() if parameter.grad is not None])
+    make_optimizer(probe, config.optimizer).step()
 
 
 def own_figures(training: Training) -> list[str]:

@@ -13,7 +13,7 @@ import torch
 from lab.config import RunConfig
 from lab.data.batches import Split
 from lab.identity import derive_seed
-from lab.records.results import write_atomically
+from lab.records.write import write_atomically
 from lab.runs.build import Parts, assemble
 from lab.training.checkpoint import previous, read_checkpoint
 from lab.training.divergence import is_well, locate

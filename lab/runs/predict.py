@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from lab.errors import UserError, check_range
 from lab.identity import derive_seed
 from lab.nets.monte_carlo import LEVEL, Prediction, mc_predict
 from lab.records.cells import cells
-from lab.records.results import write_atomically
+from lab.records.read import begins
+from lab.records.write import write_atomically
 from lab.runs.origin import find_run, load_net
 from lab.system.devices import resolve_device
 from lab.system.vision import torchvision
@@ -74,12 +76,14 @@ def predict(
         trusted: whether code that the run's configuration names, `module:attribute`, may run.
 
     Raises:
-        UserError: no finished run, a value out of range, passes of a net without drops, or `out` cannot be written.
+        UserError: no finished run, a value out of range, passes of a net without drops, or `out` cannot be written, or
+            is there already and no such table.
     """
     if limit is not None:
         check_range("--limit", limit, limit >= 1, "1 or more")
     folder = find_run(str(folder), 0, "predict")
     out = out or folder / "predictions.csv"
+    check_table(out)
     config, data, model = load_net(folder, resolve_device(device), trusted)
     found = forecast(model, data, passes, disturbance, limit, config.seed)
     try:
@@ -91,6 +95,12 @@ def predict(
     done += [f"rotated by {disturbance.rotate:g} degrees"] * bool(disturbance.rotate)
     done += [f"{passes} passes" if found.intervals else "one pass with the drops off, so no intervals"]
     return "\n".join([", ".join(done), *summary(found), f"table: {out}"])
+
+
+def check_table(out: Path) -> None:
+    """Raises `UserError` where `out` holds something else than a table of predictions."""
+    if os.path.lexists(out) and not any(begins(out, f"{','.join(header)}\n") for header in (COLUMNS, OUTPUTS)):
+        raise UserError(f"--out={out} is there already, and no table of predictions; give another name, or remove it")
 
 
 def forecast(

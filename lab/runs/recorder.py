@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lab.records.places import TERMINAL, Job
-from lab.records.results import write_atomically
+from lab.records.write import write_atomically
 from lab.records.writer import MetricsWriter
 from lab.runs.build import Parts
 from lab.runs.progress import Progress

@@ -2,7 +2,8 @@
 
 import copy
 import math
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -12,10 +13,10 @@ from torch.nn.parameter import is_lazy
 
 from lab.config import RunConfig
 from lab.data.batches import Dataset
-from lab.errors import OwnPartError, UserError, described
+from lab.errors import OwnPartError, UserError, described, is_interruption
 from lab.identity import flatten
-from lab.training.clipping import Clip
 from lab.training.losses import Loss
+from lab.training.precision import RefusesFatalNorms
 from lab.validation import all_keys
 
 
@@ -24,6 +25,12 @@ def own_parts(config: RunConfig) -> list[str]:
     return [
         f"{key}={value}" for key, value in flatten(config).items() if all_keys()[key].knob.own and ":" in str(value)
     ]
+
+
+def to_blame(own: list[str], line: str) -> list[str]:
+    """Those of `own`, result of `own_parts`, whose file `line`, result of `own_line`, is of."""
+    modules = {part: sys.modules.get(part.partition("=")[2].partition(":")[0]) for part in own}
+    return [part for part, module in modules.items() if line.startswith(f"{getattr(module, '__file__', None)}, ")]
 
 
 def materialise(model: nn.Module, shape: tuple[int, ...], given: str) -> None:
@@ -80,7 +87,8 @@ def format_of(model: nn.Module, images: Tensor, asked: bool, given: str) -> torc
     if asked and copes_with(model, images, torch.contiguous_format):
         raise OwnPartError(
             f"train.channels_last=true is not supported by {given}, which needs contiguous images; `view` behind a "
-            "convolution is the usual reason, and `flatten(1)` in its place the remedy"
+            "convolution is the usual reason, and `flatten(1)` in its place the remedy, or `group_norm` of the images, "
+            "and `nn.GroupNorm` in its place"
         )
     return torch.contiguous_format
 
@@ -90,9 +98,12 @@ def copes_with(model: nn.Module, images: Tensor, memory_format: torch.memory_for
     try:
         with torch.random.fork_rng(devices=[]):
             probe = copy.deepcopy(model).to(memory_format=memory_format)  # pyright: ignore[reportCallIssue]
-            outputs = probe.train()(images.contiguous(memory_format=memory_format))
+            with RefusesFatalNorms():
+                outputs = probe.train()(images.contiguous(memory_format=memory_format))
             sum(one.float().sum() for one in tensors(outputs)).backward()  # pyright: ignore[reportAttributeAccessIssue]
-    except Exception:  # whatever it is, it comes again in the other format, or is gone there
+    except BaseException as error:  # whatever it is, it comes again in the other format, or is gone there
+        if is_interruption(error):
+            raise
         return False
     return True
 
@@ -111,7 +122,9 @@ def attempt(model: nn.Module, images: Tensor, given: str) -> object:
         return model(images)
     except UserError:
         raise
-    except Exception as error:
+    except BaseException as error:
+        if is_interruption(error):
+            raise
         kind = "images" if images.ndim == 4 else "rows"
         raise OwnPartError(f"{given} cannot take {kind} {tuple(images.shape)}: {described(error)}") from error
 
@@ -120,18 +133,18 @@ def rehearse(
     model: nn.Module,
     data: Dataset,
     loss: Loss,
-    clip: Clip | None,
+    update: Callable[[nn.Module], object],
     memory_format: torch.memory_format,
     auxiliary: bool,
     given: str,
 ) -> None:
-    """Takes two training examples through copies of `model`, in evaluation and in training mode, loss and clipping.
+    """Takes two training examples through copies of `model`, in evaluation and in training mode, and through a step.
 
     Args:
         model: with its first weights, on its device; it stays as it is.
         data: what it will be trained on.
         loss: of training.
-        clip: of the gradients; None without.
+        update: what follows the gradients of the loss: penalty, clipping, a step of a new optimizer.
         memory_format: of the images.
         auxiliary: whether it returns auxiliary outputs in training mode, as the lab's own nets do.
         given: the keys that name the user's code, for the message.
@@ -156,10 +169,21 @@ def rehearse(
             check_outputs(outputs, data, given)
             value = checked_loss(loss, outputs, labels, given)
             if training:
-                value.backward()
-                if clip:
-                    clip([parameter for parameter in probe.parameters() if parameter.grad is not None])
+                attempt_step(probe, value, update, given)
         model.train()
+
+
+def attempt_step(probe: nn.Module, loss: Tensor, update: Callable[[nn.Module], object], given: str) -> None:
+    """Takes `probe` through the backward pass of `loss` and `update`; any failure is a `UserError`."""
+    try:
+        loss.backward()
+        update(probe)
+    except UserError:
+        raise
+    except BaseException as error:
+        if is_interruption(error):
+            raise
+        raise OwnPartError(f"{given} cannot take a step: {described(error)}") from error
 
 
 def check_outputs(outputs: object, data: Dataset, given: str) -> None:

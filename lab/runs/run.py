@@ -3,7 +3,7 @@
 import math
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict
 from typing import Any
@@ -11,23 +11,25 @@ from typing import Any
 import torch
 import yaml
 
-from lab.errors import DamagedFileError, UserError
+from lab.errors import DamagedFileError, UserError, described, is_interruption, own_line
 from lab.identity import derive_seed
 from lab.records.environment import environment
 from lab.records.lock import Held, LostLockError
 from lab.records.notes import noted
 from lab.records.places import TERMINAL, Job, claimed
-from lab.records.results import finite, read_metrics, read_result, write_atomically, write_json
+from lab.records.results import read_metrics, read_result
+from lab.records.write import finite, remove_file, remove_scratch, write_atomically, write_json
 from lab.records.writer import summarise
 from lab.runs.build import Parts, assemble
 from lab.runs.ending import chance, find_divergence, test_scores
 from lab.runs.fingerprint import record_of
 from lab.runs.progress import Progress
 from lab.runs.recorder import Recorder
+from lab.runs.rehearsal import own_parts, to_blame
 from lab.system.devices import device_name, is_out_of_memory
 from lab.system.machine import keep_memory
 from lab.system.signals import stop_signals
-from lab.training.checkpoint import load_checkpoint, previous
+from lab.training.checkpoint import kept_states, load_checkpoint, previous
 from lab.training.fit import Training, fit
 
 CPU = torch.device("cpu")
@@ -37,7 +39,7 @@ def run(
     job: Job,
     progress: Progress | None = None,
     should_stop: Callable[[], bool] = lambda: False,
-    begin: Callable[[], None] = lambda: None,
+    begin: Callable[[Collection[str]], None] = lambda _: None,
     side_by_side: int = 1,
 ) -> dict[str, Any]:
     """Trains one run to its end, resuming it where it was interrupted, and writes its folder (rank 0 does).
@@ -49,7 +51,8 @@ def run(
         job: what to run, and where.
         progress: where to show it; nowhere if None.
         should_stop: asked after every step, besides the signals.
-        begin: called once the configuration is found to be possible, before anything of the run is written.
+        begin: called with the tags that the run will log, once its configuration is found to be possible, before
+            anything of it is written.
         side_by_side: how many runs this command trains at a time, which share the machine.
 
     Returns:
@@ -66,7 +69,7 @@ def run(
         try:
             ranks = parts.training.train_step.ranks
             if ranks.rank == 0:
-                begin()
+                begin(parts.tags)
                 job, held = stack.enter_context(claimed(job))
                 if ranks.size == 1 and job.is_terminal() and (result := read_result(job.folder)):
                     return result  # another process was faster
@@ -101,8 +104,12 @@ def _run(
             result.update(_train(job, parts, check, progress, lambda: signalled() or should_stop()))
     except LostLockError:
         raise
-    except Exception as error:  # whatever it is, it ends this run alone: the next one may be well
-        text = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
+    except BaseException as error:  # whatever it is, it ends this run alone: the next one may be well
+        if is_interruption(error):
+            raise
+        text = str(error) if isinstance(error, UserError) else described(error)
+        if not isinstance(error, UserError) and (keys := to_blame(own_parts(job.config), own_line(error))):
+            text = f"{', '.join(keys)}: {text}"
         if is_out_of_memory(error):
             batch = job.config.train.batch_size
             text = f"out of memory: train.batch_size={batch}, model.widths or data.resize is too large for this machine"
@@ -187,9 +194,10 @@ def resume(job: Job, training: Training) -> None:
 def start_folder(job: Job) -> None:
     """Writes the configuration into the run's folder; removes the result of an earlier start."""
     folder = job.folder
-    (folder / "result.json").unlink(missing_ok=True)
+    remove_scratch(folder)
+    remove_file(folder / "result.json")
     if job.config.force:
-        for path in (*folder.glob("checkpoint.*"), folder / "metrics.jsonl"):
-            path.unlink(missing_ok=True)
+        for path in (*kept_states(folder / "checkpoint.pt"), folder / "metrics.jsonl"):
+            remove_file(path)
     text = yaml.safe_dump(asdict(job.config), sort_keys=False)
     write_atomically(folder / "config.yaml", text.encode())

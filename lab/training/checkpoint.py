@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from lab.errors import DamagedFileError
+from lab.errors import DamagedFileError, check_no_folder
 
 
 def pack(state: dict[str, Any]) -> bytes:
@@ -27,6 +27,16 @@ def previous(path: Path) -> Path:
     return path.with_stem(f"{path.stem}.prev")
 
 
+def kept_states(path: Path) -> list[Path]:
+    """All files that the lab keeps of the checkpoint `path`: itself, the one before, and damaged ones set aside."""
+    return [file for one in (path, previous(path)) for file in (one, set_aside(one))]
+
+
+def set_aside(path: Path) -> Path:
+    """Where a damaged checkpoint is kept: `checkpoint.pt.damaged`."""
+    return path.with_name(path.name + ".damaged")
+
+
 def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
     """The newest state that can be read, of `path` or the one before it, on `device`; None where there is neither.
 
@@ -38,7 +48,8 @@ def load_checkpoint(path: Path, device: torch.device) -> dict[str, Any] | None:
         except FileNotFoundError:
             continue
         except DamagedFileError as error:
-            aside = file.with_name(file.name + ".damaged")
+            aside = set_aside(file)
+            check_no_folder(aside)
             os.replace(file, aside)
             then = f"going on from {instead.name}" if instead and instead.exists() else "starting over"
             warnings.warn(f"{error}; set aside as {aside.name}, {then}", stacklevel=2)

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.overrides import TorchFunctionMode
 
 from lab.errors import UserError, choose
 
@@ -111,3 +112,17 @@ def guard_group_norms(model: nn.Module) -> None:
 def _channels_first(norm: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...] | None:
     trains = torch.is_grad_enabled() and not any(x.requires_grad for x in inputs)
     return tuple(x.contiguous() for x in inputs) if trains else None
+
+
+class RefusesFatalNorms(TorchFunctionMode):
+    """Raises `RuntimeError` where code within calls a group norm that would end the process: of a user's own, which no
+    guard reaches."""
+
+    NORMS = (nn.functional.group_norm, torch.group_norm, torch.native_group_norm)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in self.NORMS:
+            x: Tensor = args[0] if args else kwargs["input"]
+            if not x.requires_grad and x.ndim == 4 and not x.is_contiguous():
+                raise RuntimeError("a group norm of images with their channels last")
+        return func(*args, **(kwargs or {}))

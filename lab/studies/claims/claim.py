@@ -25,6 +25,10 @@ KINDS = {
 CLAIM_KEYS = ("say", "where", "metric", *KINDS, "than", "between", "by", "within")
 
 
+MOST = 1e100
+"""Margins are below."""
+
+
 @dataclass(frozen=True)
 class Claim:
     say: str
@@ -101,10 +105,13 @@ def parse_claim(raw: Any) -> Claim:
     between = list(raw.get("between", ()))
     if kind == "same":
         margin = raw.get("within", 0)
-        need(is_number(margin) and margin > 0, f"'same' needs 'within', a number above 0; given: {margin}")
+        need(
+            is_number(margin) and 0 < margin < MOST,
+            f"'same' needs 'within', a finite number above 0; given: {margin!r}",
+        )
     else:
         margin = raw.get("by", 0)
-        need(is_number(margin) and margin >= 0, f"'by' must be a number of at least 0; given: {margin}")
+        need(is_number(margin) and 0 <= margin < MOST, f"'by' must be a finite number of at least 0; given: {margin!r}")
     where = raw.get("where", {})
     need(isinstance(where, Mapping), f"'where' must be a selector, {{key: value}}; given: {where}")
     for side in (*sides, *between):

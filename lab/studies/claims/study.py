@@ -141,6 +141,8 @@ def check_claims(study: Study, arms: Sequence[Flat]) -> None:
         own = claim.own_keys(arms[0])
         # A group brings its keys along, so they may differ between the sides as well.
         rest = [key for key in beside(arms[0], own) if is_identity(key) and not key.startswith(prefixes(own))]
+        if claim.kind == "ordered":  # nothing is higher than itself, by way of others neither
+            check_apart([(selector, pick(inside, selector, name, LEFT_OUT)) for selector in claim.sides], name)
         for selectors in claim.contrasts():
             sides = [(selector, pick(inside, selector, name, LEFT_OUT)) for selector in selectors]
             check_images(sides, [key for key in own if key in image_keys(arms[0])], name)
@@ -159,12 +161,17 @@ def check_images(sides: Sequence[tuple[Flat, Sequence[Flat]]], keys: Sequence[st
             )
 
 
-def check_contrast(sides: Sequence[tuple[Flat, Sequence[Flat]]], rest: Sequence[str], name: str) -> None:
-    """Raises `UserError` unless the arms of all `sides`, (selector, arms), differ and some agree in the keys `rest`."""
+def check_apart(sides: Sequence[tuple[Flat, Sequence[Flat]]], name: str) -> None:
+    """Raises `UserError` where two of `sides`, (selector, arms), have an arm in common."""
     for index, (selector, arms) in enumerate(sides):
         for other, others in sides[:index]:
             if any(arm in others for arm in arms):
                 raise UserError(f"{name}: {label(other)} and {label(selector)} pick the same arm; add a key")
+
+
+def check_contrast(sides: Sequence[tuple[Flat, Sequence[Flat]]], rest: Sequence[str], name: str) -> None:
+    """Raises `UserError` unless the arms of all `sides`, (selector, arms), differ and some agree in the keys `rest`."""
+    check_apart(sides, name)
     shared = set.intersection(*({values_of(arm, rest) for arm in arms} for _, arms in sides))
     if not shared:
         first, *others = (label(selector) for selector, _ in sides)

@@ -10,6 +10,7 @@ from typing import Any
 from lab.metric import quantity
 from lab.records.places import inside
 from lab.records.results import NOT_SCALARS, Run
+from lab.records.write import remove_file
 from lab.studies.comparison.compare import Comparison
 from lab.studies.statistics.estimate import mean_intervals
 
@@ -89,7 +90,7 @@ def is_finite(value: Any) -> bool:
 def remove_event_files(home: Path) -> None:
     """Removes the event files under `home`, and folders that are empty then; whatever else lies there stays."""
     for stale in home.rglob("events.out.tfevents.*"):
-        stale.unlink()
+        remove_file(stale)
     for path in sorted(home.rglob("*"), reverse=True):
         if path.is_dir() and not path.is_symlink():
             with suppress(OSError):  # it is not empty

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from lab.records.results import finite
+from lab.records.write import finite
 from lab.studies.comparison.arm import Arm
 from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.tuned import tuning_texts

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from lab.records.results import write_atomically
+from lab.records.write import remove_file, write_atomically
 from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.cost import shared_machine
 from lab.studies.comparison.factorial import Grid, find_grid
@@ -262,7 +262,7 @@ def hang(subject: Subject, folder: Path | None) -> dict[str, Hung]:
         files = [folder / f"{one.name}{end}" for end in ENDS] if folder else []
         if figure is None or column is None:
             for path in files:
-                path.unlink(missing_ok=True)
+                remove_file(path)
             continue
         svg, column_svg = figure_bytes(figure, "svg"), figure_bytes(column, "svg")
         if files:

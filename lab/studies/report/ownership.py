@@ -1,6 +1,7 @@
 """Which files of an experiment's folder are the lab's: nothing else is overwritten or removed."""
 
 import json
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -8,7 +9,8 @@ from pathlib import Path
 from lab.errors import UserError
 from lab.records.places import inside
 from lab.records.read import read_bytes
-from lab.records.results import Run, write_json
+from lab.records.results import Run
+from lab.records.write import write_json
 
 LEDGER = ".lab-report.json"
 """Names the files and folders that the lab has written for a report."""
@@ -35,8 +37,8 @@ def lies_in_arm(run: Run) -> bool:
 def check_own(folder: Path, names: Iterable[str], homes: Iterable[str]) -> None:
     """Refuses to write files `names` and folders `homes` into `folder` where others are there already.
 
-    A file is the lab's if `LEDGER` names it. Without a ledger, as in folders from before there was one, those beside a
-    page of the lab are; a folder is, too, if it holds nothing but event files.
+    A file is the lab's if `LEDGER` names it; a folder in its place is not. Without a ledger, as in folders from before
+    there was one, those beside a page of the lab are; a folder is, too, if it holds nothing but event files.
 
     Raises:
         UserError: such a file exists; names it.
@@ -44,7 +46,8 @@ def check_own(folder: Path, names: Iterable[str], homes: Iterable[str]) -> None:
     known = read_ledger(folder)
     adopted = known is None and is_page(folder / "report.html")
     own = {*(known or ())}
-    foreign = [name for name in names if (folder / name).exists() and not (adopted or name in own)]
+    there = [name for name in names if os.path.lexists(folder / name)]
+    foreign = [name for name in there if (folder / name).is_dir() or not (adopted or name in own)]
     for name in homes:
         home = inside(folder, name)
         if home.exists() and any(EVENTS not in path.name for path in [home, *home.rglob("*")] if not path.is_dir()):

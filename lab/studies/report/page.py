@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from lab.records.results import write_atomically, write_json
+from lab.records.write import write_atomically, write_json
 from lab.studies.claims.flips import stable_text
 from lab.studies.claims.verdict import WORDS, Verdict
 from lab.studies.comparison.compare import Comparison

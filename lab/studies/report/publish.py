@@ -4,12 +4,12 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from lab.errors import UserError, choose
+from lab.errors import DamagedFileError, UserError, choose
 from lab.metric import Metric, parse_metric
 from lab.records.design import read_design
 from lab.records.interim import record_interim
 from lab.records.lock import locked
-from lab.records.registration import read_registration, run_folders
+from lab.records.registration import FILE, REMEDY, read_registration, run_folders
 from lab.records.results import Run, find_runs, read_run, without_copies
 from lab.records.tuning import Tuning
 from lab.studies.claims.departures import recall
@@ -148,9 +148,14 @@ def places_of(roots: Sequence[Path], folder: Path) -> list[Path]:
 
 def registered_study(roots: Sequence[Path]) -> Study | None:
     """The study that `study.json` has, of several folders that of the last command; None without one."""
-    found = [(registration.studies[-1].at, registration) for root in roots if (registration := read_registration(root))]
-    current = max(found, key=lambda one: one[0])[1].current() if found else None
-    return None if current is None else parse_study(current)
+    found = [(kept.studies[-1].at, root, kept) for root in roots if (kept := read_registration(root)) and kept.studies]
+    if not found:
+        return None
+    _, root, registration = max(found, key=lambda one: one[0])
+    try:
+        return parse_study(registration.current() or {})
+    except UserError as error:
+        raise DamagedFileError(f"{root / FILE} is damaged: {error}; {REMEDY}") from error
 
 
 def judged(runs: list[Run], study: Study, folder: Path) -> Comparison:
