@@ -91,11 +91,13 @@ def check(jobs: Sequence[Job], whole: Sequence[Job] = (), study: StudyConfig | N
     alone: list[UserError] = []
     built: dict[tuple[str, int], ArmFacts] = {}
     tags: dict[str, tuple[str, ...]] = {}
-    until = time.monotonic() + MOST_SECONDS if lint.sweeps else 0.0
+    left = MOST_SECONDS if lint.sweeps else 0.0
 
     def remember(job: Job, parts: "Parts") -> None:
-        read = facts_of if time.monotonic() < until else bare_facts
+        nonlocal left
+        begun, read = time.monotonic(), facts_of if left > 0 else bare_facts
         built[arm_hash(job.config), job.config.seed] = read(job.config, job.arm, parts, lint.ignore)
+        left -= time.monotonic() - begun
 
     for job in arms:
         try:
