@@ -6,6 +6,7 @@ import torch
 
 from lab.config import DataConfig, RunConfig
 from lab.data.batches import Dataset, Split, load_dataset
+from lab.data.resize import resize
 from lab.data.variants import imbalanced, with_noise
 from lab.errors import UserError
 from lab.system.vision import torchvision
@@ -69,6 +70,13 @@ def test_a_bad_variant_is_named(changes: dict, message: str) -> None:
 
 
 # Size
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_single_pixel_is_the_weighted_mean(channels: int) -> None:
+    images = torch.randint(0, 256, (5, channels, 8, 9), dtype=torch.uint8)
+    expected = resize(images.float(), 1)
+    assert (resize(images, 1).float() - expected).abs().max() <= 0.5
 
 
 @pytest.mark.parametrize(("name", "side"), [("digits", 20), ("digits", 5), ("synthetic", 9), ("own_parts:tiny", 8)])
