@@ -1,6 +1,6 @@
 """What a net does to its input, as a graph of operations: what the rules of `lab lint` read."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,38 @@ PASSIVE = ("shape", "dropout")
 
 WEIGHTED = ("linear", "conv", "recurrent", "attention", "embedding")
 """Kinds of operations that hold weights and map their inputs linearly, or contain such maps."""
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Stands for the result of an operation among the arguments of a call."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call as it was made, to be made again with other data."""
+
+    func: Callable[..., Any]
+    args: Any
+    """Positional arguments, with a `Slot` for each result of another operation."""
+    kwargs: Any
+
+    def __call__(self, values: Mapping[int, Tensor]) -> Any:
+        """What it makes of `values` in place of the results of those indices."""
+        return self.func(*filled(self.args, values), **filled(self.kwargs, values))
+
+
+def filled(arguments: Any, values: Mapping[int, Tensor]) -> Any:
+    """`arguments` with a value for each slot."""
+    if isinstance(arguments, Slot):
+        return values[arguments.index]
+    if isinstance(arguments, dict):
+        return {name: filled(one, values) for name, one in arguments.items()}
+    if type(arguments) in (list, tuple):
+        return type(arguments)(filled(one, values) for one in arguments)
+    return arguments
 
 
 @dataclass(eq=False)
@@ -44,6 +76,7 @@ class Operation:
     bias: Tensor | None = None
     options: dict[str, Any] = field(default_factory=dict)
     """Its arguments: `p`, `kernel`, `adaptive`, `stride`, `dim`, `groups`."""
+    call: Call | None = None
     moment: float | None = None
     """Mean square of its result; None where it was not computed."""
     varies: float | None = None
