@@ -134,11 +134,11 @@ class Recorder(TorchFunctionMode):
 
     def leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: Any) -> None:
         kind = self.whole_kind(module)
-        self.whole -= bool(kind)
-        if kind and not self.whole:
+        if kind and self.whole == 1:  # still counted, so that nothing is recorded of what `seen` computes
             options = {"p": dropout_rate(module)} if kind == "dropout" else {}
             given = list(tensors([args, list(kwargs.values())]))
             self.record(kind, type(module).__name__.lower(), given, outputs, options, self.call(module, args, kwargs))
+        self.whole -= bool(kind)
         self.stack.pop()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

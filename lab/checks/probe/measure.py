@@ -66,13 +66,14 @@ def measure(config: RunConfig, number: int, acts: dict[int, Pointwise | None]) -
     results: dict[int, Tensor] = {INPUT: images}
     with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
         torch.manual_seed(derive_seed(config.seed, "dropout", number))
-        recorder = Recorder(model, images, layer_kind, seen(found, results, acts))
+        recorder = Recorder(model, images, layer_kind, seen(found, results))
         outputs: list[Tensor] = []
         handle = model.register_forward_hook(lambda _net, _given, result: outputs.extend(tensors(result)))
         with recorder.hooked(), recorder:
             found.updates = first_update(parts, config.optimizer.lr, images, labels)
         handle.remove()
-    found.graph = recorder.graph(outputs)
+        found.graph = recorder.graph(outputs)
+        found.idle = idle_shares(found.graph, results, acts)
     found.loss = float(parts.training.train_step.loss(outputs[0].detach(), labels, "mean"))
     return found
 
@@ -85,7 +86,7 @@ def layer_kind(module: nn.Module) -> str:
     return "layer" if own and not isinstance(module, GlobalPool | DropConnect) else ""
 
 
-def seen(found: Draw, results: dict[int, Tensor], acts: dict[int, Pointwise | None]) -> Callable:
+def seen(found: Draw, results: dict[int, Tensor]) -> Callable[[Operation, Tensor], None]:
     """What the recorder calls at each operation: takes its measures, and hooks its gradient."""
 
     def take(operation: Operation, result: Tensor) -> None:
@@ -97,12 +98,6 @@ def seen(found: Draw, results: dict[int, Tensor], acts: dict[int, Pointwise | No
         found.moments[index], found.means[index] = by_place(values.square()), by_place(values)
         found.moment[index] = float(found.moments[index].double().mean())
         found.variance[index] = found.moment[index] - float(found.means[index].double().mean()) ** 2
-        if index not in acts:
-            acts[index] = function_of(operation)
-        act, before = acts[index], results.get(operation.inputs[0]) if operation.inputs else None
-        idle = act.idle(before) if act and before is not None else None
-        if idle is not None:
-            found.idle[index] = idle
         if result.requires_grad:
 
             def keep(gradient: Tensor) -> None:
@@ -112,6 +107,19 @@ def seen(found: Draw, results: dict[int, Tensor], acts: dict[int, Pointwise | No
             result.register_hook(keep)
 
     return take
+
+
+def idle_shares(graph: Graph, results: dict[int, Tensor], acts: dict[int, Pointwise | None]) -> Numbers:
+    """`Pointwise.idle` of each activation, for what reached it."""
+    found = {}
+    for one in graph:
+        if one.index not in acts:
+            acts[one.index] = function_of(one)
+        act = acts[one.index]
+        share = act.idle(results[one.inputs[0]]) if act and one.inputs[0] in results else None
+        if share is not None:
+            found[one.index] = share
+    return found
 
 
 def function_of(operation: Operation) -> Pointwise | None:

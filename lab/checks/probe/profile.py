@@ -11,12 +11,13 @@ from lab.checks.lint.operation import Graph, Operation
 from lab.checks.probe.measure import Draw, measure
 from lab.checks.theory.backward import backward
 from lab.checks.theory.forward import forward
-from lab.checks.theory.signal import OTHER, Forecast, Signal
+from lab.checks.theory.signal import OTHER, Forecast, NoTheoryError, Signal
 from lab.checks.theory.weighted import measured_variance
 from lab.config import RunConfig
 from lab.errors import UserError
+from lab.nets.init import INITS
 from lab.nets.pointwise import Pointwise
-from lab.nets.spread import weight_variance
+from lab.nets.spread import SPREADS, weight_variance
 from lab.runs.build import obeys_init
 
 HIDDEN = ("shape",)
@@ -128,6 +129,8 @@ def predictions(config: RunConfig, found: Sequence[Draw]) -> tuple[dict[int, For
     cache: dict[int, float] = {}
 
     def variance(one: Operation) -> float:
+        if obeys_init(config.model.name) and config.model.init in INITS and config.model.init not in SPREADS:
+            raise NoTheoryError(f"model.init={config.model.init} draws no independent weights of mean 0")
         if one.index not in cache:
             theory = theoretical(config, first, one)
             draws = [draw.weights[one.index] for draw in found if one.index in draw.weights]

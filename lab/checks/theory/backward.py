@@ -158,7 +158,7 @@ def rearranged(one: Operation, forecasts: Mapping[int, Forecast], gradient: Tens
 def kept(one: Operation) -> float:
     """Mean square of what a drop multiplies a value by."""
     p = float(one.options.get("p", 0.5))
-    if one.call is not None and one.call.kwargs.get("training") is False:
+    if (one.call is not None and one.call.kwargs.get("training") is False) or one.name == "dropconnect":
         return 1.0
     if p >= 1:
         return 0.0

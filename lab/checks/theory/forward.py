@@ -167,7 +167,7 @@ class Law:
         p = float(one.options.get("p", 0.5))
         if one.call is not None and one.call.kwargs.get("training") is False:
             p = 0.0
-        if p == 0:
+        if p == 0 or one.name == "dropconnect":  # drops weights, and passes on what reaches it
             return given
         if p >= 1:
             zero = torch.zeros_like(given.moment)
