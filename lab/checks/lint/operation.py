@@ -87,7 +87,7 @@ class Operation:
     @property
     def place(self) -> str:
         """What a message calls it: the layer's name, or the function with the module that calls it."""
-        own = self.module is not None and not any(True for _ in self.module.children())
+        own = self.module is not None and all(name == "parametrizations" for name, _ in self.module.named_children())
         if own and self.layer:
             return self.layer
         return f"{self.layer}: {self.name}" if self.layer else self.name
