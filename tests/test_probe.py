@@ -93,7 +93,8 @@ def test_products_over_many_layers_agree(depth: int, init: str) -> None:
     assert abs(off(last)) < 0.2
     assert abs(off(first)) < 0.2
     if init == "xavier_normal":  # after the first layer, of another fan
-        assert last.predicted / found.rows[0].moment.predicted == pytest.approx(2.0 ** -(depth - 1), rel=1e-3)
+        start = found.rows[0].moment.predicted
+        assert last.predicted == pytest.approx((start or 0) * 2.0 ** -(depth - 1), rel=1e-3)
 
 
 def reasons(found: Profile) -> dict[str, tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -46,7 +47,7 @@ def test_moments_are_those_of_drawn_numbers(name: str) -> None:
         z = (torch.randn(10000, 6, 2, 2, generator=generator) * math.sqrt(variance)).requires_grad_()
         values = module(z)
         (slope,) = torch.autograd.grad(values.sum(), z) if name != "identity" else (torch.ones_like(z),)
-        near = {"rel": 0.03 if name in ("rrelu", "noisy_relu") else 0.02, "abs": 1e-9}
+        near: dict[str, Any] = {"rel": 0.03 if name in ("rrelu", "noisy_relu") else 0.02, "abs": 1e-9}
         assert float(found.square[place]) == pytest.approx(float(values.detach().square().mean()), **near)
         assert float(found.slope[place]) == pytest.approx(float(slope.square().mean()), **near)
         near["abs"] = 0.02 * math.sqrt(variance)
