@@ -79,6 +79,9 @@ class Pointwise:
 
         Between some values of q, evenly spaced by their ratios, they are interpolated.
         """
+        if self.is_homogeneous:
+            mean, square, slope = (float(one) for one in self.integrals(torch.ones(1, dtype=torch.float64)))
+            return Moments(mean * q.sqrt(), square * q, torch.full_like(q, slope))
         flat = q.reshape(-1).double()
         positive = flat[flat > 0]
         if not len(positive):

@@ -27,7 +27,7 @@ MOST_ACTIVATIONS = 256
 """Most images of a step from which histograms of activations are made."""
 
 MOST_VALUES = 10_000
-"""About the most values of a layer in a histogram of activations, evenly spaced: more cost time and look the same."""
+"""About the most values of a layer in a histogram of activations, evenly spaced: more cost time and show the same."""
 
 
 class Watch:

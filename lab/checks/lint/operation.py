@@ -109,6 +109,8 @@ class Graph:
     failed_shape: tuple[int, ...] = ()
     """Shape that had reached it."""
     failed_module: nn.Module | None = None
+    inputs: Tensor | None = None
+    """What the net was given."""
     without_gradient: list[str] = field(default_factory=list)
     """Names of parameters that want a gradient and got none."""
 

@@ -206,7 +206,7 @@ class Recorder(TorchFunctionMode):
     def graph(self, outputs: list[Tensor]) -> Graph:
         """What was recorded, of a run that ended with `outputs`."""
         ends = [self.made[id(one)] for one in outputs if id(one) in self.made]
-        return Graph(self.found, ends, tuple(outputs[0].shape) if outputs else ())
+        return Graph(self.found, ends, tuple(outputs[0].shape) if outputs else (), inputs=self.held[0])
 
     def failed(self, error: Exception) -> Graph:
         """What was recorded until `error`."""

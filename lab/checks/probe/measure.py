@@ -50,14 +50,14 @@ def measure(config: RunConfig, number: int, acts: dict[int, Pointwise | None]) -
     """Builds the net of `config` with draw `number` of its weights, and takes the first batch through it and back.
 
     Args:
-        config: of one run; computed in float32, without compilation.
+        config: of one run; computed on the CPU in float32, without compilation.
         number: 0 for the weights with which `lab train` starts.
         acts: filled by the first draw, read by the others: which operations are functions of single numbers.
 
     Raises:
         UserError: the configuration is wrong.
     """
-    train = replace(config.train, compile=False, graph="off", precision="fp32")
+    train = replace(config.train, compile=False, graph="off", precision="fp32", device="cpu")
     config = replace(config, train=train, model=replace(config.model, draw=config.model.draw + number))
     parts = assemble(config)
     images, labels = parts.training.train_step.batch(0)
