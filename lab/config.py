@@ -323,8 +323,8 @@ class TrainConfig:
     """Time between two checkpoints; 0: at every step."""
 
     watch: bool = False
-    """Whether to write histograms of weights, gradients and activations to TensorBoard, each layer's dead units, saturated
-    values, gradient norm and update, and the graph of the net; a net that is dying is then noted, once."""
+    """Whether to write histograms of weights, gradients and activations to TensorBoard, each layer's dead units,
+    saturated values, gradient norm and update, and the graph of the net; a net that is dying is noted, once."""
 
     watch_steps: list[int] = knob([], low=1, unit="steps")
     """Steps after which `train.watch` writes; at every logged point if empty."""

@@ -41,9 +41,17 @@ class Draw:
     """Copies of the weights that act, of layers without a theory of their draws."""
     loss: float = 0.0
     moments: dict[int, Tensor] = field(default_factory=dict)
-    """Mean squares for each example and place, (b, 1, ...)."""
+    """Mean squares for each example and place, (b, 1, ...); of some draws together their sums."""
     means: dict[int, Tensor] = field(default_factory=dict)
     gradients: dict[int, Tensor] = field(default_factory=dict)
+
+    def absorb(self, other: "Draw") -> None:
+        """Adds the values for each example and place of another draw, which then keeps nothing large."""
+        for name in ("moments", "means", "gradients"):
+            own, others = getattr(self, name), getattr(other, name)
+            setattr(self, name, {index: own[index] + others[index] for index in own if index in others})
+            setattr(other, name, {})
+        other.images, other.parts, other.graph = self.images, self.parts, Graph([], other.graph.outputs)
 
 
 def measure(config: RunConfig, number: int, acts: dict[int, Pointwise | None]) -> Draw:

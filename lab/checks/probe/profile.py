@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lab.checks.lint.operation import Graph, Operation
+from lab.checks.lint.operation import Operation
 from lab.checks.probe.measure import Draw, measure
 from lab.checks.theory.backward import backward
 from lab.checks.theory.forward import forward
@@ -90,8 +90,8 @@ def probe(config: RunConfig, draws: int, label: str) -> Profile:
             raise UserError(f"model.name={config.model.name} runs other operations in another draw of its weights")
         if number < 2:
             keep_weights(config, draw)
-        if number:
-            draw.images, draw.graph = draw.images[:0], Graph([], draw.graph.outputs)  # frees the net
+        if found:
+            found[0].absorb(draw)
         found.append(draw)
     first = found[0]
     with torch.random.fork_rng(devices=[]):
@@ -137,23 +137,15 @@ def predictions(config: RunConfig, found: Sequence[Draw]) -> tuple[dict[int, For
             cache[one.index] = measured_variance(draws) if theory is None else theory
         return cache[one.index]
 
-    shapes = {one.index: one.out_shape for one in first.graph}
-    moments, means = over_draws(found, lambda draw: draw.moments), over_draws(found, lambda draw: draw.means)
-    measured = {
-        index: Signal(one.expand(shapes[index]), means[index].expand(shapes[index]), OTHER)
-        for index, one in moments.items()
-    }
-    images = first.images.float()
-    forecasts = forward(first.graph, images, variance, measured)
-    slopes = {index: one.expand(shapes[index]) for index, one in over_draws(found, lambda draw: draw.gradients).items()}
-    return forecasts, backward(first.graph, forecasts, variance, slopes)
+    shapes, number = {one.index: one.out_shape for one in first.graph}, len(found)
 
+    def full(index: int, sums: dict[int, Tensor]) -> Tensor:
+        return (sums[index] / number).expand(shapes[index])
 
-def over_draws(found: Sequence[Draw], take: Callable[[Draw], dict[int, Tensor]]) -> dict[int, Tensor]:
-    """Means over draws, for operations that all of them have."""
-    each = [take(draw) for draw in found]
-    there = [index for index in each[0] if all(index in one for one in each)]
-    return {index: torch.stack([one[index] for one in each]).mean(0) for index in there}
+    measured = {index: Signal(full(index, first.moments), full(index, first.means), OTHER) for index in first.moments}
+    forecasts = forward(first.graph, first.images.float(), variance, measured)
+    gradients = {index: full(index, first.gradients) for index in first.gradients}
+    return forecasts, backward(first.graph, forecasts, variance, gradients)
 
 
 def row(

@@ -1,5 +1,6 @@
 """The figure of a quantity over the depth of a net: predictions as lines, measurements as dots."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,14 +69,18 @@ def draw_net(axis: Axes, net: DepthSeries, style: dict[str, Any], shift: float) 
     line: list[tuple[int, float]] = []
     start: object = None
     for layer, (value, origin) in enumerate(zip(net.predicted, net.starts, strict=True), 1):
-        if not value or value <= 0 or origin != start:
+        if not value or not 0 < value < math.inf or origin != start:
             stroke(axis, line, style)
             line = []
-        if value and value > 0:
+        if value and 0 < value < math.inf:
             line.append((layer, value))
             start = origin
     stroke(axis, line, style)
-    dots = [(layer, draws) for layer, draws in enumerate(net.measured, 1) if draws and min(draws) > 0]
+    dots = [
+        (layer, draws)
+        for layer, draws in enumerate(net.measured, 1)
+        if draws and min(draws) > 0 and max(draws) < math.inf
+    ]
     if dots:
         means = [sum(draws) / len(draws) for _, draws in dots]
         low = [mean - min(draws) for mean, (_, draws) in zip(means, dots, strict=True)]
