@@ -323,10 +323,11 @@ class TrainConfig:
     """Time between two checkpoints; 0: at every step."""
 
     watch: bool = False
-    """Whether to write histograms of weights, gradients and activations to TensorBoard, and the graph of the net."""
+    """Whether to write histograms of weights, gradients and activations to TensorBoard, each layer's dead units,
+    saturated values, gradient norm and update, and the graph of the net; a net that is dying is noted, once."""
 
     watch_steps: list[int] = knob([], low=1, unit="steps")
-    """Steps after which `train.watch` writes histograms; at every logged point if empty."""
+    """Steps after which `train.watch` writes; at every logged point if empty."""
 
     pictures: int = knob(24, low=0, zero="none", unit="images")
     """Images that TensorBoard shows of the first batch, as the net sees it, and of the worst mistakes of the validation

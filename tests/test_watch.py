@@ -18,7 +18,7 @@ from lab.identity import arm_hash, with_values
 from lab.records.image_grid import grid_png
 from lab.runs.build import assemble
 from lab.runs.run import run
-from lab.runs.watch import activations, graph_def, looking, worst
+from lab.runs.watch import graph_def, layers_seen, looking, worst
 
 WATCHED = {
     "model.block": "conv-norm-act-drop-pool",
@@ -91,7 +91,10 @@ def test_activations_are_the_layers_own_outputs() -> None:
     shared = nn.ReLU()
     model = nn.Sequential(nn.Linear(2, 3), shared, nn.Linear(3, 2), shared)
     images = torch.randn(4, 2)
-    found = activations(model, images)
+    seen = layers_seen(model, images)
+    found = {name: output for name, (_, _, output) in seen.items()}
+    assert seen["2"][0] is model[2]
+    assert torch.equal(seen["0"][1], images)
     assert torch.equal(found["0"], model[0](images))
     assert torch.equal(found["2"], model[2](shared(model[0](images))))
     assert torch.equal(found["1"], model(images))  # the last of its two uses, and the first did not replace it

@@ -17,7 +17,7 @@ from lab.identity import default_leaves
 from lab.tables import read_downloads
 from lab.validation import all_keys
 
-OVERRIDING = ("train", "plan", "lint", "lr-range")
+OVERRIDING = ("train", "plan", "lint", "probe", "lr-range")
 """The verbs that take overrides."""
 
 FILES = 3
@@ -38,14 +38,16 @@ def candidates(words: list[str], verbs: Iterable[str]) -> list[str] | None:
     if begun.startswith("-"):
         return _starting(begun, flags(verb))
     own = _own(before)
-    if last in ("--by", "--metric", "--format", "--low", "--high", "--steps", "--cfg", "--package"):
+    if last in ("--by", "--metric", "--format", "--low", "--high", "--steps", "--draws", "--cfg", "--package"):
         given = {
             "--by": list(default_leaves()),
             "--cfg": ["job"],
-            "--format": ["text", "md", "csv", "json"],
+            "--format": {"lint": ["text", "json", "sarif"], "probe": ["text", "json"]}.get(
+                verb, ["text", "md", "csv", "json"]
+            ),
         }
         return _starting(begun, given.get(last, []))
-    if last in ("--root", "--html", "--config-dir") or verb == "board":
+    if last in ("--root", "--html", "--out", "--config-dir") or verb == "board":
         return None
     if verb == "compare" and last in ("--where", "--reference"):
         return overrides(begun)

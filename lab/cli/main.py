@@ -20,6 +20,7 @@ Architecture choices compared, so that the comparison can be believed.
   lab train [OVERRIDES]            one run; with commas a sweep; experiment=NAME a whole experiment
   lab plan [OVERRIDES]             what lab train would do, for how long, and what that can decide
   lab lint [OVERRIDES]             what is wrong with a net before it trains; --module for any torch module
+  lab probe [OVERRIDES]            signals and gradients at the start, layer by layer: theory beside measurement
   lab lr-range [OVERRIDES]         the learning-rate range test: curve, plot, suggestion
   lab compare DIR [--by KEY ...]   the table, the tests and the verdicts of the runs under DIR
   lab predict RUN [--passes 100]   a run's test images, with Monte-Carlo dropout intervals
@@ -113,6 +114,14 @@ def lint_verb(words: list[str]) -> int:
     from lab.cli.plan import read_options
 
     return lint(*read_options("lint", words))
+
+
+def probe_verb(words: list[str]) -> int:
+    """`lab probe`: nets at their start."""
+    from lab.cli.plan import read_options
+    from lab.cli.probe import probe
+
+    return probe(*read_options("probe", words))
 
 
 def lr_range_verb(words: list[str]) -> int:
@@ -217,6 +226,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "train": train_verb,
     "plan": plan_verb,
     "lint": lint_verb,
+    "probe": probe_verb,
     "lr-range": lr_range_verb,
     "compare": compare_verb,
     "predict": predict_verb,

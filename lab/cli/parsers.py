@@ -114,6 +114,22 @@ def lint_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def probe_parser() -> argparse.ArgumentParser:
+    """Of `lab probe`."""
+    parser = _parser(
+        "probe",
+        "Signals and gradients in a net at its start, layer by layer: what theory predicts beside what some draws of\n"
+        "the weights show, dead and saturated units, the first update, and the loss; with a figure over depth.",
+        "lab probe model.depth=22,30 model.init=xavier_normal,he_normal",
+    )
+    _overriding(parser, "key=value, as for lab train; commas put configurations side by side")
+    _many_runs(parser)
+    parser.add_argument("--draws", metavar="N", type=int, default=5, help="draws of the weights, 1 to 1000 (5)")
+    parser.add_argument("--format", metavar="FORM", default="text", help="how it is printed: text or json")
+    parser.add_argument("--out", metavar="DIR", type=Path, help="where the files go (OUT/_probe/NAME)")
+    return parser
+
+
 def compare_parser() -> argparse.ArgumentParser:
     """Of `lab compare`."""
     parser = _parser(
@@ -205,6 +221,7 @@ PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "train": train_parser,
     "plan": plan_parser,
     "lint": lint_parser,
+    "probe": probe_parser,
     "lr-range": lr_range_parser,
     "compare": compare_parser,
     "predict": predict_parser,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lab.metric import quantity
-from lab.records.events import EventFile, histograms, remove_events
+from lab.records.events import EventFile, remove_events, watched_events
 from lab.records.results import NOT_SCALARS, read_rows
 from lab.records.write import finite, write_atomically
 
@@ -25,7 +25,7 @@ class MetricsWriter:
             step: the step of the checkpoint that the run resumes from, 0 for a fresh start; later lines are dropped.
             hparams: the run's values in the HParams tab.
             group: the run's arm in the HParams tab.
-            watched: whether to keep histograms, which only the event files hold.
+            watched: whether to keep histograms and `watch_` curves, which only the event files hold.
         """
         found, damage = read_rows(folder)
         if damage:
@@ -33,7 +33,7 @@ class MetricsWriter:
         rows = [row for row in found if row["step"] <= step]
         text = "".join(json.dumps(row) + "\n" for row in rows)
         write_atomically(folder / "metrics.jsonl", text.encode())
-        kept = list(histograms(folder, step)) if watched else []
+        kept = list(watched_events(folder, step)) if watched else []
         remove_events(folder)
         self._lines = open(folder / "metrics.jsonl", "a")  # noqa: SIM115 (closed by `close`)
         self._events = EventFile(folder)
@@ -53,6 +53,10 @@ class MetricsWriter:
     def tested(self, scores: dict[str, float], step: int) -> None:
         """What the test images gave at the last `step`: points for TensorBoard, beside `result.json`."""
         self._events.scalars({tag: value for tag, value in scores.items() if math.isfinite(value)}, step)
+
+    def scalars(self, values: dict[str, float], step: int) -> None:
+        """Points of curves that are in TensorBoard alone."""
+        self._events.scalars(values, step)
 
     def histogram(self, tag: str, values: np.ndarray, step: int) -> None:
         """The distribution of `values` at a step."""

@@ -31,7 +31,7 @@ class Recorder:
         if step.ranks.rank == 0:
             self._writer = MetricsWriter(job.folder, self.training.step, job.arm, job.group, train.watch)
         if self._writer and step.ranks.size == 1:  # it uses the net, and would wait for the other ranks forever
-            self._watch = Watch(train, parts.model, parts.data, step.batch, self._writer)
+            self._watch = Watch(train, parts.model, parts.data, step.batch, self._writer, self.training.is_logged)
 
     def start(self) -> None:
         """Before the first step."""
@@ -40,13 +40,13 @@ class Recorder:
             title = f"{self.job.config.name}/{folder.parent.name}/{folder.name}"
             self.progress.start(title, self.training.steps, self.training.step)
         if self._watch:
-            self._watch.start()
+            self._watch.start(self.training.step)
 
     def report(self, point: Point) -> None:
         """At a logged point."""
         self.check()
         if self._watch:
-            self._watch.report(point["step"])
+            self._watch.report(point["step"], "train/restored_step" in point)
         if self._writer:
             self._writer.write(point)
         if self.progress:

@@ -1,4 +1,4 @@
-"""What TensorBoard shows of one run besides its curves: images, histograms and the graph. None of it trains.
+"""What TensorBoard shows of one run besides its curves: images, histograms, health, the graph. None of it trains.
 
 Everything here happens between two steps, on copies or in evaluation mode, and under a fork of the global generators:
 a watched run has the same numbers as any other. All tags begin with `watch`, since TensorBoard sorts by the alphabet,
@@ -12,6 +12,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,15 +21,27 @@ from lab.config import TrainConfig
 from lab.data.batches import Dataset
 from lab.records.image_grid import grid_png
 from lab.records.writer import MetricsWriter
+from lab.runs.health import Health
 
 MOST_ACTIVATIONS = 256
 """Most images of a step from which histograms of activations are made."""
+
+MOST_VALUES = 10_000
+"""About the most values of a layer in a histogram of activations, evenly spaced: more cost time and show the same."""
 
 
 class Watch:
     """Writes images, histograms and the graph of a run's net and data."""
 
-    def __init__(self, config: TrainConfig, model: nn.Module, data: Dataset, batch: Callable, writer: MetricsWriter):
+    def __init__(
+        self,
+        config: TrainConfig,
+        model: nn.Module,
+        data: Dataset,
+        batch: Callable,
+        writer: MetricsWriter,
+        logged: Callable[[int], bool] = lambda step: False,
+    ):
         """
         Args:
             config: `watch`, `watch_steps` and `pictures` are read.
@@ -36,13 +49,19 @@ class Watch:
             data: the run's.
             batch: from a step to its images and labels, as in `TrainStep`.
             writer: the run's.
+            logged: whether a step will be a logged point.
         """
         self.config, self.model, self.data, self.batch, self.writer = config, model, data, batch, writer
-        self.steps = frozenset(config.watch_steps)
+        self.steps, self.logged = frozenset(config.watch_steps), logged
+        self.health = Health(model)
         self.shows_images = config.pictures > 0 and len(data.shape) == 3
 
-    def start(self) -> None:
-        """The first batch as the net sees it, scaled and augmented, and with `train.watch` the graph of the net."""
+    def start(self, step: int = 0) -> None:
+        """The first batch as the net sees it, scaled and augmented, and with `train.watch` the graph of the net.
+
+        Args:
+            step: how many are done.
+        """
         images, labels = self.batch(0)
         if self.shows_images:
             shown = images[: self.config.pictures].detach().float().cpu().numpy()
@@ -50,27 +69,49 @@ class Watch:
             self.writer.image("watch_batch", *grid_png(shown, names), 0)
         if self.config.watch:
             self.writer.graph(graph_def(self.model, images[:1]))
+            self.health.meet(layers_seen(self.model, images[:MOST_ACTIVATIONS]))
+            self.prepare(step)
 
-    def report(self, step: int) -> None:
-        """At a logged step: histograms, unless `train.watch_steps` names other steps."""
+    def report(self, step: int, restored: bool = False) -> None:
+        """At a logged step: histograms and health, unless `train.watch_steps` names other steps.
+
+        Args:
+            step: how many are done.
+            restored: whether the weights are now those of an earlier step.
+        """
+        if restored:
+            self.health.forget()
         if self.config.watch and not self.steps:
-            self.histograms(step)
+            self.show(step)
 
     def tick(self, step: int) -> None:
-        """After each step; does something at those of `train.watch_steps` only."""
-        if step in self.steps and self.config.watch:
-            self.histograms(step)
+        """After each step; does something at those of `train.watch_steps`, and before a step that will be shown."""
+        if not self.config.watch:
+            return
+        if step in self.steps:
+            self.show(step)
+        self.prepare(step)
 
-    def histograms(self, step: int) -> None:
-        """Weights, the gradients of the last step as the optimizer saw them, and activations of its images."""
+    def prepare(self, step: int) -> None:
+        """Keeps the weights if the step after `step` will be shown, to tell its update."""
+        if step + 1 in self.steps or (not self.steps and self.logged(step + 1)):
+            self.health.keep()
+
+    def show(self, step: int) -> None:
+        """Histograms of weights, of the gradients of the last step as the optimizer saw them, and of activations of its
+        images; and each layer's health.
+        """
         for name, parameter in self.model.named_parameters():
             self.writer.histogram(f"watch_weights/{name}", parameter.detach().float().cpu().numpy(), step)
             if parameter.grad is not None and bool(parameter.grad.isfinite().all()):
                 self.writer.histogram(f"watch_gradients/{name}", parameter.grad.float().cpu().numpy(), step)
         images = self.batch(max(0, step - 1))[0][:MOST_ACTIVATIONS]
-        for name, values in activations(self.model, images).items():
-            if bool(values.isfinite().all()):
-                self.writer.histogram(f"watch_activations/{name}", values.float().cpu().numpy(), step)
+        seen = layers_seen(self.model, images)
+        self.writer.scalars(self.health.measure(step, seen), step)
+        for name, (_, _, values) in seen.items():
+            sample = values.flatten()[:: max(1, values.numel() // MOST_VALUES)]
+            if bool(sample.isfinite().all()):
+                self.writer.histogram(f"watch_activations/{name}", sample.float().cpu().numpy(), step)
 
     def end(self, step: int, limit: int | None) -> None:
         """The misclassified validation images of the greatest loss, each with its class and the class predicted.
@@ -110,14 +151,14 @@ def looking(model: nn.Module) -> Iterator[None]:
                 module.training = training
 
 
-def activations(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
-    """The output of every layer that holds no other layers, by its name, for `images` (b, c, h, w)."""
-    found: dict[str, Tensor] = {}
+def layers_seen(model: nn.Module, images: Tensor) -> dict[str, tuple[nn.Module, Tensor, Tensor]]:
+    """Each layer that holds no others, by its name, with its first input and its output for `images` (b, c, h, w)."""
+    found: dict[str, tuple[nn.Module, Tensor, Tensor]] = {}
 
     def keep(name: str) -> Callable[..., None]:
-        def hook(_layer: nn.Module, _inputs: object, output: object) -> None:
-            if isinstance(output, Tensor):
-                found[name] = output.detach()
+        def hook(layer: nn.Module, inputs: tuple[Any, ...], output: object) -> None:
+            if isinstance(output, Tensor) and inputs and isinstance(inputs[0], Tensor):
+                found[name] = layer, inputs[0].detach(), output.detach()
 
         return hook
 

@@ -61,6 +61,10 @@ class Training:
             "other_rngs": rngs[1:],
         }
 
+    def is_logged(self, step: int) -> bool:
+        """Whether `step`, counted from 1, is a logged point; it may also be one where a run ends early."""
+        return step % self.log_every == 0 or step == self.steps
+
     def load_state(self, state: dict[str, Any]) -> None:
         """Takes up where `state` left off."""
         step = self.train_step
@@ -112,7 +116,7 @@ def fit(
         elif clock.limit < math.inf and any(ranks.agree(clock.is_up())):
             run.stopped_by = "seconds"
 
-        if run.stopped_by or run.step % run.log_every == 0:
+        if run.stopped_by or run.is_logged(run.step):
             with clock.paused():  # waits for the device
                 log(run, report)
 

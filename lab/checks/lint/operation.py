@@ -1,7 +1,7 @@
 """What a net does to its input, as a graph of operations: what the rules of `lab lint` read."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import prod
 from typing import Any
@@ -32,6 +32,38 @@ def enough(shape: Sequence[int]) -> int:
     return 2 if prod(shape) > LARGE else EXAMPLES
 
 
+@dataclass(frozen=True)
+class Slot:
+    """Stands for the result of an operation among the arguments of a call."""
+
+    index: int
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call as it was made, to be made again with other data."""
+
+    func: Callable[..., Any]
+    args: Any
+    """Positional arguments, with a `Slot` for each result of another operation."""
+    kwargs: Any
+
+    def __call__(self, values: Mapping[int, Tensor]) -> Any:
+        """What it makes of `values` in place of the results of those indices."""
+        return self.func(*filled(self.args, values), **filled(self.kwargs, values))
+
+
+def filled(arguments: Any, values: Mapping[int, Tensor]) -> Any:
+    """`arguments` with a value for each slot."""
+    if isinstance(arguments, Slot):
+        return values[arguments.index]
+    if isinstance(arguments, dict):
+        return {name: filled(one, values) for name, one in arguments.items()}
+    if type(arguments) in (list, tuple):
+        return type(arguments)(filled(one, values) for one in arguments)
+    return arguments
+
+
 @dataclass(eq=False)
 class Operation:
     """One call: a convolution, an addition, `F.relu`."""
@@ -54,6 +86,7 @@ class Operation:
     bias: Tensor | None = None
     options: dict[str, Any] = field(default_factory=dict)
     """Its arguments: `p`, `training`, `kernel`, `adaptive`, `stride`, `dilation`, `dim`, `groups`, `over`."""
+    call: Call | None = None
     moment: float | None = None
     """Mean square of its result; None where it was not computed."""
     varies: float | None = None
@@ -64,7 +97,7 @@ class Operation:
     @property
     def place(self) -> str:
         """What a message calls it: the layer's name, or the function with the module that calls it."""
-        own = self.module is not None and not any(True for _ in self.module.children())
+        own = self.module is not None and all(name == "parametrizations" for name, _ in self.module.named_children())
         if own and self.layer:
             return self.layer
         return f"{self.layer}: {self.name}" if self.layer else self.name
@@ -86,6 +119,8 @@ class Graph:
     failed_shape: tuple[int, ...] = ()
     """Shape that had reached it."""
     failed_module: nn.Module | None = None
+    inputs: Tensor | None = None
+    """What the net was given."""
     without_gradient: list[str] = field(default_factory=list)
     """Names of parameters that want a gradient and got none."""
     no_backward: str = ""

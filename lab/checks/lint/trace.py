@@ -5,7 +5,7 @@ A recorded execution sees what a symbolic trace does not: branches that depend o
 """
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 from lab.checks.lint.calls import kind_of, options_of
 from lab.checks.lint.gradients import follow
 from lab.checks.lint.holders import whereabouts
-from lab.checks.lint.operation import INPUT, Graph, Operation
+from lab.checks.lint.operation import INPUT, Call, Graph, Operation, Slot
 from lab.checks.lint.simpler import simplify
 
 WHOLE: tuple[tuple[type[nn.Module], str], ...] = (
@@ -105,8 +105,23 @@ def tensors(outputs: Any) -> Iterator[Tensor]:
 class Recorder(TorchFunctionMode):
     """Sees each call of torch while `net` runs."""
 
-    def __init__(self, net: nn.Module, inputs: Tensor):
+    def __init__(
+        self,
+        net: nn.Module,
+        inputs: Tensor,
+        whole: Callable[[nn.Module], str] | None = None,
+        seen: Callable[[Operation, Tensor], None] | None = None,
+    ):
+        """
+        Args:
+            net: what will be executed.
+            inputs: what it will be given.
+            whole: the kind of a module that is one operation, whatever it calls, and empty of others; `whole_kind` if
+                None.
+            seen: gets each operation with its result; `measure` if None.
+        """
         super().__init__()
+        self.whole_kind, self.seen = whole or whole_kind, seen or measure
         self.net = net
         self.found: list[Operation] = []
         self.made: dict[int, int] = {id(inputs): INPUT}
@@ -133,30 +148,44 @@ class Recorder(TorchFunctionMode):
     def enter(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         first = next(tensors([args, list(kwargs.values())]), None)
         self.stack.append((self.names.get(module, ""), module, () if first is None else tuple(first.shape)))
-        self.whole += bool(whole_kind(module))
+        self.whole += bool(self.whole_kind(module))
 
     def leave(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], outputs: Any) -> None:
-        kind = whole_kind(module)
-        if kind and self.whole == 1:  # what is done here is no part of the net, so nothing of it is recorded
+        kind = self.whole_kind(module)
+        if kind and self.whole == 1:  # still counted, so that nothing is recorded of what `seen` computes
             options = {"p": dropout_rate(module)} if kind == "dropout" else {}
-            self.record(
-                kind, type(module).__name__.lower(), list(tensors([args, list(kwargs.values())])), outputs, options
-            )
+            given = list(tensors([args, list(kwargs.values())]))
+            self.record(kind, type(module).__name__.lower(), given, outputs, options, self.call(module, args, kwargs))
         self.whole -= bool(kind)
         self.stack.pop()
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         result = func(*args, **kwargs)
-        if not self.whole and any(True for _ in tensors(result)):
+        if self.stack and not self.whole and any(True for _ in tensors(result)):
             kind, name = kind_of(func, args)
             given = list(tensors([list(args), list(kwargs.values())]))
             if kind in ("matrix", "sum") and any(id(one) in self.parameters for one in given):
                 kind = "linear" if kind == "matrix" else "affine"
-            self.record(kind, name, given, result, options_of(kind, name, args, kwargs))
+            self.record(kind, name, given, result, options_of(kind, name, args, kwargs), self.call(func, args, kwargs))
         return result
 
-    def record(self, kind: str, name: str, given: list[Tensor], result: Any, options: dict[str, Any]) -> None:
+    def call(self, func: Callable[..., Any], args: Any, kwargs: Any) -> Call:
+        """A call with slots for results of operations."""
+        return Call(func, self.slotted(args), self.slotted(kwargs))
+
+    def slotted(self, arguments: Any) -> Any:
+        if isinstance(arguments, Tensor):
+            return Slot(self.made[id(arguments)]) if id(arguments) in self.made else arguments
+        if isinstance(arguments, dict):
+            return {name: self.slotted(one) for name, one in arguments.items()}
+        if type(arguments) in (list, tuple):
+            return type(arguments)(self.slotted(one) for one in arguments)
+        return arguments
+
+    def record(
+        self, kind: str, name: str, given: list[Tensor], result: Any, options: dict[str, Any], call: Call
+    ) -> None:
         """Adds an operation that made `result` of the tensors `given`."""
         layer, module, _ = self.stack[-1] if self.stack else ("", self.net, ())
         weights = [one for one in given if id(one) in self.parameters]
@@ -182,13 +211,14 @@ class Recorder(TorchFunctionMode):
             weight=weight,
             bias=bias,
             options=options,
+            call=call,
         )
         if not inputs:
             for tensor in tensors(result):  # still a weight
                 self.parameters.add(id(tensor))
                 self.held.append(tensor)
             return
-        measure(one, first)
+        self.seen(one, first)
         self.found.append(one)
         for tensor in tensors(result):
             self.made[id(tensor)] = one.index
@@ -199,7 +229,8 @@ class Recorder(TorchFunctionMode):
         simplify(self.found)
         ends = [self.made[id(one)] for one in outputs if id(one) in self.made]
         shape, result = (tuple(outputs[0].shape), outputs[0].detach()) if outputs else ((), None)
-        return Graph(self.found, ends, shape, not_held=list(self.not_held.values()), result=result)
+        not_held = list(self.not_held.values())
+        return Graph(self.found, ends, shape, not_held=not_held, result=result, inputs=self.held[0])
 
     def failed(self, error: Exception) -> Graph:
         """What was recorded until `error`."""

@@ -8,6 +8,8 @@ from lab.checks.lint.finding import Finding, Rule
 from lab.checks.lint.operation import Graph, Operation
 from lab.checks.lint.outputs import at, rate
 from lab.checks.lint.task import Task
+from lab.checks.theory.forward import forward
+from lab.checks.theory.weighted import measured_variance
 
 FAINT = 1e-4
 """Share of the first layer's variance that has to be left at the last."""
@@ -59,10 +61,24 @@ def fades(graph: Graph, task: Task) -> Iterator[Finding]:
     ratio = last / first
     depth = len(found)
     if ratio < FAINT:
-        what = f"of the first layer's variance {ratio:.1e} is left at the last of {depth} layers"
+        what = f"of the first layer's variance {ratio:.1e} is left at the last of {depth} layers{theory(graph, found)}"
         yield at(found[-1], what, "take he_normal under relu, or a norm", "warning")
     elif not ratio < LOUD:
-        yield at(found[-1], f"the variance grows {ratio:.1e} times over {depth} layers", "take he_normal, or a norm")
+        what = f"the variance grows {ratio:.1e} times over {depth} layers{theory(graph, found)}"
+        yield at(found[-1], what, "take he_normal, or a norm")
+
+
+def theory(graph: Graph, found: list[Operation]) -> str:
+    """What is predicted of the second moment from the first to the last layer; empty where nothing is."""
+    if graph.inputs is None or not graph.inputs.is_floating_point():
+        return ""
+    weights = {one.index: one.weight for one in graph if one.weight is not None}
+    known = forward(graph, graph.inputs.float(), lambda one: measured_variance([weights[one.index]]), {})
+    first, last = known.get(found[0].index), known.get(found[-1].index)
+    if first is None or last is None or not first.signal.second_moment:
+        return ""
+    factor = last.signal.second_moment / first.signal.second_moment
+    return f" (by theory its second moment changes by a factor of {factor:.1e})"
 
 
 def init_scale(graph: Graph, task: Task) -> Iterator[Finding]:
