@@ -2,9 +2,9 @@
 
     python benchmarks/depth_scale.py --root data --out outputs/depth_scale
 
-Plain nets of `linear-act`, biases 0 at the start, weights of variance s / fan_in, over depth and s. Gradients change with
-depth as exp(-depth / xi) below s = 1, where differences between images fade as fast, and as exp(depth / xi) above
-(Schoenholz et al. 2017, "Deep information propagation"); nets train up to about 6 xi. A stopped run goes on where it was.
+Plain nets of `linear-act`, biases 0 at the start, weights of variance s / fan_in, over depth and s. Gradients change
+with depth as exp(-depth / xi) below s = 1, where differences between images fade as fast, and as exp(depth / xi) above
+(Schoenholz et al. 2017, "Deep information propagation"); the limit is drawn at 6 xi. A stopped run goes on where it was.
 """
 
 import argparse
