@@ -4,7 +4,7 @@
 
 Plain nets of `linear-act`, biases 0 at the start, weights of variance s / fan_in, over depth and s. Gradients change
 with depth as exp(-depth / xi) below s = 1, where differences between images fade as fast, and as exp(depth / xi) above
-(Schoenholz et al. 2017, "Deep information propagation"); the limit is drawn at 6 xi. A stopped run goes on where it was.
+(Schoenholz et al. 2017, "Deep information propagation"); the limit drawn is 6 xi. A stopped run goes on where it was.
 """
 
 import argparse
