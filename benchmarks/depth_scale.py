@@ -2,9 +2,9 @@
 
     python benchmarks/depth_scale.py --root data --out outputs/depth_scale
 
-Plain nets of `linear-act` without biases at the start, weights of variance s / fan_in, over depth and s. Signals of two
-images become one, or forget what they had in common, as exp(-depth / xi) (Schoenholz et al. 2017, "Deep information
-propagation"); nets train up to about 6 xi. A stopped run goes on where it was.
+Plain nets of `linear-act`, biases 0 at the start, weights of variance s / fan_in, over depth and s. Gradients change
+with depth as exp(-depth / xi) below s = 1, where differences between images fade as fast, and as exp(depth / xi) above
+(Schoenholz et al. 2017, "Deep information propagation"); the limit drawn is 6 xi. A stopped run goes on where it was.
 """
 
 import argparse
@@ -31,7 +31,7 @@ TRAINS_TO = 6
 
 
 def depth_scale(variance: float) -> float:
-    """xi of tanh nets whose weights have `variance` over fan_in and whose biases are 0; infinite at 1."""
+    """xi of gradients in tanh nets whose weights have `variance` over fan_in, biases 0; infinite at 1."""
     nodes = np.linspace(-8, 8, 4001)
     weights = np.exp(-(nodes**2) / 2)
     weights /= weights.sum()
@@ -39,9 +39,8 @@ def depth_scale(variance: float) -> float:
     for _ in range(20000):  # to the fixed point of the variance; slow near 1
         q = variance * float(weights @ np.tanh(math.sqrt(q) * nodes) ** 2)
     slope = 1 / np.cosh(math.sqrt(q) * nodes) ** 2
-    # Below 1 two signals become one (correlation 1), above 1 they forget one another (0).
-    rate = variance * float(weights @ slope**2) if variance <= 1 else variance * float(weights @ slope) ** 2
-    return -1 / math.log(rate) if rate < 1 - 1e-9 else math.inf
+    rate = variance * float(weights @ slope**2)  # a layer's factor of the mean square of gradients
+    return 1 / abs(math.log(rate)) if variance != 1 else math.inf
 
 
 def job_of(depth: int, variance: float, args: argparse.Namespace) -> Job:

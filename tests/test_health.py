@@ -59,13 +59,13 @@ def test_an_interrupted_run_keeps_its_curves(make_job: MakeJob) -> None:
 
 
 def test_the_update_is_that_of_the_step() -> None:
-    net = nn.Sequential(nn.Linear(3, 2, bias=False))
-    health = Health(net)
+    layer = nn.Linear(3, 2, bias=False)
+    health = Health(nn.Sequential(layer))
     with torch.no_grad():
-        net[0].weight.fill_(2.0)
+        layer.weight.fill_(2.0)
         health.keep()
-        net[0].weight.add_(0.1)
-        net[0].weight.grad = torch.full((2, 3), 3.0)
+        layer.weight.add_(0.1)
+        layer.weight.grad = torch.full((2, 3), 3.0)
     found = health.measure(1, {})
     assert found["watch_update_ratio/0"] == pytest.approx(0.1 / 2.1)
     assert found["watch_gradient_norm/0"] == pytest.approx(3 * math.sqrt(6))

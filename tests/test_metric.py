@@ -201,7 +201,7 @@ def test_a_metric_of_another_task_is_refused_before_the_first_run(
     for job in jobs:
         job.config.study.metric = metric
     with pytest.raises(UserError, match=f"study.metric: {problem}"):
-        check([job.config for job in jobs])
+        check(jobs)
 
 
 CLAIM = {"say": "x", "metric": "val/r2", "higher": {"model.act": "relu"}, "than": {"model.act": "elu"}}
@@ -226,7 +226,7 @@ CLAIM = {"say": "x", "metric": "val/r2", "higher": {"model.act": "relu"}, "than"
 def test_so_is_one_of_the_whole_sweep_before_its_tuning(make_job: MakeJob, study: dict[str, Any], problem: str) -> None:
     """Tuning trials have a study of their own, which asks less."""
     with pytest.raises(UserError, match=problem):
-        check([make_job().config], (), StudyConfig(**study))
+        check([make_job()], (), StudyConfig(**study))
 
 
 def test_so_is_one_of_a_single_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -73,15 +73,16 @@ def test_a_source_without_the_seeds_of_trials_is_told_with_what_to_do(
     make_job: MakeJob, source: Callable[..., Path]
 ) -> None:
     root = source(f"act=relu-{NEW}/seed=0")
-    config = make_job(changes={"start.run": str(root), "seed": FIRST_SEED, "name": "_tune/mine"}).config
+    job = make_job(changes={"start.run": str(root), "seed": FIRST_SEED, "name": "_tune/mine"})
+    config = job.config
     with pytest.raises(UserError, match=rf"with a run of seed={FIRST_SEED}; .*train the source with seed={FIRST_SEED}"):
-        check([config])
+        check([job])
     config.name = "mine"
     with pytest.raises(UserError, match=rf"inside there are: act=relu-{NEW}$"):
-        check([config])
+        check([job])
     config.name, config.start.run = "mine/_tune", "nowhere"
     with pytest.raises(UserError, match=r"is not a folder; runs are at <out>/<name>/<arm>/seed=<n>$"):
-        check([config])
+        check([job])
 
 
 @pytest.mark.slow

@@ -131,7 +131,7 @@ class Law:
         moment = squared(one, self.variance(one))(given.moment)
         bias = bias_variance(one.bias)
         moment = moment + bias if bias else moment
-        normal = given.exact and bias <= 0.3 * float(moment.mean())
+        normal = given.exact and bias <= 0.3 * float(moment.detach().mean())
         return Signal(moment, torch.zeros_like(moment), NORMAL if normal else SYMMETRIC, given.exact)
 
     def rearranged(self) -> Signal:
