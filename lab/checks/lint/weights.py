@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor
 
 from lab.checks.lint.finding import Finding, Rule
@@ -68,6 +69,7 @@ def fades(graph: Graph, task: Task) -> Iterator[Finding]:
         yield at(found[-1], what, "take he_normal, or a norm")
 
 
+@torch.no_grad()
 def theory(graph: Graph, found: list[Operation]) -> str:
     """What is predicted of the second moment from the first to the last layer; empty where nothing is."""
     if graph.inputs is None or not graph.inputs.is_floating_point():
