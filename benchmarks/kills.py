@@ -209,7 +209,7 @@ def check_end(outcome: Outcome, code: int, number: int, begun: bool, place: Path
     outcome.code = code
     own = outcome.target != "worker" and begun
     allowed = {
-        "SIGINT": {0, 130},
+        "SIGINT": {0, 130, -2},  # by the signal itself while it imports; a shell says 130 to both
         "SIGTERM": {0, 130, -15},
         "SIGHUP": {0, 130, -1},
         "SIGKILL": {0, -9},
