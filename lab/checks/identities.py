@@ -4,17 +4,16 @@ Each identity is a function from a term to an equal one, or None where it does n
 equal, and where that ends. They hold whatever the weights, in training and in evaluation.
 """
 
-import hashlib
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from functools import partial
 from math import prod
 from typing import Any
 
 import torch
 
-from lab.checks.terms import Bank, Leaf, Term, in_order, inside
+from lab.checks.rewriting import Identity, Rewriting, first, numbers, users
+from lab.checks.terms import Bank, Leaf, Term
 
 ALWAYS_RISING = ("relu", "relu6", "tanh", "sigmoid", "hardsigmoid", "logsigmoid", "softsign", "selu", "expm1")
 """Activations that never decrease, whatever their arguments."""
@@ -40,25 +39,6 @@ RESHAPES = ("flatten", "view", "reshape", "squeeze", "unsqueeze", "unflatten")
 SUMS = ("add", "iadd", "radd")
 
 NOTHING = ("contiguous", "clone", "detach_", "identity", "alias", "positive")
-
-Identity = Callable[["Rewriting", Term], "Term | None"]
-
-
-def first(term: Any, *names: str) -> Term | None:
-    """The first argument of `term`, if that is a call of one of `names`."""
-    found = term.args[0] if isinstance(term, Term) and term.args else None
-    return found if isinstance(found, Term) and found.name in names else None
-
-
-def numbers(term: Term) -> list[float]:
-    """The numbers among the arguments behind the first."""
-    found = []
-    for one in term.args[1:]:
-        try:
-            found.append(float(one))
-        except (TypeError, ValueError):
-            continue
-    return found
 
 
 def rises(term: Term) -> bool:
@@ -93,7 +73,7 @@ def root(term: Any, fits: Callable[[Term], bool]) -> Term | None:
     return root(term.args[0], fits) if fits(term) else term
 
 
-def outside(rewriting: "Rewriting", outer: Term, fits: Callable[[Term], bool]) -> Term | None:
+def outside(rewriting: Rewriting, outer: Term, fits: Callable[[Term], bool]) -> Term | None:
     """outer(f(x)) as f(outer(x)), f made of calls that `fits`; None where there is no such f."""
     inner = outer.args[0]
     source = root(inner, fits)
@@ -109,13 +89,13 @@ def outside(rewriting: "Rewriting", outer: Term, fits: Callable[[Term], bool]) -
     return again(inner)
 
 
-def no_dropout(rewriting: "Rewriting", term: Term) -> Term | None:
+def no_dropout(rewriting: Rewriting, term: Term) -> Term | None:
     """dropout at a rate of 0 does nothing"""
     drops = term.name in ("dropout", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout")
     return term.args[0] if drops and numbers(term)[:1] == [0.0] else None
 
 
-def nothing(rewriting: "Rewriting", term: Term) -> Term | None:
+def nothing(rewriting: Rewriting, term: Term) -> Term | None:
     """the identity does nothing"""
     if term.name in NOTHING and isinstance(term.args[0], Term):
         return term.args[0]
@@ -124,14 +104,14 @@ def nothing(rewriting: "Rewriting", term: Term) -> Term | None:
     return term.args[0] if reshaped else None
 
 
-def twice(rewriting: "Rewriting", term: Term) -> Term | None:
+def twice(rewriting: Rewriting, term: Term) -> Term | None:
     """relu after relu does nothing"""
     inner = first(term, term.name)
     idempotent = term.name in ("relu", "relu6", "abs", "hardtanh")
     return inner if idempotent and inner is not None and inner.args[1:] == term.args[1:] else None
 
 
-def same_relu(rewriting: "Rewriting", term: Term) -> Term | None:
+def same_relu(rewriting: Rewriting, term: Term) -> Term | None:
     """clamping at 0 is relu"""
     limits = term.args[1:]
     clamped = term.name in ("clamp", "clamp_min") and limits[:1] in (("0",), ("0.0",)) and limits[1:] in ((), ("None",))
@@ -140,12 +120,12 @@ def same_relu(rewriting: "Rewriting", term: Term) -> Term | None:
     return rewriting.make("relu", term.args[:1], term.shape) if clamped or below or flat else None
 
 
-def linear_leak(rewriting: "Rewriting", term: Term) -> Term | None:
+def linear_leak(rewriting: Rewriting, term: Term) -> Term | None:
     """leaky_relu of slope 1 does nothing"""
     return term.args[0] if term.name == "leaky_relu" and numbers(term) == [1.0] else None
 
 
-def one_shape(rewriting: "Rewriting", term: Term) -> Term | None:
+def one_shape(rewriting: Rewriting, term: Term) -> Term | None:
     """flatten, view and reshape are one"""
     again = first(term, "reshaped") if term.name in (*RESHAPES, "reshaped") else None
     if again or (term.name in RESHAPES and term.shape and isinstance(term.args[0], Term)):
@@ -154,17 +134,17 @@ def one_shape(rewriting: "Rewriting", term: Term) -> Term | None:
     return None
 
 
-def pool_commutes(rewriting: "Rewriting", term: Term) -> Term | None:
+def pool_commutes(rewriting: Rewriting, term: Term) -> Term | None:
     """max pooling and an activation that never decreases commute"""
     return outside(rewriting, term, rises) if term.name in MAX_POOLS else None
 
 
-def shape_commutes(rewriting: "Rewriting", term: Term) -> Term | None:
+def shape_commutes(rewriting: Rewriting, term: Term) -> Term | None:
     """an activation acts on each number, whatever the shape"""
     return outside(rewriting, term, is_pointwise) if term.name in ("reshaped", "permute", "transpose") else None
 
 
-def dropout_commutes(rewriting: "Rewriting", term: Term) -> Term | None:
+def dropout_commutes(rewriting: Rewriting, term: Term) -> Term | None:
     """dropout and relu commute"""
     drops = term.name in ("dropout", "dropout1d", "dropout2d", "dropout3d")
     return outside(rewriting, term, is_homogeneous) if drops else None
@@ -175,18 +155,20 @@ MAPS = ("linear", *CONVS)
 NORMS = ("batch_norm", "instance_norm", "layer_norm", "group_norm", "rms_norm")
 
 
-def bias_before_norm(rewriting: "Rewriting", term: Term) -> Term | None:
+def bias_before_norm(rewriting: Rewriting, term: Term) -> Term | None:
     """a bias straight before batch or instance norm does nothing"""
     inner = first(term, *MAPS)
     if term.name not in ("batch_norm", "instance_norm") or inner is None or not isinstance(inner.args[2], Leaf):
         return None
+    if inner.name == "linear" and len(inner.shape) != 2:
+        return None  # of several rows an example the norm is over the rows, and the bias along them
     if term.name == "batch_norm" and term.args[5] != "True":
         return None  # by statistics that are fixed, the bias does act
     without = rewriting.make(inner.name, (*inner.args[:2], "None", *inner.args[3:]), inner.shape)
     return rewriting.make(term.name, (without, *term.args[1:]), term.shape)
 
 
-def statistics(rewriting: "Rewriting", term: Term) -> Term | None:
+def statistics(rewriting: Rewriting, term: Term) -> Term | None:
     """batch norm in training reads no running statistics"""
     if term.name == "batch_norm" and term.args[5] == "True" and isinstance(term.args[1], Leaf):
         source, _, _, *rest = term.args
@@ -194,7 +176,7 @@ def statistics(rewriting: "Rewriting", term: Term) -> Term | None:
     return None
 
 
-def sum_order(rewriting: "Rewriting", term: Term) -> Term | None:
+def sum_order(rewriting: Rewriting, term: Term) -> Term | None:
     """sums have no order"""
     if term.name not in SUMS or len(term.args) < 2:
         return None
@@ -206,7 +188,7 @@ def sum_order(rewriting: "Rewriting", term: Term) -> Term | None:
     return None if same else rewriting.make("add", (*pair, *term.args[2:]), term.shape)
 
 
-def one_map(rewriting: "Rewriting", term: Term) -> Term | None:
+def one_map(rewriting: Rewriting, term: Term) -> Term | None:
     """two linear maps in a row are one"""
     inner = first(term, *MAPS)
     if term.name not in MAPS or inner is None or not pointwise(term) or rewriting.uses.get(id(inner), 1) > 1:
@@ -286,68 +268,8 @@ SILENT = (nothing, one_shape, shape_commutes, statistics, sum_order, same_relu)
 """Identities that nobody needs to be told."""
 
 
-@dataclass
-class Rewriting:
-    """One term on its way to the normal form."""
-
-    bank: Bank
-    uses: Mapping[int, int]
-    """How many terms take each term."""
-
-    reasons: Counter[str] = field(default_factory=Counter)
-    """How often each identity was used, in words."""
-
-    free: bool = False
-    """Whether weights were joined: the same functions, which train otherwise."""
-
-    done: dict[int, Any] = field(default_factory=dict)
-    forms: dict[int, str] = field(default_factory=dict)
-
-    def make(self, name: str, args: tuple[Any, ...], shape: tuple[int, ...]) -> Term:
-        """The normal form of a call whose arguments are in normal form."""
-        term = self.bank.term(name, args, shape)
-        for identity in IDENTITIES:
-            found = identity(self, term)
-            if found is not None and found is not term:
-                if identity not in SILENT:
-                    self.reasons[identity.__doc__ or ""] += 1
-                return found
-        return term
-
-    def normal(self, term: Term) -> Term:
-        """The normal form of a term."""
-        for one in in_order(term):  # no recursion, which deep nets would exhaust
-            args = tuple(map(self.replaced, one.args))
-            self.done[id(one)] = self.make(one.name, args, one.shape) if args else one
-        return self.done[id(term)]
-
-    def replaced(self, value: Any) -> Any:
-        """An argument with the terms in it in normal form."""
-        if isinstance(value, tuple):
-            return tuple(map(self.replaced, value))
-        return self.done[id(value)] if isinstance(value, Term) else value
-
-    def form(self, value: Any) -> str:
-        """A text by which terms are put in order; weights count by their shapes."""
-        if isinstance(value, tuple):
-            return f"({','.join(map(self.form, value))})"
-        if isinstance(value, Leaf):
-            return f"w{value.shape}"
-        if not isinstance(value, Term):
-            return str(value)
-        for one in in_order(value) if id(value) not in self.forms else ():
-            parts = [self.forms[id(part)] if isinstance(part, Term) else self.form(part) for part in one.args]
-            self.forms.setdefault(id(one), hashlib.sha256(f"{one.name} {parts}".encode()).hexdigest())
-        return self.forms[id(value)]
-
-
-def users(term: Term) -> Counter[int]:
-    """How many times each term below `term` is taken."""
-    return Counter(id(inner) for one in in_order(term) for inner in inside(one.args))
-
-
 def normal_form(term: Term, bank: Bank) -> tuple[Term, Counter[str], bool]:
     """The normal form of `term`, how often each identity led to it, in words, and whether weights were joined."""
-    rewriting = Rewriting(bank, users(term))
+    rewriting = Rewriting(bank, users(term), IDENTITIES, SILENT)
     found = rewriting.normal(term)
     return found, rewriting.reasons, rewriting.free

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from lab.checks.identities import MAPS, NORMS, first, normal_form
+from lab.checks.identities import MAPS, NORMS, normal_form
+from lab.checks.rewriting import first
 from lab.checks.terms import Bank, Leaf, Written, copied, in_order, term_of, written
 
 TOLERANCE = 1e-10
