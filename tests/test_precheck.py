@@ -15,9 +15,10 @@ from lab.identity import flatten
 from lab.launch.prelude import claims_ahead
 from lab.launch.worker import check
 from lab.metric import parse_metric
-from lab.records.checked import read_checked
+from lab.records.checked import Remark, read_checked
 from lab.records.places import Job
 from lab.studies.claims.claim import parse_claim
+from lab.studies.claims.study import parse_study
 
 SMALL = ["model.widths=[8]", "model.depth=3", "data.limit=200", "train.device=cpu", "train.threads=1"]
 SHORT = [*SMALL, "train.steps=2", "train.batch_size=20", "train.eval_limit=20", "train.pictures=0", "jobs=1"]
@@ -35,8 +36,12 @@ def said(*words: str) -> dict[str, list[str]]:
     return found
 
 
+def prospects(found: list[Job]) -> list[Remark]:
+    return claims_ahead(found, parse_study(found[0].config.study))
+
+
 def ahead(*words: str) -> list[str]:
-    return [f"{one.code}: {one.text}" for one in claims_ahead(jobs(*words))]
+    return [f"{one.code}: {one.text}" for one in prospects(jobs(*words))]
 
 
 def claim(**parts: Any) -> str:
@@ -135,12 +140,12 @@ def test_claims_that_no_outcome_supports() -> None:
 def test_seeds_too_few_at_the_spread_of_other_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     now = jobs("name=after", "model.act=relu,tanh", "seeds=3", claim(same=[RELU, TANH], within=0.0001))
-    assert claims_ahead(now) == []
+    assert prospects(now) == []
     for act, job in zip(("relu", "tanh"), (now[0], now[-1]), strict=True):
         before = {**flatten(job.config), "optimizer.lr": 0.01, "name": "before"}
         for seed, score in enumerate((0.91, 0.93, 0.92, 0.94)):
             write_run(tmp_path / "outputs/before", {"model.act": act}, seed, {"val/accuracy": score}, config=before)
-    (found,) = claims_ahead(now)
+    (found,) = prospects(now)
     assert found.code == "claim-seeds"
     assert found.text.endswith("at the spread of 8 runs of other experiments on these data and nets")
 

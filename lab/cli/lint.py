@@ -22,6 +22,7 @@ def lint(args: argparse.Namespace, options: Options) -> int:
     from lab.checks.lint.repairs import repairs
     from lab.checks.precheck import SWEEP_RULES, examine, said_of
     from lab.launch.prelude import claims_ahead
+    from lab.studies.claims.study import parse_study
 
     codes = read_rules()
     if args.explain:
@@ -46,7 +47,11 @@ def lint(args: argparse.Namespace, options: Options) -> int:
             raise UserError(f"--fix repairs one net, and this is a sweep of {len(arms)} arms; give one value a key")
         config = batches[0][0].config
         if len(arms) > 1:
-            found = [one for jobs in batches for one in (*claims_ahead(jobs), *examine(jobs))]
+            found = [
+                one
+                for jobs in batches
+                for one in (*claims_ahead(jobs, parse_study(jobs[0].config.study)), *examine(jobs))
+            ]
             said = [one for one in said_of(found) if one.rule.code in kept]
         else:
             said = lint_config(config, [rule for rule in rules if rule.code not in config.lint.ignore])

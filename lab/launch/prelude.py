@@ -8,28 +8,29 @@ from lab.launch.remarks import home, tell
 from lab.records.checked import Remark, keep_prospects
 from lab.records.interim import read_interim
 from lab.records.places import Job
-from lab.studies.claims.study import parse_study
+from lab.studies.claims.study import Study
 from lab.studies.select.scores import logged_tags
 from lab.studies.statistics.estimate import ALPHA
 from lab.studies.statistics.group_sequential import planned_analyses, planned_levels
 from lab.studies.statistics.spending import counted_analyses, level
 
 
-def tell_prospects(jobs: Sequence[Job], auto: bool) -> None:
+def tell_prospects(jobs: Sequence[Job], study: Study, auto: bool) -> None:
     """Prints what the seeds of `jobs` can decide of the claims, and writes it into the folder of their experiment."""
-    found = claims_ahead(jobs, auto)
+    found = claims_ahead(jobs, study, auto)
     tell(found)
     keep_prospects(home(jobs[0].config), found)
 
 
-def claims_ahead(jobs: Sequence[Job], auto: bool = False) -> list[Remark]:
+def claims_ahead(jobs: Sequence[Job], study: Study, auto: bool = False) -> list[Remark]:
     """What the seeds of `jobs` can decide of the claims.
 
     Args:
         jobs: all of the sweep; with `auto` all that it may need.
+        study: what is claimed.
         auto: whether seeds are added by `seeds=auto`.
     """
-    config, study = jobs[0].config, parse_study(jobs[0].config.study)
+    config = jobs[0].config
     if not study.claims or not config.lint.sweeps:
         return []
     root, num_seeds = home(config), len({job.config.seed for job in jobs})

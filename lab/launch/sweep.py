@@ -55,7 +55,7 @@ def sweep(jobs: list[Job], finish: Finish | None = None) -> int:
     except OSError as error:
         raise UserError(f"out={config.out}: cannot write {root} ({error.strerror or error})") from error
     register(jobs, root)
-    tell_prospects(jobs, auto=finish is not None)
+    tell_prospects(jobs, study, auto=finish is not None)
     troubles: list[str] = []
     if tuned:
         if (found := tune(jobs, study.metric, root, partial(train_runs, study=config.study))) is None:
