@@ -161,7 +161,7 @@ def bias_before_norm(rewriting: Rewriting, term: Term) -> Term | None:
     if term.name not in ("batch_norm", "instance_norm") or inner is None or not isinstance(inner.args[2], Leaf):
         return None
     if inner.name == "linear" and len(inner.shape) != 2:
-        return None  # of several rows an example the norm is over the rows, and the bias along them
+        return None  # of several rows an example the norm averages along the rows, and the bias differs within one
     if term.name == "batch_norm" and term.args[5] != "True":
         return None  # by statistics that are fixed, the bias does act
     without = rewriting.make(inner.name, (*inner.args[:2], "None", *inner.args[3:]), inner.shape)
