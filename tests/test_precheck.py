@@ -11,6 +11,7 @@ from lab.checks.precheck import examine
 from lab.checks.prospects import best_p
 from lab.cli.main import main
 from lab.cli.plan import all_jobs
+from lab.config import StudyConfig
 from lab.identity import flatten
 from lab.launch.prelude import claims_ahead
 from lab.launch.worker import check
@@ -31,7 +32,7 @@ def jobs(*words: str) -> list[Job]:
 def said(*words: str) -> dict[str, list[str]]:
     """The texts about the arms of a sweep, by code."""
     found: dict[str, list[str]] = {}
-    for one in examine(jobs(*words)):
+    for one in examined(jobs(*words)):
         found.setdefault(one.code, []).append(one.text)
     return found
 
@@ -42,6 +43,10 @@ def prospects(found: list[Job]) -> list[Remark]:
 
 def ahead(*words: str) -> list[str]:
     return [f"{one.code}: {one.text}" for one in prospects(jobs(*words))]
+
+
+def examined(found: list[Job]) -> list[Remark]:
+    return examine(found, parse_study(found[0].config.study))
 
 
 def claim(**parts: Any) -> str:
@@ -67,7 +72,7 @@ def test_other_optimizers_or_starts_are_no_reason_to_call_arms_one() -> None:
 
 def test_layer_order_and_its_claims_are_recognised() -> None:
     found = {
-        one.code for one in examine([job for batch in all_jobs("lint", ["experiment=layer_order"]) for job in batch])
+        one.code for one in examined([job for batch in all_jobs("lint", ["experiment=layer_order"]) for job in batch])
     }
     assert {"arms-same", "claim-same"} <= found
 
@@ -101,7 +106,7 @@ def test_one_rate_for_arms_of_different_scales() -> None:
 
 def test_arms_that_will_not_train_are_named() -> None:
     assert said("model.init=he_normal,zeros")["arms-unfit"][0].startswith("model.init=zeros: init-equal: ")
-    found = [one for one in examine(jobs("model.widths=[8],[8,8,8,8,8]")) if one.severity == "error"]
+    found = [one for one in examined(jobs("model.widths=[8],[8,8,8,8,8]")) if one.severity == "error"]
     assert "model.depth=3 is not possible" in found[0].text
 
 
@@ -135,6 +140,21 @@ def test_claims_that_no_outcome_supports() -> None:
     (line,) = ahead(*seeds, claim(higher=RELU, than=TANH, by=0, metric="trains(val/accuracy >= 0.5)"))
     assert line.startswith("claim-seeds: claim 'it': 2 seeds cannot support it, whatever comes out: the smallest p is")
     assert ahead(*seeds, claim(higher=RELU, than=TANH, by=0.1)) == []
+
+
+def test_shares_are_never_out_of_reach_for_more_seeds() -> None:
+    words = ["model.act=relu,tanh", "seed=0,1"]
+    (line,) = ahead(*words, claim(same=[RELU, TANH], within=0.01, metric="trains(val/accuracy >= 0.5)"))
+    assert line.startswith("claim-seeds: ")
+    assert line.endswith("; not with 99 seeds either")
+
+
+def test_of_tuned_arms_one_stands_for_all() -> None:
+    trials = jobs("model.init=he_normal,zeros", "optimizer.lr=0.01,0.001")
+    study = StudyConfig(tune={"optimizer.lr": [0.01, 0.001]})
+    texts = [one.text for one in check(trials, trials, study).remarks if one.code == "arms-unfit"]
+    assert texts
+    assert all(text.startswith(("model.init=zeros: ", "every arm: ")) for text in texts)
 
 
 def test_seeds_too_few_at_the_spread_of_other_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -48,10 +48,6 @@ class ArmFacts:
     said: tuple[Said, ...]
     """Errors and warnings of `lab lint`."""
 
-    def with_config(self, config: dict[str, Any]) -> "ArmFacts":
-        """The same with another way to write its configuration."""
-        return replace(self, config=config)
-
 
 def facts_of(config: RunConfig, arm: dict[str, Any], parts: Parts, ignore: Sequence[str] = ()) -> ArmFacts:
     """All that is known of the arm of `config`, built as `parts`, which stay as they are.
@@ -79,9 +75,7 @@ def facts_of(config: RunConfig, arm: dict[str, Any], parts: Parts, ignore: Seque
     )
 
 
-def bare_facts(
-    config: RunConfig, arm: dict[str, Any], parts: Parts | None = None, ignore: Sequence[str] = ()
-) -> ArmFacts:
+def bare_facts(config: RunConfig, arm: dict[str, Any], parts: Parts | None = None) -> ArmFacts:
     """Of an arm only its fingerprint, and not even that where it was not built."""
     digits = parts and fingerprint(parts)
     return ArmFacts(complete(flatten(config)), arm, arm_hash(config), digits, None, 0, 0, None, ())

@@ -1,13 +1,14 @@
 """A comparison before its first run: all rules about its arms, and proofs of which of them are one function."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from lab.checks.arm_facts import ArmFacts, facts_of
 from lab.checks.fairness import ARM_RULES, UNFIT, Lineup, Same, groups
-from lab.checks.lint.finding import Finding, Rule, Said
+from lab.checks.lint.finding import SEVERITIES, Finding, Rule, Said
 from lab.checks.proof import Proof, prove
 from lab.checks.prospects import CLAIM_RULES
 from lab.checks.sameness import idle_notes
@@ -19,7 +20,7 @@ from lab.records.notes import noted
 from lab.records.places import Job, arm_label
 from lab.runs.build import assemble
 from lab.studies.claims.claim import Claim
-from lab.studies.claims.study import Study, parse_study
+from lab.studies.claims.study import Study
 from lab.studies.select.arms import swept_keys, values_of, with_choices
 from lab.studies.select.selectors import Flat, matches
 
@@ -48,7 +49,7 @@ def check_arms(
         tuned: keys that each arm gets its own best value of.
         ignore: codes of rules that do not apply.
     """
-    found = [one for one in with_groups(arms) if one.fingerprint or one.form]
+    found = [one for one in tuned_apart(with_groups(arms), tuned) if one.fingerprint or one.form]
     keys = [key for key in swept_keys(found) if key not in tuned]
     same = same_functions(found, keys, rebuild)
     lineup = Lineup(found, keys, list(tuned), same)
@@ -59,13 +60,13 @@ def check_arms(
     remarks += [remark for claim in study.claims for remark in of_claim(claim, same)]
     stored = [OneFunction(tuple(arm.arm_id for arm in one.arms), tuple(one.reasons), one.free) for one in same]
     kept = [one for one in remarks if one.code not in ignore]
-    return Checked(tuple(sorted(kept, key=lambda one: ("error", "warning", "note").index(one.severity))), tuple(stored))
+    return Checked(tuple(sorted(kept, key=lambda one: SEVERITIES.index(one.severity))), tuple(stored))
 
 
 def with_groups(arms: Sequence[ArmFacts]) -> list[ArmFacts]:
     """`arms` with the choices of groups, `model`, among their configurations."""
     configs = with_choices([(arm.config, arm.arm) for arm in arms])
-    return [arm.with_config(config) for arm, config in zip(arms, configs, strict=True)]
+    return [replace(arm, config=config) for arm, config in zip(arms, configs, strict=True)]
 
 
 def idle(arms: Sequence[ArmFacts]) -> list[str]:
@@ -153,7 +154,7 @@ def picks(arm: ArmFacts, claim: Claim, side: Flat) -> bool:
         return False
 
 
-def tuned_apart(arms: Sequence[ArmFacts], tuned: Sequence[str]) -> list[ArmFacts]:
+def tuned_apart(arms: Sequence[ArmFacts], tuned: Collection[str]) -> list[ArmFacts]:
     """Of arms that differ in tuned keys alone the first."""
     if not tuned:
         return list(arms)
@@ -180,13 +181,14 @@ OTHER_RULES = (
 SWEEP_RULES = {rule.code: rule for rule in (*ARM_RULES, *OTHER_RULES, *CLAIM_RULES)}
 
 
-def examine(jobs: Sequence[Job]) -> list[Remark]:
+def examine(jobs: Sequence[Job], study: Study) -> list[Remark]:
     """What is found in the arms of one experiment; an arm that is not possible to build is an error among others.
 
     Args:
         jobs: all of its runs.
+        study: what is claimed.
     """
-    study, config = parse_study(jobs[0].config.study), jobs[0].config
+    config = jobs[0].config
     facts, failed = list[ArmFacts](), list[Remark]()
     arms = first_seeds(jobs)
     for digits, job in arms.items():

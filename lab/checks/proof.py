@@ -8,13 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from lab.checks.identities import MAPS, NORMS, normal_form
+from lab.checks.lint.operation import EXAMPLES
 from lab.checks.rewriting import first
 from lab.checks.terms import Bank, Leaf, Written, copied, in_order, term_of, written
 
 TOLERANCE = 1e-10
 """Largest difference of two outputs, as a share of the largest output, that is rounding in float64."""
-
-EXAMPLES = 4
 
 
 @dataclass(frozen=True)

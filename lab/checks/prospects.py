@@ -14,9 +14,8 @@ from lab.records.places import Job
 from lab.records.results import Run, read_run
 from lab.studies.claims.claim import Claim
 from lab.studies.claims.contrast import ClaimTest, p_values
-from lab.studies.claims.study import Study
 from lab.studies.select.arms import completed, values_of
-from lab.studies.select.scores import counts, logged_tags, score_runs
+from lab.studies.select.scores import counts, score_runs
 from lab.studies.statistics.estimate import spread
 from lab.studies.statistics.numerals import count
 from lab.studies.statistics.power import MOST_SEEDS, POWER, least_effect, seeds_needed
@@ -62,33 +61,30 @@ def best_share_p(claim: Claim, num_seeds: int) -> float | None:
     return None
 
 
-def impossible(study: Study, tags: set[str], num_seeds: int, threshold: float) -> Iterator[Remark]:
+def impossible(claim: Claim, metric: Metric, num_seeds: int, threshold: float) -> Iterator[Remark]:
     """Claims that no outcome could support.
 
     An accuracy of at most 1 is never higher by 1.2, and a test of shares over three seeds rejects nothing.
 
     Args:
-        study: whose claims are asked about.
-        tags: what the runs log, as far as it is known.
+        claim: of the sweep.
+        metric: what it is about.
         num_seeds: of the sweep.
         threshold: of p.
     """
-    for claim in study.claims:
-        metric = (claim.metric or study.metric).resolve(tags)
-        p = best_p(claim, metric, num_seeds)
-        if p is None or p < threshold:
-            continue
-        fewest = next((n for n in range(num_seeds + 1, MOST_SCANNED) if (best_p(claim, metric, n) or 0) < threshold), 0)
-        if fewest:
-            text = (
-                f"claim '{claim.say}': {count(num_seeds, 'seed')} cannot support it, whatever comes out: the smallest "
-                f"p is {p:.2g}, the threshold {threshold:.2g}; {fewest} seeds can"
-            )
-            yield Remark(FEW, "warning", text)
-        else:
-            yield Remark(
-                "claim-never", "warning", f"claim '{claim.say}': no outcome supports it: {limit(claim, metric)}"
-            )
+    p = best_p(claim, metric, num_seeds)
+    if p is None or p < threshold:
+        return
+    fewest = next((n for n in range(num_seeds + 1, MOST_SCANNED) if (best_p(claim, metric, n) or 0) < threshold), 0)
+    if fewest or (metric.is_share and claim.margin < 1):  # that of shares shrinks with every seed
+        can = f"{fewest} seeds can" if fewest else f"not with {MOST_SCANNED - 1} seeds either"
+        text = (
+            f"claim '{claim.say}': {count(num_seeds, 'seed')} cannot support it, whatever comes out: the smallest "
+            f"p is {p:.2g}, the threshold {threshold:.2g}; {can}"
+        )
+        yield Remark(FEW, "warning", text)
+    else:
+        yield Remark(NEVER, "warning", f"claim '{claim.say}': no outcome supports it: {limit(claim, metric)}")
 
 
 def limit(claim: Claim, metric: Metric) -> str:
@@ -101,7 +97,7 @@ def limit(claim: Claim, metric: Metric) -> str:
 
 
 def too_few(
-    study: Study, tests: Sequence[ClaimTest | None], others: Sequence[Run], num_seeds: int, threshold: float
+    claim: Claim, metric: Metric, test: ClaimTest | None, others: Sequence[Run], num_seeds: int, threshold: float
 ) -> Iterator[Remark]:
     """Claims that the seeds are too few for.
 
@@ -109,20 +105,16 @@ def too_few(
     0.8 for larger differences only.
 
     Args:
-        study: whose claims are asked about.
-        tests: the differences of earlier runs of these arms, of each claim; None without any.
+        claim: of the sweep.
+        metric: what it is about.
+        test: the differences of earlier runs of these arms; None without any.
         others: runs of other experiments on the same data and nets.
         num_seeds: of the sweep.
         threshold: of p.
     """
-    for claim, test in zip(study.claims, tests, strict=True):
-        metric = (claim.metric or study.metric).resolve(logged_tags(others) if test is None else set())
-        found = known_spread(test, others, metric)
-        if found is None:
-            continue
+    if found := known_spread(test, others, metric):
         values, source = found
-        text = shortfall(claim, metric, values, num_seeds, threshold)
-        if text:
+        if text := shortfall(claim, metric, values, num_seeds, threshold):
             yield Remark(FEW, "warning", f"claim '{claim.say}': {text}, at the spread of {source}")
 
 

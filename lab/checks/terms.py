@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from lab.checks.lint.trace import tensors
+
 ASKS = (
     *("__get__", "size", "dim", "ndimension", "numel", "nelement", "stride", "storage_offset", "element_size"),
     *("is_contiguous", "is_floating_point", "is_complex", "get_device", "__len__", "__hash__", "__repr__", "data_ptr"),
@@ -24,8 +26,8 @@ ASKS = (
 RANDOM = ("dropout", "bernoulli", "rand", "normal", "multinomial", "exponential", "uniform", "rrelu", "fractional")
 """What the names of random calls contain: two of them are never one."""
 
-
-PLAIN = (bool, int, float, str, slice, torch.dtype, torch.device, torch.Size, type(None), type(...))
+PLAIN = (bool, int, float, str, slice, torch.dtype, torch.device, type(None), type(...))
+"""What its `repr` says all of."""
 
 CONV = {"input": None, "weight": None, "bias": None, "stride": 1, "padding": 0, "dilation": 1, "groups": 1}
 POOL = {"input": None, "kernel_size": None, "stride": None, "padding": 0, "dilation": 1, "ceil_mode": False}
@@ -105,7 +107,7 @@ class Bank:
         return self.known.setdefault(key, Term(name, args, shape))
 
 
-class Recorder(TorchFunctionMode):
+class TermRecorder(TorchFunctionMode):
     """Sees each call of torch while a net runs, and keeps the term of each tensor."""
 
     def __init__(self, net: nn.Module, inputs: Tensor, bank: Bank):
@@ -173,22 +175,9 @@ class Recorder(TorchFunctionMode):
         if isinstance(value, tuple | list | dict):
             items = value.items() if isinstance(value, dict) else value
             return tuple(map(self.argument, items))
-        if value is None or isinstance(
-            value, bool | int | float | str | slice | torch.dtype | torch.device | type(...)
-        ):
+        if isinstance(value, PLAIN):
             return repr(value)
         raise UnclearError(f"an argument of {type(value).__name__}")
-
-
-def tensors(value: Any) -> Iterator[Tensor]:
-    """All tensors in nested lists, tuples and mappings, in order."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, dict):
-        yield from tensors(list(value.values()))
-    elif isinstance(value, list | tuple):
-        for one in value:
-            yield from tensors(one)
 
 
 def term_of(net: nn.Module, inputs: Tensor, bank: Bank) -> Term | None:
@@ -201,7 +190,7 @@ def term_of(net: nn.Module, inputs: Tensor, bank: Bank) -> Term | None:
     """
     start = inputs.detach().clone().requires_grad_(inputs.is_floating_point())
     start = start.clone()  # no leaf, which could not be changed in place
-    recorder = Recorder(net, start, bank)
+    recorder = TermRecorder(net, start, bank)
     try:
         with torch.random.fork_rng(devices=[]), torch.enable_grad():
             net.train()

@@ -47,11 +47,9 @@ def lint(args: argparse.Namespace, options: Options) -> int:
             raise UserError(f"--fix repairs one net, and this is a sweep of {len(arms)} arms; give one value a key")
         config = batches[0][0].config
         if len(arms) > 1:
-            found = [
-                one
-                for jobs in batches
-                for one in (*claims_ahead(jobs, parse_study(jobs[0].config.study)), *examine(jobs))
-            ]
+            studies = [parse_study(jobs[0].config.study) for jobs in batches]
+            pairs = list(zip(batches, studies, strict=True))
+            found = [one for pair in pairs for one in (*claims_ahead(*pair), *examine(*pair))]
             said = [one for one in said_of(found) if one.rule.code in kept]
         else:
             said = lint_config(config, [rule for rule in rules if rule.code not in config.lint.ignore])

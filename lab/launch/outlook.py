@@ -10,23 +10,22 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lab.checks.prospects import FEWEST
 from lab.identity import arm_hash, flatten
 from lab.launch.auto import check_design, expected_seconds
-from lab.launch.earlier import FEWEST, spreads, stored_runs
+from lab.launch.earlier import spreads, stored_runs, thresholds
 from lab.launch.local import share_machine
 from lab.launch.tune import check_tuning, make_trials, tuned_jobs
-from lab.records.interim import read_interim
 from lab.records.places import Job, arm_label
 from lab.records.tuning import read_tuning
 from lab.studies.claims.contrast import ClaimTest
 from lab.studies.claims.study import check_claims, parse_study
 from lab.studies.select.arms import with_choices
 from lab.studies.select.scores import logged_tags
-from lab.studies.statistics.estimate import ALPHA, spread
-from lab.studies.statistics.group_sequential import planned_analyses, planned_levels
+from lab.studies.statistics.estimate import spread
+from lab.studies.statistics.group_sequential import planned_analyses
 from lab.studies.statistics.numerals import count, seed_spans
 from lab.studies.statistics.power import MOST_SEEDS, POWER, least_effect, seeds_needed
-from lab.studies.statistics.spending import counted_analyses, level
 
 
 def outlook(jobs: list[Job], auto: bool) -> str:
@@ -60,12 +59,7 @@ def outlook(jobs: list[Job], auto: bool) -> str:
     lines = [*run_lines(jobs, auto), *lines]
     runs = stored_runs(jobs)
     tags = logged_tags(runs)
-    if auto:
-        analyses = planned_analyses(config.study.max_seeds)
-        threshold = planned_levels(analyses, ALPHA / len(study.claims))[-1]
-    else:
-        before = counted_analyses(read_interim(root).num_seeds, num_seeds)
-        threshold = level(before) / max(len(study.claims), 1)
+    _, threshold = thresholds(config, len(study.claims), num_seeds, auto)
     said = verdicts_so_far(root)
     for number, test in enumerate(spreads(study, runs), start=1):
         claim = study.claims[number - 1]

@@ -2,17 +2,13 @@
 
 from collections.abc import Sequence
 
-from lab.checks.prospects import alike_elsewhere, impossible, too_few
-from lab.launch.earlier import FEWEST, spreads, stored_runs
+from lab.checks.prospects import FEWEST, alike_elsewhere, impossible, too_few
+from lab.launch.earlier import spreads, stored_runs, thresholds
 from lab.launch.remarks import home, tell
 from lab.records.checked import Remark, keep_prospects
-from lab.records.interim import read_interim
 from lab.records.places import Job
 from lab.studies.claims.study import Study
 from lab.studies.select.scores import logged_tags
-from lab.studies.statistics.estimate import ALPHA
-from lab.studies.statistics.group_sequential import planned_analyses, planned_levels
-from lab.studies.statistics.spending import counted_analyses, level
 
 
 def tell_prospects(jobs: Sequence[Job], study: Study, auto: bool) -> None:
@@ -33,18 +29,17 @@ def claims_ahead(jobs: Sequence[Job], study: Study, auto: bool = False) -> list[
     config = jobs[0].config
     if not study.claims or not config.lint.sweeps:
         return []
-    root, num_seeds = home(config), len({job.config.seed for job in jobs})
-    if auto:
-        threshold = planned_levels(planned_analyses(config.study.max_seeds), ALPHA / len(study.claims))[-1]
-    else:
-        threshold = level(counted_analyses(read_interim(root).num_seeds, num_seeds))
+    num_seeds = len({job.config.seed for job in jobs})
+    kindest, strictest = thresholds(config, len(study.claims), num_seeds, auto)
     runs = stored_runs(jobs)
     tests = spreads(study, runs)
     few = any(test is None or len(test.differences) < FEWEST for test in tests)
-    others = alike_elsewhere(jobs, root) if few else []
-    remarks = list(impossible(study, logged_tags([*runs, *others]), num_seeds, threshold))
-    said = {one.text.partition("': ")[0] for one in remarks}
-    own = threshold / (1 if auto else len(study.claims))
-    later = [*too_few(study, tests, others, num_seeds, own)] if not auto else []
-    remarks += [one for one in later if one.text.partition("': ")[0] not in said]
+    others = alike_elsewhere(jobs, home(config)) if few else []
+    tags, remarks = logged_tags([*runs, *others]), list[Remark]()
+    for claim, test in zip(study.claims, tests, strict=True):
+        metric = (claim.metric or study.metric).resolve(tags)
+        said = [*impossible(claim, metric, num_seeds, kindest)]
+        if not said and not auto:
+            said = [*too_few(claim, metric, test, others, num_seeds, strictest)]
+        remarks += said
     return [one for one in remarks if one.code not in config.lint.ignore]

@@ -21,7 +21,7 @@ from lab.records.lock import LockedError, LostLockError, is_locked
 from lab.records.notes import noted
 from lab.records.places import Job, settled
 from lab.records.tuning import is_trial
-from lab.studies.claims.study import check_metrics, parse_study
+from lab.studies.claims.study import Study, check_metrics, parse_study
 
 if TYPE_CHECKING:
     from lab.runs.build import Parts
@@ -96,9 +96,11 @@ def check(jobs: Sequence[Job], whole: Sequence[Job] = (), study: StudyConfig | N
 
     def remember(job: Job, parts: "Parts") -> None:
         nonlocal left
-        thorough = left > 0 and not own_parts(job.config)  # a user's code does what it likes, and only in its run
-        begun, read = time.monotonic(), facts_of if thorough else bare_facts
-        built[arm_hash(job.config), job.config.seed] = read(job.config, job.arm, parts, lint.ignore)
+        begun, key = time.monotonic(), (arm_hash(job.config), job.config.seed)
+        if left > 0 and not own_parts(job.config):  # a user's code does what it likes, and only in its run
+            built[key] = facts_of(job.config, job.arm, parts, lint.ignore)
+        else:
+            built[key] = bare_facts(job.config, job.arm, parts)
         left -= time.monotonic() - begun
 
     for job in arms:
@@ -116,7 +118,8 @@ def check(jobs: Sequence[Job], whole: Sequence[Job] = (), study: StudyConfig | N
     for message in dict.fromkeys(str(error) for error in alone if isinstance(error, OwnPartError)):
         print(f"note: one arm will fail: {message}", file=sys.stderr, flush=True)
     study = study or configs[0].study
-    check_logged(study, list(tags.values()))
+    asked = parse_study(study)
+    check_logged(asked, list(tags.values()))
     arms = first_seeds(whole)
     for digits, job in arms.items():
         if (digits, job.config.seed) not in built:  # trained before, and perhaps not possible to build any more
@@ -124,17 +127,17 @@ def check(jobs: Sequence[Job], whole: Sequence[Job] = (), study: StudyConfig | N
                 remember(job, assemble(job.config))
     facts = [built.get((digits, job.config.seed)) or bare_facts(job.config, job.arm) for digits, job in arms.items()]
     rebuild = rebuilt(configs_of(arms))
-    return check_arms(facts, parse_study(study), rebuild, study.tune or (), lint.ignore) if facts else Checked()
+    return check_arms(facts, asked, rebuild, study.tune or (), lint.ignore) if facts else Checked()
 
 
-def check_logged(study: StudyConfig, tags: Sequence[tuple[str, ...]]) -> None:
-    """Raises `UserError` where no arm logs a metric of `study`, or not all of them log the one that is compared.
+def check_logged(asked: Study, tags: Sequence[tuple[str, ...]]) -> None:
+    """Raises `UserError` where no arm logs a metric of `asked`, or not all of them log the one that is compared.
 
     Args:
-        study: of the sweep.
+        asked: by the sweep.
         tags: what each arm logs.
     """
-    asked, every = parse_study(study), {tag for one in tags for tag in one}
+    every = {tag for one in tags for tag in one}
     check_metrics(asked, every)
     metric = replace(asked, metric=asked.metric.resolve(every), claims=(), trained=None)
     for one in tags:
