@@ -51,6 +51,24 @@ class DataConfig:
     cutout_frac: float = knob(0.5, above=0, high=1)
     """Side of the square of `cutout`, as a share of the image's shorter side; at least a pixel."""
 
+    shuffle: str = knob("epochs", choices=("epochs", "once", "never"))
+    """When the training images are put into a new random order: before each of the `epochs`, `once` before the first,
+    or `never`, so that they come in the order of the data set's files."""
+
+    shift: str = knob("none", table="shifts")
+    """How the test images are distributed otherwise than those that a run learns from and is validated with, by
+    `data.shift_size`."""
+
+    shift_size: float = knob(0.5, above=-1, high=10)
+    """Size of `data.shift`: added to the factor 1 of `scale`, share of the range for `brightness`, radians for
+    `rotation`."""
+
+    outliers: float = knob(0.0, low=0, high=1)
+    """Share of the training images that are outliers: their scaled values are multiplied by `data.outlier_size`."""
+
+    outlier_size: float = knob(100.0, above=0)
+    """What the values of outliers are multiplied by."""
+
     label_noise: float = knob(0.0, low=0, high=1)
     """Share of the training labels replaced by another class, drawn uniformly."""
 
@@ -354,13 +372,22 @@ class StudyConfig:
     left to 1, at most twice it; by any other metric a run fails only by diverging."""
 
     reference: Any = knob({}, free="keys with values")
-    """The arm that the others are compared with, as `{model.act: tanh}`; of several that fit, the one most like the
-    other arm; the first arm of the sweep if empty."""
+    """The arm that the others are compared with, as `{model.act: tanh}`, or the name of one; of several that fit, the
+    one most like the other arm; the first arm of the sweep if empty."""
+
+    arms: Any = knob({}, free="names, each with keys and values")
+    """Named arms, each a set of overrides, a choice of files as `optimizer: adam` among them: `{before: {model.block:
+    conv-norm-act}, after: {model.block: conv-act-norm}}`. They are crossed with what is swept. A number may be a
+    formula of other keys: `optimizer.lr: 0.001 * train.batch_size / 64`."""
+
+    exclude: list[Any] = knob([], free="a list of keys with values")
+    """Combinations of arms and swept keys that are left out, as `[{arm: scaled, train.batch_size: 64}]`."""
 
     claims: list[Any] = knob([], free="a list of claims")
     """What is claimed, written before the first run: `say`, and one of `higher|lower ... than ... by`, `same: [a, b]
     within`, `ordered: [a, b, c] by` (each higher than the next) and `interaction: [a, b] between: [c, d] by` (a minus b
-    is higher at c than at d); `where` restricts all sides, `metric` is the claim's own."""
+    is higher at c than at d); `where` restricts all sides, `metric` is the claim's own. A side is keys with values, or
+    the name of an arm of `study.arms`."""
 
     max_seeds: int = knob(20, low=3, high=200, unit="seeds")
     """Most seeds that `seeds=auto` gives an arm. It sets the thresholds of its analyses, and so stays as it is at an
@@ -415,6 +442,9 @@ class RunConfig:
 
     lint: LintConfig = field(default_factory=LintConfig)
     """What is checked before anything trains; it does not change a run."""
+
+    arm: str = knob("", free="names of study.arms")
+    """Which of `study.arms` the run is; all of them if it is not given. It does not change a run by itself."""
 
     name: str = knob("scratch", free="any text")
     """Where results go: `<out>/<name>/`."""

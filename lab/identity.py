@@ -14,9 +14,13 @@ from lab.errors import UserError, nearest
 
 # Keys that say where and how a run is done, not what is done: they do not make another arm.
 NOT_IDENTITY = frozenset(
-    {"seed", "name", "out", "force", "jobs", "data.root", "train.checkpoint_every", "train.threads"}
+    {"seed", "arm", "name", "out", "force", "jobs", "data.root", "train.checkpoint_every", "train.threads"}
     | {"train.watch", "train.watch_steps", "train.pictures", "lint.sweeps", "lint.ignore"}
 )
+
+
+ARM = "arm"
+"""The key that holds the name of an arm of `study.arms`."""
 
 
 def flatten(config: Any, prefix: str = "") -> dict[str, Any]:

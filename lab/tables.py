@@ -12,6 +12,7 @@ TABLES = {
     "data": ("data/sources.py", "SOURCES"),
     "scales": ("data/scales.py", "SCALES"),
     "augments": ("data/augment.py", "AUGMENTS"),
+    "shifts": ("data/shifts.py", "SHIFTS"),
     "nets": ("nets/zoo.py", "NETS"),
     "blunders": ("nets/blunders.py", "BLUNDERS"),
     "words": ("nets/recipe.py", "WORDS"),

@@ -17,6 +17,18 @@ if TYPE_CHECKING:
 MakeJob = Callable[..., "Job"]
 
 
+SKETCH = b'<svg viewBox="0 0 1 1"></svg>'
+"""What stands for a figure in tests that are not about figures."""
+
+
+@pytest.fixture(autouse=True)
+def sketches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports with figures that are drawn and not rendered, which takes longer than all else in a comparison; tests
+    marked `figures` have the real ones."""
+    if "figures" not in request.keywords:
+        monkeypatch.setattr("lab.studies.report.gallery.figure_bytes", lambda figure, kind: SKETCH)
+
+
 @pytest.fixture
 def make_job(tmp_path: Path) -> MakeJob:
     """`make_job("outputs", {"model.depth": 3})`: a run of 20 steps on 120 tiny pictures, 6 steps an epoch."""

@@ -7,6 +7,7 @@ from typing import Any
 from lab.checks.arm_facts import ArmFacts
 from lab.checks.lint.finding import Rule
 from lab.checks.sameness import MOST_NAMED, label_full
+from lab.identity import ARM
 from lab.studies.select.arms import prefixes, values_of
 from lab.studies.select.selectors import show
 
@@ -111,7 +112,8 @@ def also_differ(lineup: Lineup) -> Iterator[Line]:
         ]
         told += brought(key, pairs, lineup.keys)
         if told:
-            yield Line(f"arms of {key} also differ in {', '.join(told)}")
+            who = "arms" if key == ARM else f"arms of {key}"
+            yield Line(f"{who} also differ in {', '.join(told)}")
 
 
 def num_params(arm: ArmFacts) -> int:
@@ -148,6 +150,8 @@ def one_rate(lineup: Lineup) -> Iterator[Line]:
     weights; what moves them by 1e-4 to 1e-1 of their size is usual.
     """
     if "optimizer.lr" in (*lineup.keys, *lineup.tuned):
+        return
+    if ARM in lineup.keys and len({arm.config["optimizer.lr"] for arm in lineup.arms}) > 1:  # set by hand
         return
     remedy = "study.tune={optimizer.lr: [...]} gives each arm its own"
     names = list(dict.fromkeys(str(arm.config["optimizer.name"]) for arm in lineup.arms))

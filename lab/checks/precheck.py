@@ -14,14 +14,14 @@ from lab.checks.prospects import CLAIM_RULES
 from lab.checks.sameness import idle_notes
 from lab.config import RunConfig
 from lab.errors import UserError
-from lab.identity import arm_hash
+from lab.identity import ARM, arm_hash
 from lab.records.checked import Checked, OneFunction, Remark
 from lab.records.notes import noted
 from lab.records.places import Job, arm_label
 from lab.runs.build import assemble
 from lab.studies.claims.claim import Claim
 from lab.studies.claims.study import Study
-from lab.studies.select.arms import swept_keys, values_of, with_choices
+from lab.studies.select.arms import differing_keys, swept_keys, values_of, with_choices
 from lab.studies.select.selectors import Flat, matches
 
 Rebuild = Callable[[ArmFacts], "tuple[nn.Module, Tensor]"]
@@ -51,7 +51,8 @@ def check_arms(
     """
     found = [one for one in tuned_apart(with_groups(arms), tuned) if one.fingerprint or one.form]
     keys = [key for key in swept_keys(found) if key not in tuned]
-    same = same_functions(found, keys, rebuild)
+    differing = differing_keys([arm.config for arm in found]) if ARM in keys else []  # names bring keys along
+    same = same_functions(found, [*keys, *differing], rebuild)
     lineup = Lineup(found, keys, list(tuned), same)
     remarks = [Remark(IDLE, "note", text) for text in idle(arms)]
     for rule in ARM_RULES if len(found) > 1 else ():
@@ -87,7 +88,7 @@ def same_functions(arms: Sequence[ArmFacts], keys: Sequence[str], rebuild: Rebui
     for arm in reversed(unlike.values()):
         if arm.form:
             written = [key for key in keys if key.partition(".")[0] == "model" and key not in START]
-            rest = [key for key in arm.config if key not in written and not key.startswith("model.")]
+            rest = [key for key in arm.config if key not in (*written, ARM) and not key.startswith("model.")]
             forms.setdefault((arm.form.normal, *values_of(arm.config, [*rest, *START])), []).append(arm)
     proofs: dict[tuple[str, str], Proof | None] = {}
     found: dict[tuple[tuple[str, ...], bool, tuple[str, ...]], tuple[list[ArmFacts], list[ArmFacts]]] = {}

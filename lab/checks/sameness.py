@@ -4,6 +4,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from lab.errors import UserError
+from lab.identity import ARM
 from lab.studies.select.arms import differing_keys, values_of
 from lab.studies.select.selectors import Flat, show
 
@@ -84,7 +85,7 @@ def where(rest: Sequence[str], there: Sequence[Flat], arms: Sequence[Flat]) -> s
 
 
 def label_full(values: Mapping[str, Any]) -> str:
-    return " ".join(f"{key}={show(value)}" for key, value in values.items())
+    return " ".join(show(value) if key == ARM else f"{key}={show(value)}" for key, value in values.items())
 
 
 WORDS = {f"model.{word}": word for word in ("act", "norm", "pool", "drop")} | {"model.drop_rate": "drop"}

@@ -8,6 +8,7 @@ from itertools import chain
 from pathlib import Path
 from typing import overload
 
+from lab.identity import ARM
 from lab.literals import QUOTES, split, unquoted
 from lab.validation import all_keys
 
@@ -58,7 +59,7 @@ def choices(key: str, text: str, names: Iterable[str] = ()) -> Sequence[str]:
     known = all_keys().get(key)
     if known is not None and known.knob.free == "a path" and key != "out":
         return paths(text)
-    if known is not None and known.kind is str and known.knob.free:
+    if known is not None and known.kind is str and known.knob.free and key != ARM:
         return [text]
     there = list(names) or (known.names() if known else [])
     found = [expanded(part, there) for part in parts_of(text)]

@@ -24,12 +24,15 @@ from omegaconf.errors import (
 )
 
 from lab.cli.catalogue import config_dir, yaml_files
+from lab.cli.formula import evaluate, is_formula
 from lab.cli.own_files import OwnFiles
 from lab.cli.typed import short_word, typed
 from lab.config import RunConfig
 from lab.errors import UserError, nearest, unknown
 from lab.identity import default_leaves
 from lab.studies.select.reference import check_form
+from lab.studies.select.selectors import as_selector
+from lab.validation import all_keys
 
 PRIMARY = "config"
 """The primary configuration of the lab."""
@@ -101,7 +104,7 @@ class Composer:
         swept = str(hydra.mode or "").endswith("MULTIRUN")
         params = OmegaConf.to_container(hydra.sweeper.params, resolve=True) if hydra.sweeper.params else {}
         assert isinstance(params, dict)
-        return swept, {str(key): _as_typed(value) for key, value in params.items()}
+        return swept, {str(key): as_typed(value) for key, value in params.items()}
 
     def filled(self, picks: Mapping[str, str], values: Mapping[str, str]) -> DictConfig:
         """The configuration of files and typed values, without the section `hydra`."""
@@ -112,22 +115,27 @@ class Composer:
             assert isinstance(merged, DictConfig)
             self._typed[key] = merged
         config = copy.deepcopy(self._typed[key])
+        formulas = {key: text for key, text in values.items() if is_formula(key, text)}
         for key, text in values.items():
-            OmegaConf.update(config, key, typed(key, text), merge=False)
+            if key not in formulas:
+                OmegaConf.update(config, key, typed(key, text), merge=False)
+        for key, text in formulas.items():
+            known = {one: OmegaConf.select(config, one) for one in all_keys()}
+            OmegaConf.update(config, key, typed(key, evaluate(key, text, known)), merge=False)
         return config
 
     def __call__(self, picks: Mapping[str, str], values: Mapping[str, str]) -> RunConfig:
         found = OmegaConf.to_object(self.filled(picks, values))
         assert isinstance(found, RunConfig)
         found.study.tune = typed_grid(found.study.tune)
-        found.study.reference = found.study.reference or {}
+        found.study.reference = as_selector(found.study.reference or {})
         check_form(found.study.reference)
         return found
 
 
-def _as_typed(value: Any) -> str:
+def as_typed(value: Any) -> str:
     """A value of `hydra.sweeper.params` as it would be typed: a YAML list is one value of a key that takes lists."""
-    return f"[{','.join(map(_as_typed, value))}]" if isinstance(value, list) else str(value)
+    return f"[{','.join(map(as_typed, value))}]" if isinstance(value, list) else str(value)
 
 
 def quoted(name: str) -> str:
@@ -183,7 +191,7 @@ def typed_grid(grid: Any) -> Any:
 
 def typed_value(key: str, value: Any) -> Any:
     """`value` as the field `key` of the configuration holds it."""
-    text = "null" if value is None else _as_typed(value)
+    text = "null" if value is None else as_typed(value)
     try:
         return typed(key, text)
     except UserError as error:

@@ -252,6 +252,8 @@ def _tags(node: yaml.Node, seen: set[int]) -> Iterator[Fault]:
             if not isinstance(key, yaml.ScalarNode):
                 yield _line(key), f"{short_word(_text(key))}: a key is a single word"
                 continue
+            if key.tag == f"{PLAIN}null":
+                yield _line(key), f"{key.value or 'nothing'}: YAML takes this key for null; put it in quotes"
             if key.value in first and key.tag != f"{PLAIN}merge":
                 yield _line(key), f"{short_word(key.value)} is there twice, first in line {first[key.value]}"
             first.setdefault(key.value, _line(key))

@@ -7,21 +7,23 @@ import itertools
 import math
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
 from lab.cli.catalogue import group_files, own_dir
 from lab.cli.compose import PRIMARY, Composer, check_primary, configurations
+from lab.cli.formula import is_formula
+from lab.cli.named_arms import chosen_arms, is_excluded, read_arms
 from lab.cli.overrides import asked_seeds, number_asked, read_seeds, take_seeds
 from lab.cli.parsers import GONE, PARSERS
 from lab.cli.typed import short_word
 from lab.cli.words import Files, Word, doubled, is_part, read_words
 from lab.config import RunConfig
 from lab.errors import UserError, refuse
-from lab.identity import NOT_IDENTITY, flatten
+from lab.identity import ARM, NOT_IDENTITY, flatten
 from lab.records.places import Job, arm_folder, arm_folders
 from lab.validation import all_keys, validate
 
@@ -102,6 +104,44 @@ def one_job(verb: str, typed: list[str], options: Options | None = None) -> Job:
     return jobs[0]
 
 
+@dataclass(frozen=True)
+class Span:
+    """What the overrides of one experiment run through."""
+
+    fixed: Mapping[str, str]
+    """Keys with one text for all runs."""
+
+    axes: Mapping[str, Sequence[str]]
+    """What is crossed: for each key its texts, the names of arms last."""
+
+    arms: Mapping[str, Mapping[str, str]]
+    """What each name of an arm stands for."""
+
+    seeds: Sequence[int]
+
+    named: Sequence[str]
+    """The keys that name the arms."""
+
+
+def span(words: Sequence[Word], asked: str, composer: Composer, files: Files, options: Options) -> Span:
+    """What `words` run through; arguments and errors as of `plan`."""
+    fixed = {word.key: word.texts[0] for word in words if not word.swept and word.key not in ("seed", ARM)}
+    in_files, params = composer.settings(split_picks(fixed)[0])
+    axes = sweep_axes(words, params if in_files or options.multirun else {}, files)
+    axes.pop(ARM, None)
+    first = composer(*split_picks({**fixed, **{key: axis[0] for key, axis in axes.items() if key != "seed"}}))
+    arms = read_arms(first.study.arms, files)
+    if names := chosen_arms(words, arms, axes):
+        axes[ARM] = names
+    typed_seed = next((word.texts for word in words if word.key == "seed"), None)
+    seeds = axes.pop("seed", typed_seed) or [str(first.seed)]
+    refuse_many(axes, number_asked(asked, len(seeds), first.study.max_seeds), first, options.yes)
+    if first.name == RunConfig().name and not any(word.key == "name" for word in words):
+        name = sweep_name(words, list(axes), len(seeds) > 1 or bool(asked))
+        fixed |= {"name": name} if name else {}
+    return Span(fixed, axes, arms, read_seeds(seeds), named_keys(words, axes))
+
+
 def plan(
     words: Sequence[Word], asked: str, command: str, composer: Composer, files: Files, options: Options
 ) -> list[Job]:
@@ -118,39 +158,52 @@ def plan(
     Raises:
         UserError: an override is wrong, or there are very many runs.
     """
-    fixed = {word.key: word.texts[0] for word in words if not word.swept and word.key != "seed"}
-    in_files, params = composer.settings(split_picks(fixed)[0])
-    axes = sweep_axes(words, params if in_files or options.multirun else {}, files)
-    first = composer(*split_picks({**fixed, **{key: axis[0] for key, axis in axes.items() if key != "seed"}}))
-    typed_seed = next((word.texts for word in words if word.key == "seed"), None)
-    seeds = axes.pop("seed", typed_seed) or [str(first.seed)]
-    refuse_many(axes, number_asked(asked, len(seeds), first.study.max_seeds), first, options.yes)
-    own_seeds = read_seeds(seeds)
-    if first.name == RunConfig().name and not any(word.key == "name" for word in words):
-        name = sweep_name(words, list(axes), len(seeds) > 1 or bool(asked))
-        fixed |= {"name": name} if name else {}
-    named = [key for key in axes or [word.key for word in words] if _names_arm(key)]
-    jobs: dict[Path, Job] = {}  # by folder: a value given twice is one run
+    over = span(words, asked, composer, files, options)
+    jobs: dict[Path, Job] = {}  # by folder: a value given twice is one run, and so are two names of one configuration
     known: dict[Path, dict[str, Path]] = {}
-    for place, choice in enumerate(itertools.product(*axes.values())):
-        texts = {**fixed, **dict(zip(axes, choice, strict=True))}
+    homes: dict[tuple[Path, str], Path] = {}
+    for place, choice in enumerate(itertools.product(*over.axes.values())):
+        typed = {**over.fixed, **dict(zip(over.axes, choice, strict=True))}
+        name = typed.get(ARM, "")
+        texts = {**typed, **over.arms.get(name, {})}
         config = composer(*split_picks(texts))
         if not options.own_parts:
             refuse_own_parts(config)
         flat = flatten(config)
-        arm = {key: flat.get(key, texts.get(key)) for key in named}  # a group, as `optimizer`, has no value
+        arm = {key: flat.get(key, texts.get(key)) for key in over.named}  # a group, as `optimizer`, has no value
+        if is_excluded(flat, arm, config.study.exclude):
+            continue
         root = Path(config.out) / config.name
         if root not in known:
             known[root] = arm_folders(root)
         home = arm_folder(config, arm, known[root])
-        overrides = [f"{key}={text}" for key, text in texts.items()]
-        for seed in asked_seeds(asked, own_seeds, root, config.study.max_seeds):
+        home = homes.setdefault((root, home.name[-8:]), home)
+        overrides = [f"{key}={text}" for key, text in typed.items()]
+        for seed in asked_seeds(asked, over.seeds, root, config.study.max_seeds):
             one = copy.copy(config)
             one.seed = seed
-            folder = home / f"seed={seed}"
-            jobs[folder] = Job(one, folder, arm, [*overrides, f"seed={seed}"], command, place)
+            job = Job(one, home / f"seed={seed}", arm, [*overrides, f"seed={seed}"], command, place)
+            first = jobs.setdefault(job.folder, job) if name else job
+            jobs[job.folder] = replace(first, names=(*first.names, *filter(None, [name])))
+    refuse_nothing(over.axes.get(ARM, ()), jobs.values())
     validate(*(job.config for job in jobs.values()))
     return list(jobs.values())
+
+
+def refuse_nothing(names: Sequence[str], jobs: Collection[Job]) -> None:
+    """Raises `UserError` where no run is left, or where all `names` of arms are one configuration."""
+    if not jobs:
+        raise UserError("study.exclude leaves no arm of this sweep")
+    if len(names) > 1 and all(len(job.names) == len(names) for job in jobs):
+        raise UserError(f"study.arms: {' and '.join(names)} are one configuration, and nothing is compared")
+
+
+def named_keys(words: Sequence[Word], axes: Mapping[str, Sequence[str]]) -> list[str]:
+    """The keys that name the arms: what is swept, with the arm's name first, else all that were typed; and formulas."""
+    swept = sorted(axes, key=lambda key: key != ARM)
+    formulas = [word.key for word in words if is_formula(word.key, word.texts[0])]
+    keys = dict.fromkeys([*(swept or [word.key for word in words]), *formulas])
+    return [key for key in keys if key == ARM or _names_arm(key)]
 
 
 def sweep_axes(words: Sequence[Word], params: Mapping[str, str], files: Files) -> dict[str, Sequence[str]]:

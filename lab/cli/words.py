@@ -7,9 +7,10 @@ from pathlib import Path
 
 from lab.cli.catalogue import GROUPS
 from lab.cli.choices import choices
+from lab.cli.formula import is_formula
 from lab.cli.typed import short_word, typed
 from lab.errors import UserError, nearest, refuse, unknown
-from lab.identity import NOT_IDENTITY
+from lab.identity import ARM, NOT_IDENTITY
 from lab.validation import all_keys
 
 Files = Mapping[str, Mapping[str, Path]]
@@ -110,7 +111,7 @@ def read_word(text: str, files: Files) -> Word:
         raise UserError(f"{shown} {error}") from None
     if len(texts) > 1 and section == "study":
         raise UserError(f"{shown}: all runs of a sweep have one {key}")
-    if len(texts) > 1 and key in NOT_IDENTITY - {"seed", "data.root"}:
+    if len(texts) > 1 and key in NOT_IDENTITY - {"seed", ARM, "data.root"}:
         raise UserError(f"{shown}: {key} makes no arms, and all runs of a sweep have one value of it")
     if key in GROUPS:
         refuse(line for one in texts for line in wrong_file(key, one, files[key]))
@@ -181,7 +182,8 @@ def wrong_value(key: str, texts: Sequence[str]) -> Iterator[str]:
     """A line for the first of `texts` that is none of the kind of `key`; of thousands only the ends are tried."""
     for text in texts if len(texts) <= 1000 else (texts[0], texts[len(texts) - 1]):
         try:
-            typed(key, text)
+            if not is_formula(key, text):
+                typed(key, text)
         except UserError as error:
             yield str(error)
             return

@@ -11,8 +11,9 @@ from torch import Tensor
 from lab.config import DataConfig
 from lab.data.augment import Augment, beside, make_augment
 from lab.data.scales import SCALES
+from lab.data.shifts import shifted
 from lab.data.sources import SOURCES, Source, check_source, folder
-from lab.data.variants import check_labels, imbalanced, keep_classes, resized, standardised, with_noise
+from lab.data.variants import check_labels, imbalanced, keep_classes, outliers, resized, standardised, with_noise
 from lab.errors import check_range, choose
 from lab.identity import derive_seed
 
@@ -26,6 +27,7 @@ class Split:
     index: Tensor  # (k,) int64: the images of this split
     shift: Tensor  # (c, 1, 1) or (f,) float32, subtracted
     factor: Tensor  # (c, 1, 1) or (f,) float32, multiplied afterwards
+    gain: Tensor | None = None  # (n, 1, 1, 1) or (n, 1) float32, what each scaled image is multiplied by; None is 1
 
     def __len__(self) -> int:
         return len(self.index)
@@ -34,7 +36,8 @@ class Split:
         """Scaled images (b, c, h, w) or features (b, f) float32 and labels (b,), or (b, 1) for regression, at
         `positions` (b,) of this split."""
         index = self.index[positions]
-        return (self.images[index].float() - self.shift) * self.factor, self.labels[index]
+        images = (self.images[index].float() - self.shift) * self.factor
+        return images if self.gain is None else images * self.gain[index], self.labels[index]
 
     def batches(self, size: int, limit: int | None = None) -> Iterator[tuple[Tensor, Tensor]]:
         """The first `limit` images (all if None) in order, in batches of at most `size`."""
@@ -68,12 +71,20 @@ class Dataset:
 
 
 class Order:
-    """Chooses the training images of each step: a new permutation every epoch, from the seed alone.
+    """Chooses the training images of each step: as a rule a new permutation every epoch, from the seed alone.
 
     A function of the step, not a stream, so that a run resumes anywhere and nets of one seed see the same batches.
     """
 
-    def __init__(self, split: Split, batch_size: int, seed: int, augment: Augment | None = None, left_by: str = ""):
+    def __init__(
+        self,
+        split: Split,
+        batch_size: int,
+        seed: int,
+        augment: Augment | None = None,
+        left_by: str = "",
+        shuffle: str = DataConfig.shuffle,
+    ):
         """
         Args:
             split: the training images.
@@ -81,6 +92,7 @@ class Order:
             seed: the run's seed.
             augment: changes the scaled images of a step.
             left_by: the keys that decide how many images there are, for the message.
+            shuffle: when there is a new order: `epochs`, `once` or `never`.
 
         Raises:
             UserError: `batch_size` is below 1 or above the number of training images.
@@ -88,6 +100,7 @@ class Order:
         allowed = f"1 to {len(split)}, the number of training images{f' ({left_by})' if left_by else ''}"
         check_range("train.batch_size", batch_size, 1 <= batch_size <= len(split), allowed)
         self.split, self.batch_size, self.seed, self.augment = split, batch_size, seed, augment
+        self.shuffle = shuffle
         self.steps_per_epoch = len(split) // batch_size
         self._epoch, self._permutation = -1, torch.empty(0, dtype=torch.int64)
 
@@ -95,12 +108,18 @@ class Order:
         """Scaled, augmented images (b, c, h, w) and labels (b,) of optimizer step `step`, counted from 0."""
         epoch, position = divmod(step, self.steps_per_epoch)
         if epoch != self._epoch:
-            generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", epoch))
-            permutation = torch.randperm(len(self.split), generator=generator)  # on the CPU: same order on every device
-            self._epoch, self._permutation = epoch, beside(self.split.index, permutation)
+            self._epoch, self._permutation = epoch, beside(self.split.index, self.permutation(epoch))
         start = position * self.batch_size
         images, labels = self.split.take(self._permutation[start : start + self.batch_size])
         return images if self.augment is None else self.augment(images, step), labels
+
+    def permutation(self, epoch: int) -> Tensor:
+        """The order of the training images in an epoch, counted from 0; on the CPU, so the same on every device."""
+        if self.shuffle == "never":
+            return self.split.index.cpu().argsort()
+        drawn = 0 if self.shuffle == "once" else epoch
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, "order", drawn))
+        return torch.randperm(len(self.split), generator=generator)
 
 
 def load_dataset(config: DataConfig, seed: int, device: torch.device) -> Dataset:
@@ -125,6 +144,7 @@ def load_dataset(config: DataConfig, seed: int, device: torch.device) -> Dataset
         check_range("data.limit", config.limit, 1 <= config.limit <= len(train), f"1 to {len(train)}")
         train = train[: config.limit]  # random already
     source, unit, offset = (source, 1.0, 0.0) if source.classes else standardised(source, train)
+    source = shifted(source, config)
     labels = with_noise(source.labels, train, len(source.classes), config.label_noise, seed)
     val, train = val.to(device), train.to(device)
     scale = choose("data.scale", config.scale, SCALES, tuple)
@@ -133,7 +153,7 @@ def load_dataset(config: DataConfig, seed: int, device: torch.device) -> Dataset
     # Shuffled with a fixed seed: files are often sorted by class, and `train.eval_limit` takes the first ones.
     test = torch.randperm(len(source.test_images), generator=torch.Generator().manual_seed(0)).to(device)
     return Dataset(
-        train=Split(source.images, labels, train, shift, factor),
+        train=Split(source.images, labels, train, shift, factor, outliers(source.images, train, config, seed)),
         val=Split(source.images, source.labels, val, shift, factor),
         test=Split(source.test_images, source.test_labels, test, shift, factor),
         shape=shape,

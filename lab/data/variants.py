@@ -93,6 +93,18 @@ def with_noise(labels: Tensor, train: Tensor, num_classes: int, share: float, se
     return noisy
 
 
+def outliers(images: Tensor, train: Tensor, config: DataConfig, seed: int) -> Tensor | None:
+    """What each of `images` (n, ...) is multiplied by once it is scaled, (n, 1, ...) float32: `data.outlier_size` for
+    round(share * k) of the k at `train`, else 1; None without outliers."""
+    if config.outliers == 0:
+        return None
+    generator = torch.Generator().manual_seed(derive_seed(seed, "outliers"))
+    order = torch.randperm(len(train), generator=generator)  # more outliers keep these
+    gain = torch.ones(len(images), *[1] * (images.ndim - 1), device=images.device)
+    gain[train[order[: round(config.outliers * len(train))].to(train.device)].to(images.device)] = config.outlier_size
+    return gain
+
+
 def standardised(source: Source, train: Tensor) -> tuple[Source, float, float]:
     """`source` with targets (n, 1) of zero mean and unit variance on `train`; their standard deviation and mean before.
 

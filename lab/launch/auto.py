@@ -15,6 +15,7 @@ from lab.launch.register import register, remember_runs
 from lab.launch.sweep import compare_jobs, interrupted, stopped_early, sweep
 from lab.records.design import Design, read_design, write_design
 from lab.records.interim import read_interim
+from lab.records.named import in_all_names
 from lab.records.places import Job, settled
 from lab.records.results import failures, read_result, read_run
 from lab.studies.claims.stages import claim_facts
@@ -141,7 +142,7 @@ def train_in_stages(jobs: list[Job], study: Study, root: Path, tuned: bool) -> i
 def stand(jobs: Sequence[Job], study: Study, design: Design) -> list[Verdict]:
     """The verdicts after the analyses that were held."""
     found = [run for job in jobs if (run := read_run(settled(job).folder)) is not None and counts(run)]
-    return judge(study, completed(found), tuned=list(jobs[0].config.study.tune or ()), design=design)
+    return judge(study, completed(in_all_names(found)), tuned=list(jobs[0].config.study.tune or ()), design=design)
 
 
 def open_arms(verdicts: Sequence[Verdict]) -> set[str]:

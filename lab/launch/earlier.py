@@ -5,6 +5,7 @@ from pathlib import Path
 
 from lab.config import RunConfig
 from lab.records.interim import read_interim
+from lab.records.named import in_all_names
 from lab.records.places import Job
 from lab.records.results import Run, read_run
 from lab.studies.claims.contrast import ClaimTest, put_to_test
@@ -31,7 +32,7 @@ def stored_runs(jobs: Sequence[Job]) -> list[Run]:
     folders = dict.fromkeys(job.folder.parent for job in jobs)
     paths = [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("seed=*"))]
     found = [run for path in paths if (run := read_run(path)) is not None and counts(run)]
-    return completed(found)
+    return completed(in_all_names(found))
 
 
 def spreads(study: Study, runs: Sequence[Run]) -> list[ClaimTest | None]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.checks.prospects import FEWEST
-from lab.identity import arm_hash, flatten
+from lab.identity import arm_hash
 from lab.launch.auto import check_design, expected_seconds
 from lab.launch.earlier import spreads, stored_runs, thresholds
 from lab.launch.local import share_machine
@@ -43,7 +43,7 @@ def outlook(jobs: list[Job], auto: bool) -> str:
     if tuned:
         check_tuning(jobs, study)
     same = {key: values[0] for key, values in tuned.items()}
-    check_claims(study, with_choices([({**flatten(job.config), **same}, job.arm) for job in jobs]))
+    check_claims(study, with_choices([({**flat, **same}, arm) for job in jobs for flat, arm in job.views()]))
     root, lines = Path(config.out) / config.name, list[str]()
     if auto:
         check_design(config, study, root)

@@ -15,6 +15,7 @@ from lab.records.registration import (
     read_registration,
     run_folders,
     scored_runs,
+    with_names,
     with_runs,
     write_registration,
 )
@@ -48,7 +49,8 @@ def register(jobs: Sequence[Job], root: Path) -> None:
         new_seeds = sorted({job.config.seed for job in jobs} - known.seeds)
         if news is not None or new_arms or new_seeds:
             known = replace(known, entries=(*known.entries, new_entry(news, new_arms, new_seeds, scored)))
-        after = with_runs(known, scored)
+        names = {digits: job.names for digits, job in arms.items()}
+        after = with_names(with_runs(known, scored), study.arms or {}, names)
         if after != before:
             write_registration(root, after)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from lab.config import TrainConfig
 from lab.errors import UserError
-from lab.identity import flatten
 from lab.launch.changed import change_notes
 from lab.launch.local import train_runs
 from lab.launch.prelude import tell_prospects
@@ -48,7 +47,7 @@ def sweep(jobs: list[Job], finish: Finish | None = None) -> int:
         check_tuning(jobs, study)
     # Arms that will differ in nothing but what is tuned are counterparts.
     same = {key: values[0] for key, values in tuned.items()}
-    check_claims(study, with_choices([({**flatten(job.config), **same}, job.arm) for job in jobs]))
+    check_claims(study, with_choices([({**flat, **same}, arm) for job in jobs for flat, arm in job.views()]))
     root = Path(config.out) / config.name
     try:
         root.mkdir(parents=True, exist_ok=True)

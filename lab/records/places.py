@@ -9,7 +9,7 @@ from typing import Any
 
 from lab.config import RunConfig
 from lab.errors import DamagedFileError, InTheWayError, UserError
-from lab.identity import arm_hash, flatten
+from lab.identity import ARM, arm_hash, flatten
 from lab.records.code import changes, own_code
 from lab.records.defaults import other_defaults
 from lab.records.lock import Held, locked
@@ -33,6 +33,13 @@ class Job:
     command: str
     place: int = 0
     """The arm's place in its sweep, from 0: comparisons keep the order in which the arms were typed."""
+    names: tuple[str, ...] = ()
+    """Every name of the arm in `study.arms`: of several that mean one configuration the run is trained once."""
+
+    def views(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """(flat configuration, keys that were typed) as each of its names has them; one where it has no name."""
+        flat = flatten(self.config)
+        return [({**flat, ARM: name}, {**self.arm, ARM: name}) for name in self.names] or [(flat, self.arm)]
 
     def is_terminal(self) -> bool:
         """Whether the run has a terminal status, and is not to be started over.
@@ -80,8 +87,8 @@ def short_name(key: str) -> str:
 
 
 def arm_label(arm: dict[str, Any]) -> str:
-    """`init=he_normal,depth=30`: readable, and a legal part of a path on every system."""
-    words = [f"{short_name(key)}={_plain(value)}" for key, value in arm.items()]
+    """`init=he_normal,depth=30`, `before,depth=30`: readable, and a legal part of a path on every system."""
+    words = [_plain(value) if key == ARM else f"{short_name(key)}={_plain(value)}" for key, value in arm.items()]
     return ",".join(words)[:120] or "default"
 
 

@@ -3,8 +3,8 @@
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,14 @@ class Registration:
     runs: Seeds | None = None
     """All runs that ever had scores when a command began or ended."""
 
+    named: dict[str, Any] = field(default_factory=dict)
+    """`arms`, the `study.arms` of the last command that named any, and `names`: of each arm, by its hash."""
+
+    @property
+    def names(self) -> dict[str, list[str]]:
+        """The names of arms by their hash."""
+        return self.named.get("names", {})
+
     @property
     def studies(self) -> list[Entry]:
         """The entries that say what is asked and claimed."""
@@ -103,7 +111,7 @@ def read_registration(folder: Path) -> Registration | None:
     try:
         first = read_json(path, REMEDY)
         entries = tuple(entry_from(one) for one in (first, *first["later"]))
-        return Registration(entries, first["runs"])
+        return Registration(entries, first["runs"], first.get("named", {}))
     except FileNotFoundError:
         return None
     except DamagedFileError:
@@ -123,7 +131,8 @@ def entry_from(found: Mapping[str, Any]) -> Entry:
 def write_registration(folder: Path, registration: Registration) -> None:
     """Writes `study.json`: the first entry, `later` ones, and `runs`; atomically."""
     first, *later = map(entry_json, registration.entries)
-    write_json(folder / FILE, {**first, "later": later, "runs": registration.runs or {}})
+    named = {"named": registration.named} if registration.named else {}
+    write_json(folder / FILE, {**first, "later": later, **named, "runs": registration.runs or {}})
 
 
 def entry_json(entry: Entry) -> dict[str, Any]:
@@ -138,6 +147,16 @@ def with_runs(registration: Registration, scored: Mapping[str, list[int]]) -> Re
     known = registration.runs or {}
     runs = {digits: sorted({*known.get(digits, ()), *scored.get(digits, ())}) for digits in {**known, **scored}}
     return replace(registration, runs=runs)
+
+
+def with_names(registration: Registration, arms: Mapping[str, Any], names: Mapping[str, Sequence[str]]) -> Registration:
+    """`registration` that knows the `names` of arms by their hash, beside those it has from the same `study.arms`."""
+    if not arms:
+        return registration
+    before = registration.names if registration.named.get("arms") == as_stored(arms) else {}
+    hashes = dict.fromkeys([*before, *names])
+    joined = {digits: list(dict.fromkeys([*before.get(digits, ()), *names.get(digits, ())])) for digits in hashes}
+    return replace(registration, named={"arms": as_stored(arms), "names": joined})
 
 
 def run_folders(root: Path) -> Iterator[tuple[str, int, Path]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import UserError
-from lab.identity import NOT_IDENTITY, arm_hash, default_leaves
+from lab.identity import ARM, NOT_IDENTITY, arm_hash, default_leaves
 from lab.records.read import parse_json, read_bytes
 
 TRIALS = "_tune"
@@ -45,6 +45,9 @@ class Run:
 
     result: dict[str, Any]
     """All of `result.json`."""
+
+    is_named: bool = False
+    """Whether its name in `study.arms` is that of the last command (`lab.records.named`)."""
 
     @cached_property
     def history(self) -> list[dict[str, Any]]:
@@ -269,14 +272,15 @@ def told_apart(runs: Sequence[Run]) -> list[Run]:
 def without_copies(runs: Sequence[Run]) -> tuple[list[Run], int]:
     """`runs`, each configuration and seed once wherever it lies, and how many others were left out.
 
-    A run is its configuration (the hash of its arm) and its seed: a copied folder is no second sample. Of several the
+    A run is its configuration (the hash of its arm), name and seed: a copied folder is no second sample. Of several the
     first counts that ended, else the first.
     """
-    found: dict[tuple[str, int], Run] = {}
+    found: dict[tuple[str, str, int], Run] = {}
     for run in runs:
-        kept = found.setdefault((run.arm_id, run.seed), run)
+        its = (run.arm_id, run.config.get(ARM, ""), run.seed)
+        kept = found.setdefault(its, run)
         if kept.status in ("failed", "interrupted") and run.status not in ("failed", "interrupted"):
-            found[run.arm_id, run.seed] = run
+            found[its] = run
     return list(found.values()), len(runs) - len(found)
 
 

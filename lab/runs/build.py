@@ -77,7 +77,7 @@ def assemble(config: RunConfig) -> Parts:
     given = ", ".join(part for part in given if not part.startswith("data.name="))  # data are checked as they are read
     machine = make_machine(train)
     data = load_dataset(config.data, config.seed, machine.device)
-    order = Order(data.train, train.batch_size, config.seed, data.augment, left_by(config))
+    order = Order(data.train, train.batch_size, config.seed, data.augment, left_by(config), config.data.shuffle)
     steps, log_every = durations(config, order.steps_per_epoch)
 
     model, memory_format = make_net(config, data, order, machine)

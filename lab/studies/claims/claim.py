@@ -6,14 +6,14 @@ minus second of the interaction is higher at the first level of `between` than a
 sides. How a claim is judged is in `lab.studies.claims.verdict`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from lab.errors import UserError, nearest
 from lab.metric import Metric, parse_metric
-from lab.studies.select.selectors import Flat, full_key, is_number
+from lab.studies.select.selectors import Flat, as_selector, full_key, is_number
 
 KINDS = {
     "higher": ("than", "by"),
@@ -98,11 +98,11 @@ def parse_claim(raw: Any) -> Claim:
     need(kind != "interaction" or "between" in raw, "'interaction' needs 'between', a list of two selectors")
     lists = {key: raw[key] for key in ("same", "ordered", "interaction", "between") if key in raw}
     for key, value in lists.items():
-        fits = isinstance(value, Sequence) and (len(value) >= 3 if key == "ordered" else len(value) == 2)
+        fits = isinstance(value, list | tuple) and (len(value) >= 3 if key == "ordered" else len(value) == 2)
         length = "at least three" if key == "ordered" else "two"
         need(fits, f"'{key}' needs a list of {length} selectors")
-    sides = list(raw[kind]) if kind in lists else [raw[kind], raw.get("than", {})]
-    between = list(raw.get("between", ()))
+    sides = [as_selector(one) for one in (raw[kind] if kind in lists else (raw[kind], raw.get("than", {})))]
+    between = [as_selector(one) for one in raw.get("between", ())]
     if kind == "same":
         margin = raw.get("within", 0)
         need(
@@ -112,10 +112,11 @@ def parse_claim(raw: Any) -> Claim:
     else:
         margin = raw.get("by", 0)
         need(is_number(margin) and 0 <= margin < MOST, f"'by' must be a finite number of at least 0; given: {margin!r}")
-    where = raw.get("where", {})
+    where = as_selector(raw.get("where", {}))
     need(isinstance(where, Mapping), f"'where' must be a selector, {{key: value}}; given: {where}")
     for side in (*sides, *between):
-        need(isinstance(side, Mapping) and side, f"each side must be a selector, {{key: value}}; given: {side}")
+        allowed = "{key: value} or the name of an arm"
+        need(isinstance(side, Mapping) and side, f"each side must be a selector, {allowed}; given: {side}")
     return Claim(
         say=say,
         kind=kind,

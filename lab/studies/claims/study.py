@@ -8,14 +8,15 @@ from typing import Any
 
 from lab.config import StudyConfig
 from lab.errors import DamagedFileError, UserError
+from lab.identity import ARM
 from lab.metric import REACHED, TAGS, Metric, parse_metric
 from lab.records.read import read_yaml
 from lab.records.results import Run
 from lab.studies.claims.claim import Claim, parse_claim
-from lab.studies.select.arms import beside, complete, is_identity, prefixes, values_of
+from lab.studies.select.arms import beside, complete, is_group, is_identity, prefixes, values_of
 from lab.studies.select.images import image_keys
 from lab.studies.select.reference import check_reference
-from lab.studies.select.selectors import Flat, full_key, label, pick
+from lab.studies.select.selectors import Flat, as_selector, full_key, label, pick
 
 AUTO = parse_metric(StudyConfig().metric)
 LEFT_OUT = "study.claims=[] leaves claims out"
@@ -38,10 +39,17 @@ class Study:
 
     claims: tuple[Claim, ...] = ()
 
+    arm_keys: tuple[str, ...] = ()
+    """The keys, or groups, that named arms set."""
+
     def named_keys(self, config: Flat) -> list[str]:
         """The full keys, as `config` has them, that the claims name in their sides and in `where`."""
         named = [key for claim in self.claims for part in (claim.where, *claim.sides, *claim.between) for key in part]
         return list(dict.fromkeys(full_key(key, config) for key in named))
+
+    def brought(self, config: Flat) -> tuple[str, ...]:
+        """The keys that come with the name of an arm, or the beginnings of those of a group, as `config` has them."""
+        return tuple(key if key in config and not is_group(key) else f"{key}." for key in self.arm_keys)
 
     def metrics(self) -> dict[str, Metric]:
         """Every metric that it names, by what names it."""
@@ -73,8 +81,9 @@ def parse_study(stored: StudyConfig | Mapping[str, Any]) -> Study:
         source=found.get("source") or "",
         metric=parse_metric(str(found["metric"])) if found.get("metric") else AUTO,
         trained=parse_trained(str(found.get("trained") or "")),
-        reference=found.get("reference") or {},
+        reference=as_selector(found.get("reference") or {}),
         claims=tuple(map(parse_claim, found.get("claims") or ())),
+        arm_keys=tuple(dict.fromkeys(str(key) for arm in (found.get("arms") or {}).values() for key in arm)),
     )
 
 
@@ -139,8 +148,9 @@ def check_claims(study: Study, arms: Sequence[Flat]) -> None:
         name = f"claim '{claim.say}'"
         inside = pick(arms, claim.where, f"{name}: where", LEFT_OUT)
         own = claim.own_keys(arms[0])
-        # A group brings its keys along, so they may differ between the sides as well.
-        rest = [key for key in beside(arms[0], own) if is_identity(key) and not key.startswith(prefixes(own))]
+        # A group and a name bring their keys along, so they may differ between the sides as well.
+        brought = (*prefixes(own), *(study.brought(arms[0]) if ARM in own else ()))
+        rest = [key for key in beside(arms[0], own) if is_identity(key) and not key.startswith(brought)]
         if claim.kind == "ordered":  # nothing is higher than itself, by way of others neither
             check_apart([(selector, pick(inside, selector, name, LEFT_OUT)) for selector in claim.sides], name)
         for selectors in claim.contrasts():

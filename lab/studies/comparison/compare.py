@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lab.identity import ARM
 from lab.metric import Metric, parse_metric
 from lab.records.checked import Checked
 from lab.records.design import Design
@@ -123,7 +124,8 @@ def compare(
     apart = setting_keys(configs, list(dict.fromkeys([*swept, *named, *tuned]))) if swept or named else []
     keys = by or telling_keys(configs, [*swept, *differing_keys(configs), "data.root"])
     open_keys = [key for key in dict.fromkeys([*swept, *apart, *differing_images(configs)]) if by and key not in by]
-    groups = group(everything, [values_of(run.config, by) if by else run.arm_id for run in everything])
+    classes = [values_of(run.config, by) if by else (run.arm_id, run.config[ARM]) for run in everything]
+    groups = group(everything, classes)
     scores = score_trained(counted, (metric or study.metric).resolve(logged_tags(everything)), study.trained)
     test = held_out(scores)
     arms = distinct([make_arm(members, keys, scores, open_keys, test) for members in groups])

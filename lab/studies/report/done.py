@@ -29,7 +29,7 @@ def done(comparison: Comparison) -> list[tuple[str, str]]:
         "schedule": several(schedule_text(run.config) for run in runs),
         "batch": several(count(run.config["train.batch_size"], "image") for run in runs),
         "length": several(map(length_text, runs)),
-        "seeds": f"{seed_spans(run.seed for run in runs)}; {count(len(runs), 'run')} in all",
+        "seeds": f"{seed_spans(run.seed for run in runs)}; {count(len({run.path for run in runs}), 'run')} in all",
     }
     return [(what, how) for what, how in facts.items() if how]
 

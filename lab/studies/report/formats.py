@@ -26,7 +26,7 @@ def markdown(comparison: Comparison) -> str:
     table = columns(comparison)
     rows = list(zip(*table.values(), strict=True))
     lines = markdown_table(list(table), rows, [name in NUMBERS for name in table])
-    title = f"{comparison.metric}, {count(len(comparison.runs), 'run')}"
+    title = f"{comparison.metric}, {count(len({run.path for run in comparison.runs}), 'run')}"
     title += f", differences to {comparison.reference} paired by seed" if len(comparison.arms) > 1 else ""
     bullets = [*verdict_bullets(comparison), *(f"- {text}" for text in tuning_texts(comparison.tuning))]
     bullets += [f"- {text}" for text in comparison.departures]

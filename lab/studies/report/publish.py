@@ -9,6 +9,7 @@ from lab.metric import Metric, parse_metric
 from lab.records.design import read_design
 from lab.records.interim import record_interim
 from lab.records.lock import locked
+from lab.records.named import in_all_names
 from lab.records.registration import FILE, REMEDY, read_registration, run_folders
 from lab.records.results import Run, find_runs, read_run, without_copies
 from lab.records.tuning import Tuning
@@ -57,6 +58,7 @@ def publish(
     from lab.studies.report.page import write_report  # late: it imports matplotlib
 
     show = choose("--format", form, FORMATS)
+    runs = in_all_names(runs)
     whole = judged(runs, study, folder)
     tuning = tuning and compared(tuning, runs)
     same = len(runs) == len(whole.runs) + len(whole.failed) and tuning == whole.tuning
@@ -98,6 +100,7 @@ def compare_folders(
         UserError: no such folder, no run in it, or an unknown key, metric or form.
     """
     found, num_copies = without_copies(find_runs(folders))
+    found = in_all_names(found)
     if num_copies:
         what = "1 copy of a run that is" if num_copies == 1 else f"{num_copies} copies of runs that are"
         print(f"left out: {what} here already (same configuration and seed)", file=sys.stderr)
@@ -173,7 +176,7 @@ def judged(runs: list[Run], study: Study, folder: Path) -> Comparison:
     if study.claims:
         inside = {run.path.resolve() for run in runs}
         paths = [path for root in roots for _, _, path in run_folders(root) if path.resolve() not in inside]
-        others = [run for path in paths if (run := read_run(path))]
+        others = in_all_names(run for path in paths if (run := read_run(path)))
         tags = logged_tags([*runs, *others])
         metrics = {(claim.metric or study.metric).resolve(tags) for claim in study.claims}
         there, _ = without_copies([*runs, *(run for run in others if has_scores(run, metrics))])

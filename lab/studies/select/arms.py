@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
-from lab.identity import NOT_IDENTITY, default_leaves
+from lab.identity import ARM, NOT_IDENTITY, default_leaves
 from lab.records.results import Run
 from lab.studies.select.selectors import Flat, canonical
 
@@ -31,8 +31,8 @@ def complete(config: Flat) -> dict[str, Any]:
 
 
 def is_identity(key: str) -> bool:
-    """Whether `key` says what is done in a run, and not only where, how often or with which seed."""
-    return key not in NOT_IDENTITY
+    """Whether `key` tells arms apart: it says what is done in a run, or names it, and not only where or how often."""
+    return key == ARM or key not in NOT_IDENTITY
 
 
 def is_group(key: str) -> bool:
@@ -145,7 +145,7 @@ def setting_keys(configs: Sequence[Flat], compared: Sequence[str]) -> list[str]:
         configs: complete flat configurations of the runs.
         compared: full keys that sweeps and claims name.
     """
-    groups = prefixes(compared)
+    groups = ("",) if ARM in compared else prefixes(compared)  # a name may bring anything
     num_classes = len({values_of(config, compared) for config in configs})
 
     def follows(key: str) -> bool:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab.errors import UserError
 from lab.metric import RESULTS, parse_metric
+from lab.records.named import in_all_names
 from lab.records.results import Run, find_runs, without_copies
 from lab.studies.select.arms import completed, differing_keys, swept_keys
 from lab.studies.select.scores import counts, score_runs
@@ -33,7 +34,7 @@ def load(*folders: str | Path, metrics: Sequence[str] = (), history: bool = Fals
         from pandas import DataFrame
     except ModuleNotFoundError as error:
         raise UserError("load needs pandas, which comes with: pip install 'architecture-lab[notebook]'") from error
-    runs = completed(without_copies(find_runs(map(Path, folders)))[0])
+    runs = completed(in_all_names(without_copies(find_runs(map(Path, folders)))[0]))
     configs = [run.config for run in runs]
     keys = list(dict.fromkeys([*swept_keys(runs), *differing_keys(configs)]))
     heads = [

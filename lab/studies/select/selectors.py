@@ -6,9 +6,15 @@ from functools import lru_cache
 from typing import Any
 
 from lab.errors import UserError, nearest
+from lab.identity import ARM
 from lab.literals import QUOTES, literal
 
 Flat = Mapping[str, Any]
+
+
+def as_selector(given: Any) -> Any:
+    """`given`, or where it is text the selector of the arm of that name."""
+    return {ARM: given} if isinstance(given, str) else given
 
 
 def canonical(value: Any) -> str:
@@ -83,9 +89,10 @@ def is_number(value: Any) -> bool:
 
 
 def label(selector: Flat) -> str:
-    """`init=he_normal depth=30`."""
+    """`init=he_normal depth=30`; the name of an arm stands alone."""
     short = short_keys(selector)
-    return " ".join(f"{short[key]}={show(value)}" for key, value in selector.items())
+    words = [show(value) if key == ARM else f"{short[key]}={show(value)}" for key, value in selector.items()]
+    return " ".join(filter(None, words))
 
 
 def pick(arms: Sequence[Flat], selector: Flat, name: str, remedy: str) -> list[Flat]:
