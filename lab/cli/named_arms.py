@@ -89,7 +89,7 @@ def chosen_arms(words: Iterable[Word], arms: Mapping[str, Mapping[str, str]], sw
     here = {key: name for name in typed or arms for key in arms[name]}
     for key in [*(word.key for word in words), *swept]:
         if owner := here.get(key):
-            raise UserError(f"{key} is set by arms of study.arms ({owner}), so it cannot be given besides")
+            raise UserError(f"{key} is set by arms of study.arms ({owner}), and is neither typed nor swept besides")
     return typed or list(arms)
 
 
