@@ -33,7 +33,7 @@ def test_the_fields_are_all_there() -> None:
 
 # Identity
 
-BOOKKEEPING = {"seed", "name", "out", "force", "jobs", "data.root"} | {
+BOOKKEEPING = {"arm", "seed", "name", "out", "force", "jobs", "data.root"} | {
     *(f"train.{key}" for key in ("checkpoint_every", "threads", "watch", "watch_steps", "pictures")),
     "lint.sweeps",
     "lint.ignore",

@@ -127,6 +127,7 @@ def test_the_table_is_aligned_ascii_within_120_columns(runs, tmp_path):
     assert "he_normal is higher than xavier_normal by 0.67" in text
 
 
+@pytest.mark.figures
 def test_the_report_is_whole_offline_and_escaped(runs, tmp_path):
     comparison = compare(runs, STUDY)
     path = write_report(comparison, tmp_path)

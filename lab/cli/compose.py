@@ -128,7 +128,8 @@ class Composer:
         found = OmegaConf.to_object(self.filled(picks, values))
         assert isinstance(found, RunConfig)
         found.study.tune = typed_grid(found.study.tune)
-        found.study.reference = as_selector(found.study.reference or {})
+        reference = found.study.reference or {}
+        found.study.reference = as_selector(reference) if found.study.arms else reference
         check_form(found.study.reference)
         return found
 

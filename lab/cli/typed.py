@@ -42,7 +42,10 @@ class BracketError(ValueError):
 
 def _valued(key: Key, text: str) -> Any:
     if key.kind is Any or key.kind == list[Any]:
-        return _opened(literal, text)
+        found = _opened(literal, text)
+        if key.kind is not Any and not isinstance(found, list):
+            raise ValueError(f"is no list; allowed: {key.allowed()}, in brackets")
+        return found
     if key.optional and text.strip().lower() in ("null", "none"):
         return None
     if get_origin(key.kind) is not list:

@@ -235,6 +235,9 @@ def fetch(name: str, root: Path) -> str:
     Raises:
         UserError: torchvision does not download it, or the download failed.
     """
+    if name in SOURCES and name not in DOWNLOADS:
+        there = ", ".join(DOWNLOADS)
+        raise UserError(f"data={name} is never downloaded, as it needs no files or reads yours; there are: {there}")
     source = choose("data", name, {one: SOURCES[one] for one in DOWNLOADS})(root)
     shape = "x".join(map(str, source.images.shape[1:]))
     return f"{len(source.images):,} training and {len(source.test_images):,} test images of {shape} under {root}"

@@ -45,13 +45,20 @@ class EventFile:
         self._add(Summary(value=points), step, wall_time)
 
     def histogram(self, tag: str, values: np.ndarray, step: int) -> None:
-        """The distribution of `values`, any shape, in 30 buckets."""
+        """The distribution of `values`, any shape, in 30 buckets; nothing where a value is not finite."""
         from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.compat.proto.tensor_pb2 import TensorProto
+        from tensorboard.compat.proto.tensor_shape_pb2 import TensorShapeProto
+        from tensorboard.compat.proto.types_pb2 import DT_FLOAT
         from tensorboard.plugins.histogram.metadata import create_summary_metadata
-        from tensorboard.util.tensor_util import make_tensor_proto
 
+        found = buckets(values)
+        if not np.isfinite(found).all():
+            return
         about = create_summary_metadata(display_name=None, description=None)
-        tensor = make_tensor_proto(buckets(values), dtype=np.float64)
+        # By hand, and in float32: TensorBoard's own checksum is Python, a byte at a time.
+        shape = TensorShapeProto(dim=[TensorShapeProto.Dim(size=size) for size in found.shape])
+        tensor = TensorProto(dtype=DT_FLOAT, tensor_shape=shape, tensor_content=found.astype("<f4").tobytes())
         self._add(Summary(value=[Summary.Value(tag=tag, metadata=about, tensor=tensor)]), step)
 
     def image(self, tag: str, png: bytes, size: tuple[int, int], step: int) -> None:
@@ -200,6 +207,8 @@ def buckets(values: np.ndarray, number: int = 30) -> np.ndarray:
     if not flat.size:
         return np.zeros((number, 3))
     low, high = flat.min(), flat.max()
+    if not np.isfinite(high - low):
+        return np.full((number, 3), np.nan)
     if low == high:
         return np.array([[low, high, 0.0]] * (number - 1) + [[low, high, float(flat.size)]])
     edges = np.linspace(low, high, number + 1)

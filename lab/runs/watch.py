@@ -103,15 +103,14 @@ class Watch:
         """
         for name, parameter in self.model.named_parameters():
             self.writer.histogram(f"watch_weights/{name}", parameter.detach().float().cpu().numpy(), step)
-            if parameter.grad is not None and bool(parameter.grad.isfinite().all()):
+            if parameter.grad is not None:
                 self.writer.histogram(f"watch_gradients/{name}", parameter.grad.float().cpu().numpy(), step)
         images = self.batch(max(0, step - 1))[0][:MOST_ACTIVATIONS]
         seen = layers_seen(self.model, images)
         self.writer.scalars(self.health.measure(step, seen), step)
         for name, (_, _, values) in seen.items():
             sample = values.flatten()[:: max(1, values.numel() // MOST_VALUES)]
-            if bool(sample.isfinite().all()):
-                self.writer.histogram(f"watch_activations/{name}", sample.float().cpu().numpy(), step)
+            self.writer.histogram(f"watch_activations/{name}", sample.float().cpu().numpy(), step)
 
     def end(self, step: int, limit: int | None) -> None:
         """The misclassified validation images of the greatest loss, each with its class and the class predicted.

@@ -100,7 +100,6 @@ def compare_folders(
         UserError: no such folder, no run in it, or an unknown key, metric or form.
     """
     found, num_copies = without_copies(find_runs(folders))
-    found = in_all_names(found)
     if num_copies:
         what = "1 copy of a run that is" if num_copies == 1 else f"{num_copies} copies of runs that are"
         print(f"left out: {what} here already (same configuration and seed)", file=sys.stderr)
@@ -116,6 +115,7 @@ def compare_folders(
     roots, folder = experiments(runs), folders[0]
     if html:
         check_page(html)
+    found, runs = in_all_names(found), in_all_names(runs)
     study = registered_study(roots) or read_study(runs)
     asked = read_selector("--reference", reference, {key for run in completed(runs) for key in run.config})
     chosen = parse_metric(metric) if metric else None

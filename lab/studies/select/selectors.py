@@ -107,6 +107,10 @@ def pick(arms: Sequence[Flat], selector: Flat, name: str, remedy: str) -> list[F
         raise UserError(f"{name}: {error}") from None
     if picked:
         return picked
+    if ARM in selector and not any(arm[ARM] for arm in arms):
+        raise UserError(
+            f"{name}: {selector[ARM]}: no arms have names; allowed: keys with values, as {{model.act: tanh}}"
+        )
     key = next((key for key in selector if not any(matches(arm, {key: selector[key]}) for arm in arms)), None)
     there = "; each of its values has arms, but none has them all"
     if key is not None:
