@@ -2,7 +2,7 @@
 
 python benchmarks/calibration.py [--repeats 400]
 python benchmarks/calibration.py --cells
-python benchmarks/calibration.py --modes [--repeats 500]
+python benchmarks/calibration.py --modes [--repeats 500] [--keep modes.json]
 python benchmarks/calibration.py --coverage
 python benchmarks/calibration.py --routes
 python benchmarks/calibration.py --exact
@@ -10,7 +10,9 @@ python benchmarks/calibration.py --exact
 
 import argparse
 import itertools
+import json
 import math
+import sys
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -386,11 +388,24 @@ def fits(run: Run, selector: Mapping[str, Any]) -> bool:
     return all(run.arm[key] == value for key, value in {"model.depth": 0, **selector}.items())
 
 
-def modes_tables(repeats: int) -> Iterator[str]:
+def kept_about_modes(cell: ModeCell, n: int, repeats: int, keep: Path | None) -> dict[tuple[str, str], float]:
+    """`wrong_about_modes`, from `keep` if a command before found it there, else noted there for the next."""
+    known = json.loads(keep.read_text()) if keep and keep.exists() else {}
+    name = f"{cell.name}, {n} seeds, {repeats} experiments"
+    if name not in known:
+        found = wrong_about_modes(cell, n, repeats)
+        known[name] = [[*key, share] for key, share in found.items()]
+        if keep:
+            keep.write_text(json.dumps(known, indent=1))
+            print(f"{len(known)} of {len(MODE_CELLS) * len(CELL_SIZES)}: {name}", file=sys.stderr, flush=True)
+    return {(kind, word): share for kind, word, share in known[name]}
+
+
+def modes_tables(repeats: int, keep: Path | None) -> Iterator[str]:
     """What is wrong about runs that train or do not, and the power of claims about how many do."""
     rows = []
     for cell in MODE_CELLS:
-        found = [wrong_about_modes(cell, n, repeats) for n in CELL_SIZES]
+        found = [kept_about_modes(cell, n, repeats, keep) for n in CELL_SIZES]
         rows += [
             [cell.name, *key, *(f"{shares[key]:.1%}" for shares in found)]
             for key in itertools.product(CLAIM_KINDS, BOTH)
@@ -574,6 +589,7 @@ def main() -> None:
     parser.add_argument("--coverage", action="store_true", help="only the coverage of accuracies near 1")
     parser.add_argument("--exact", action="store_true", help="only whether the exact p should count as well")
     parser.add_argument("--routes", action="store_true", help="only the table of routes, 2,000 experiments each")
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="where --modes notes what it has, to go on from")
     args = parser.parse_args()
     repeats = args.repeats
     begun, rng = time.perf_counter(), np.random.default_rng(0)
@@ -587,7 +603,7 @@ def main() -> None:
         print(route_table(2000), f"\n{time.perf_counter() - begun:.0f} s", sep="\n")
         return
     if args.modes:
-        print(*modes_tables(repeats), f"\n{time.perf_counter() - begun:.0f} s", sep="\n")
+        print(*modes_tables(repeats, args.keep), f"\n{time.perf_counter() - begun:.0f} s", sep="\n")
         return
     if args.cells:
         print(*cell_tables(2000), f"\n{time.perf_counter() - begun:.0f} s", sep="\n")
