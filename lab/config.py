@@ -342,7 +342,9 @@ class TrainConfig:
 
     watch: bool = False
     """Whether to write histograms of weights, gradients and activations to TensorBoard, each layer's dead units,
-    saturated values, gradient norm and update, and the graph of the net; a net that is dying is noted, once."""
+    saturated values, gradient norm and update, and the graph of the net; a net that is dying is noted, once. Without
+    `train.watch_steps` each logged point has `train/dead_units`, `train/saturated` and `train/gradient_norm`, of all
+    layers, which can be compared."""
 
     watch_steps: list[int] = knob([], low=1, unit="steps")
     """Steps after which `train.watch` writes; at every logged point if empty."""

@@ -52,6 +52,9 @@ QUANTITIES = {
     "lr": AMOUNT,
     "weight_norm": AMOUNT,
     "near_zero": Quantity(bounds=(0.0, 1.0)),
+    "dead_units": Quantity(bounds=(0.0, 1.0)),
+    "saturated": Quantity(bounds=(0.0, 1.0)),
+    "gradient_norm": AMOUNT,
     "clipped": Quantity(bounds=(0.0, 1.0)),
     "penalty": AMOUNT,
     "skipped": AMOUNT,
@@ -62,7 +65,10 @@ QUANTITIES = {
 OF_TASKS = ("loss", "accuracy", "top5", "rmse", "mae", "r2")
 """What is measured of images, of classes or of numbers."""
 
-OF_TRAINING = ("lr", "weight_norm", "near_zero", "clipped", "penalty", "skipped", "restored_step")
+WATCHED = ("dead_units", "saturated", "gradient_norm")
+"""What is logged of a net's layers with `train.watch`, all taken together."""
+
+OF_TRAINING = ("lr", "weight_norm", "near_zero", "clipped", "penalty", "skipped", "restored_step", *WATCHED)
 """What is logged of training besides."""
 
 TAGS = (

@@ -11,6 +11,7 @@ from conftest import MakeJob
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor, nn
 
+from lab.records.results import read_metrics
 from lab.runs.health import Health
 from lab.runs.run import run
 from lab.runs.watch import layers_seen
@@ -145,3 +146,26 @@ def test_restored_weights_are_no_update() -> None:
     health.keep()
     health.forget()
     assert not any(tag.startswith("watch_update_ratio") for tag in health.measure(1, {}))
+
+
+def logged(make_job: MakeJob, **values: object) -> list[dict[str, float]]:
+    """The logged points of a watched run."""
+    job = make_job(changes={"train.watch": True, "train.pictures": 0, **values})
+    assert run(job)["status"] == "finished"
+    return read_metrics(job.folder)
+
+
+def test_dead_units_saturation_and_gradients_can_be_compared(make_job: MakeJob) -> None:
+    relu, leaky, tanh = (
+        logged(make_job, **{"model.act": act, "optimizer.lr": 3.0}) for act in ("relu", "leaky_relu", "tanh")
+    )
+    assert all({"train/dead_units", "train/saturated", "train/gradient_norm"} <= set(row) for row in relu)
+    assert relu[-1]["train/dead_units"] > 0 == relu[-1]["train/saturated"]
+    assert leaky[-1]["train/dead_units"] == leaky[-1]["train/saturated"] == 0
+    assert tanh[-1]["train/saturated"] > 0 == tanh[-1]["train/dead_units"]
+    assert all(row["train/gradient_norm"] >= 0 for row in relu)
+
+
+def test_at_chosen_steps_alone_nothing_is_logged_between(make_job: MakeJob) -> None:
+    rows = logged(make_job, **{"train.watch_steps": [2]})
+    assert not any("train/dead_units" in row for row in rows)

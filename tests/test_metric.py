@@ -171,7 +171,7 @@ def test_a_claim_with_a_metric_that_nothing_logs_is_refused(tmp_path: Path, caps
 def test_what_runs_log_is_known_before_them(make_job: MakeJob) -> None:
     """Tags of each run as it is built, all of `TAGS` between them, and what its result has in the end."""
     several = [
-        {"train.clip_norm": 1.0, "train.penalty": "l2", "train.patience": 1, "train.restore_best": True},
+        {"train.clip_norm": 1.0, "train.penalty": "l2", "train.patience": 1, "train.watch": True},
         {"data.name": "diabetes", "model.block": "linear-act", "data.limit": 100},
         {"data.name": "digits", "data.limit": 100},
     ]

@@ -14,6 +14,9 @@ Function = Callable[[Tensor], Tensor]
 FLAT = 0.05
 """Share of an activation's steepest slope below which a value counts as saturated."""
 
+OFF = 1e-3
+"""The same for the one flat side of a rectifier, where a unit gets no gradient: a leaky one, of slope 0.01, does."""
+
 REACH, STEP = 8.0, 0.008
 """Standard deviations up to which normal inputs are integrated, and the distance of two nodes. The trapezoid rule on
 even nodes is as exact as Gauss-Hermite's for smooth functions, and keeps 0.1 % at kinks and jumps (slopes of hard tanh)
@@ -139,12 +142,18 @@ class Pointwise:
 
     @cached_property
     def flat_beyond(self) -> tuple[float, float]:
-        """Below and above which input the slope is under `FLAT` of the steepest; infinite where it is never."""
+        """Below and above which input the slope is under `FLAT` of the steepest, or under `OFF` where that happens on
+        one side alone; infinite where it is never."""
+        both = self.slope_below(FLAT)
+        return self.slope_below(OFF) if any(map(math.isinf, both)) else both
+
+    def slope_below(self, share: float) -> tuple[float, float]:
+        """Below and above which input the slope is under `share` of the steepest; infinite where it is never."""
         x = (torch.arange(-3000, 3000) + 0.5) / 100  # none at 0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             slope = self.with_slope(x)[1].abs()
-        steep = (slope >= FLAT * slope.max()).nonzero().flatten()
+        steep = (slope >= share * slope.max()).nonzero().flatten()
         if not len(steep) or not float(slope.max()):
             return -math.inf, math.inf
         low, high = int(steep[0]), int(steep[-1])
@@ -166,7 +175,8 @@ class Pointwise:
         """Share of dead units of a rectifier, or of saturated values of a bounded activation; None of others.
 
         Dead is a unit (a feature, or a whole map) whose every input, over all examples and places, lies where the slope
-        is under `FLAT` of the steepest: for ReLU, one that is never positive. Saturated is a value that lies there.
+        is under `OFF` of the steepest: for ReLU, one that is never positive. Saturated is a value where it is under
+        `FLAT`.
 
         Args:
             inputs: what reaches the activation, (b, c, ...).

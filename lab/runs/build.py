@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lab.config import DataConfig, RunConfig, TrainConfig
 from lab.data.batches import Dataset, Order, load_dataset
 from lab.identity import derive_seed
+from lab.metric import WATCHED
 from lab.nets.auxiliary import WithAuxiliaries
 from lab.nets.init import initialise
 from lab.nets.recipe import build, obeys_init
@@ -113,7 +114,8 @@ def assemble(config: RunConfig) -> Parts:
         stopping=make_stopping(train, tags),
     )
     tested = (f"test/{name}" for name in ("loss", *eval_metrics.names))
-    logged = (*tags, *tested, *(f"train/{name}" for name in own_figures(training)))
+    watched = WATCHED if train.watch and not train.watch_steps and machine.ranks.size == 1 else ()
+    logged = (*tags, *tested, *(f"train/{name}" for name in (*own_figures(training), *watched)))
     return Parts(data, model, training, score, started.record, logged)
 
 

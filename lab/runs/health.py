@@ -3,7 +3,7 @@
 import copy
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,9 @@ class Health:
         self.model = model
         self.before: dict[str, Tensor] = {}
         self.acts: dict[str, Pointwise | None] = {}
+        self.totals: dict[str, float] = {}
+        """Of the last measure, for all layers together: mean shares of dead units and saturated values, 0 where no
+        activation can die or saturate, and the norm of the gradient of all weights."""
         self.said = False
 
     def weights(self) -> dict[str, Tensor]:
@@ -79,6 +82,11 @@ class Health:
             step, {name: value / sizes[name] for name, value in gradients.items() if sizes[name]}, ratios
         )
         self.before = {}
+        self.totals = {
+            "train/dead_units": mean_of(share for name, share in idle.items() if kinds[name] == "dead"),
+            "train/saturated": mean_of(share for name, share in idle.items() if kinds[name] == "saturated"),
+            "train/gradient_norm": math.hypot(*gradients.values()),
+        }
         return {tag: value for tag, value in found.items() if math.isfinite(value)}
 
     def idle(self, name: str, layer: nn.Module, inputs: Tensor) -> float | None:
@@ -132,6 +140,12 @@ class Health:
             others = len(layers) - 1
             more = f" (and {others} more layer{'s' * (others != 1)} like it)" if others else ""
             warnings.warn(f"the net is dying: {what}{more}", stacklevel=2)
+
+
+def mean_of(shares: Iterable[float]) -> float:
+    """The mean over layers; 0 without any."""
+    found = list(shares)
+    return math.fsum(found) / len(found) if found else 0.0
 
 
 def weighted(layer: nn.Module) -> bool:

@@ -46,7 +46,7 @@ class Recorder:
         """At a logged point."""
         self.check()
         if self._watch:
-            self._watch.report(point["step"], "train/restored_step" in point)
+            point |= self._watch.report(point["step"], "train/restored_step" in point)
         if self._writer:
             self._writer.write(point)
         if self.progress:

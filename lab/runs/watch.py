@@ -72,17 +72,22 @@ class Watch:
             self.health.meet(layers_seen(self.model, images[:MOST_ACTIVATIONS]))
             self.prepare(step)
 
-    def report(self, step: int, restored: bool = False) -> None:
+    def report(self, step: int, restored: bool = False) -> dict[str, float]:
         """At a logged step: histograms and health, unless `train.watch_steps` names other steps.
 
         Args:
             step: how many are done.
             restored: whether the weights are now those of an earlier step.
+
+        Returns:
+            What is logged of all layers together (`lab.metric.WATCHED`); nothing if the step is not watched.
         """
         if restored:
             self.health.forget()
-        if self.config.watch and not self.steps:
-            self.show(step)
+        if not self.config.watch or self.steps:
+            return {}
+        self.show(step)
+        return self.health.totals
 
     def tick(self, step: int) -> None:
         """After each step; does something at those of `train.watch_steps`, and before a step that will be shown."""
