@@ -29,7 +29,7 @@ FLOORS = (  # lowest first; a room imports from floors below its own, and from i
     ("launch",),
     ("cli",),
 )
-STUDIES = ("select", "statistics", "claims", "comparison", "figures", "report")
+STUDIES = ("select", "statistics", "claims", "comparison", "figures", "report", "notebook")
 """The floors inside `studies`, lowest first."""
 
 DOORS = ("__init__", "__main__")

@@ -47,12 +47,16 @@ def candidates(words: list[str], verbs: Iterable[str]) -> list[str] | None:
             ),
         }
         return _starting(begun, given.get(last, []))
-    if last in ("--root", "--html", "--out", "--config-dir") or verb == "board":
+    if last in ("--root", "--html", "--out", "--config-dir", "--from", "--to", "--dir") or verb == "board":
         return None
     if verb == "compare" and last in ("--where", "--reference"):
         return overrides(begun)
     if verb == "compare":
         return _starting(begun, default_leaves()) if "--by" in before else None
+    if verb == "new":
+        return overrides(begun, own) if last == "--sweep" else []
+    if verb == "page":
+        return _starting(begun, pages()) if len(before) == 1 else []
     if verb in OVERRIDING:
         return overrides(begun, own)
     if verb == "list" and len(before) > 1:
@@ -60,6 +64,11 @@ def candidates(words: list[str], verbs: Iterable[str]) -> list[str] | None:
         return key_starts(begun, all_keys()) if kind == "keys" else _starting(begun, names(kind, own) if kind else ())
     others = {"list": KINDS, "completion": SCRIPTS, "data": ("fetch",) if len(before) == 1 else read_downloads()}
     return _starting(begun, others.get(verb, ()))
+
+
+def pages() -> list[str]:
+    """The experiments of the notebook below the folder where one types."""
+    return sorted(path.parent.name for path in Path("experiments").glob("*/notes.md"))
 
 
 def _own(before: list[str]) -> Path | None:

@@ -23,6 +23,8 @@ Architecture choices compared, so that the comparison can be believed.
   lab probe [OVERRIDES]            signals and gradients at the start, layer by layer: theory beside measurement
   lab lr-range [OVERRIDES]         the learning-rate range test: curve, plot, suggestion
   lab compare DIR [--by KEY ...]   the table, the tests and the verdicts of the runs under DIR
+  lab new NAME --arms "A: KEY=VALUE"  an experiment of your own: configuration, claims, notes
+  lab page NAME --from DIR         its page in the notebook, from results and notes; --all, --check
   lab predict RUN [--passes 100]   a run's test images, with Monte-Carlo dropout intervals
   lab list [KIND [PREFIX]]         what can be chosen, by name; lab list keys explains the keys
   lab data fetch NAME ...          download and verify data sets ahead of time
@@ -145,6 +147,20 @@ def compare_verb(words: list[str]) -> int:
     return 0
 
 
+def new_verb(words: list[str]) -> int:
+    """`lab new`: configuration and notes of an experiment."""
+    from lab.cli.new import new
+
+    return new(parser("new").parse_args(words))
+
+
+def page_verb(words: list[str]) -> int:
+    """`lab page`: the notebook's pages."""
+    from lab.cli.page import page
+
+    return page(parser("page").parse_args(words))
+
+
 def predict_verb(words: list[str]) -> int:
     """`lab predict`: a finished run's net on its test images."""
     args = parser("predict").parse_args(words)
@@ -229,6 +245,8 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "probe": probe_verb,
     "lr-range": lr_range_verb,
     "compare": compare_verb,
+    "new": new_verb,
+    "page": page_verb,
     "predict": predict_verb,
     "list": list_verb,
     "data": data_verb,

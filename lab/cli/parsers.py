@@ -152,6 +152,61 @@ def compare_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def new_parser() -> argparse.ArgumentParser:
+    """Of `lab new`."""
+    parser = _parser(
+        "new",
+        "An experiment of your own: writes DIR/experiment/NAME.yaml and experiments/NAME/notes.md, composes its runs\n"
+        "to check them, and says what to type next. Overwrites nothing.",
+        "lab new act_place --question 'Before or after?' --arms 'before: model.block=conv-norm-act-pool' "
+        "--arms 'after: model.block=conv-act-norm-pool' --claim 'before > after by 0.01' --dir mine",
+    )
+    parser.add_argument("name", metavar="NAME", help="of the experiment: letters, digits and '_'")
+    parser.add_argument("--question", metavar="TEXT", required=True, help="what it asks, in one sentence")
+    parser.add_argument("--source", metavar="TEXT", default="", help="where the prediction comes from")
+    parser.add_argument(
+        "--arms",
+        metavar="'NAME: KEY=VALUE ...'",
+        action="append",
+        default=[],
+        help="an arm and what it sets; repeat it",
+    )
+    parser.add_argument(
+        "--sweep", metavar="KEY=A,B", action="append", default=[], help="a key that runs through values"
+    )
+    parser.add_argument(
+        "--claim",
+        metavar="'A > B'",
+        action="append",
+        default=[],
+        help="'A > B [by 0.01]', 'A < B', 'A > B > C', 'A = B within 0.01'; a side is an arm or KEY=VALUE; repeat it",
+    )
+    parser.add_argument("--seeds", metavar="N", type=int, default=5, help="seeds of each arm (5)")
+    parser.add_argument("--dir", metavar="DIR", help="your folder of configurations (LAB_CONFIG_DIR)")
+    return parser
+
+
+def page_parser() -> argparse.ArgumentParser:
+    """Of `lab page`."""
+    parser = _parser(
+        "page",
+        "Renders experiments/NAME/README.md from notes.md and the results beside it; --from copies those of a folder\n"
+        "first. Numbers come from results alone. --all renders every page and the index; --check says which differ.",
+        "lab page xavier_vs_he --from outputs/xavier_vs_he",
+    )
+    parser.add_argument("name", metavar="NAME", nargs="?", default="", help="of the experiment")
+    parser.add_argument("--from", dest="source", metavar="DIR", type=Path, help="results to copy, as outputs/NAME")
+    parser.add_argument("--as", dest="part", metavar="DATA", default="", help="store them as those of another data set")
+    parser.add_argument(
+        "--to", metavar="DIR", type=Path, help="folder of the page, with --all of the notebook (experiments)"
+    )
+    parser.add_argument("--all", action="store_true", help="render every page with notes, and the index")
+    parser.add_argument("--check", action="store_true", help="render nothing, name what differs; exit code 1 then")
+    parser.add_argument("--replace", action="store_true", help="overwrite a page that was written by hand")
+    _own_files(parser)
+    return parser
+
+
 def predict_parser() -> argparse.ArgumentParser:
     """Of `lab predict`."""
     parser = _parser(
@@ -224,6 +279,8 @@ PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "probe": probe_parser,
     "lr-range": lr_range_parser,
     "compare": compare_parser,
+    "new": new_parser,
+    "page": page_parser,
     "predict": predict_parser,
     "list": list_parser,
     "data": data_parser,
