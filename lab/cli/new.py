@@ -14,6 +14,7 @@ import yaml
 from lab.cli.catalogue import config_dir, group_files, own_dir
 from lab.cli.claim_text import read_claim
 from lab.cli.plan import Options, all_jobs
+from lab.cli.words import read_words
 from lab.errors import UserError, check_range, refuse
 from lab.identity import flatten
 from lab.literals import literal
@@ -55,6 +56,9 @@ class Draft:
     name: str
     question: str
     source: str
+    shared: dict[str, str]
+    """What all arms have, files of groups and values of keys."""
+
     arms: dict[str, dict[str, Any]]
     sweep: dict[str, str]
     seeds: int
@@ -71,6 +75,7 @@ def new(args: argparse.Namespace) -> int:
     folder = target(args.dir)
     config, notes = folder / "experiment" / f"{draft.name}.yaml", NOTEBOOK / draft.name / NOTES
     check_new(draft.name, config, notes)
+    check_shared(draft.shared, folder)
     made = make_folders([config.parent, notes.parent])
     written: list[Path] = []
     try:
@@ -101,22 +106,23 @@ def read_draft(args: argparse.Namespace) -> Draft:
         raise UserError("new: --question is empty; ask in one sentence what the arms decide")
     check_range("--seeds", args.seeds, 1 <= args.seeds <= MOST_SEEDS, f"1 to {MOST_SEEDS}")
     wrong = list[str]()
-    arms, sweep = dict[str, dict[str, Any]](), dict[str, str]()
+    arms, sweep, shared = dict[str, dict[str, Any]](), dict[str, str](), dict[str, str]()
     for text in args.arms:
         name, values = read_arm(text, wrong)
         if name in arms:
             wrong.append(f"--arms '{text}': {name} is there twice")
         arms[name] = values
-    for text in args.sweep:
-        key, sign, value = text.partition("=")
-        if not (sign and key.strip() and value.strip()):
-            wrong.append(f"--sweep '{text}': write KEY=A,B, as model.depth=3,5")
-        sweep[key.strip()] = value.strip()
+    for flag, texts, found in (("--sweep", args.sweep, sweep), ("--set", args.set, shared)):
+        for text in texts:
+            key, sign, value = (part.strip() for part in text.partition("="))
+            if not (sign and key and value):
+                wrong.append(f"{flag} '{text}': write {'KEY=A,B' if flag == '--sweep' else 'KEY=VALUE'}")
+            found[key] = value
     refuse(wrong)
     if len(arms) == 1 or not (arms or sweep):
         raise UserError("new: nothing is compared; give --arms twice or more, or --sweep KEY=A,B")
     claims = [read_claim(text, list(arms)) for text in args.claim]
-    return Draft(args.name, question, " ".join(args.source.split()), arms, sweep, args.seeds, claims)
+    return Draft(args.name, question, " ".join(args.source.split()), shared, arms, sweep, args.seeds, claims)
 
 
 def read_arm(text: str, wrong: list[str]) -> tuple[str, dict[str, Any]]:
@@ -178,6 +184,15 @@ def check_new(name: str, config: Path, notes: Path) -> None:
             raise UserError(f"{path} is there already, and nothing is overwritten; give the experiment another name")
 
 
+def check_shared(shared: dict[str, str], folder: Path) -> None:
+    """Raises `UserError` where what all arms share is no override, or is swept."""
+    files = group_files(own_dir(str(folder)) if folder.is_dir() else None)
+    words = read_words([f"{key}={text}" for key, text in shared.items()], files)
+    refuse(f"--set {word.text}: one value; --sweep runs through several" for word in words if word.swept)
+    apart = [word.key for word in words if word.key == "experiment" or word.key.startswith("study.")]
+    refuse(f"--set {key}: the experiment that is written sets it" for key in apart)
+
+
 def make_folders(folders: Sequence[Path]) -> list[Path]:
     """Makes `folders` with those above them; returns the ones that were not there."""
     missing = [path for folder in folders for path in (*reversed(folder.parents), folder) if not path.exists()]
@@ -195,13 +210,36 @@ def configuration(draft: Draft, data: str, num_runs: int = 0) -> str:
     study |= {"claims": draft.claims} if draft.claims else {}
     cost = f"{num_runs} runs on {data}, about ? minutes on 2 cores"
     head = f"# {draft.question}\n# lab train experiment={draft.name}\n# {cost}\n"
+    choices, values = shared_blocks(draft.shared)
     blocks = [
-        {"name": draft.name},
+        *([{"defaults": choices}] if choices else []),
+        {"name": draft.name, **values},
         {"hydra": {"mode": "MULTIRUN", "sweeper": {"params": params}}},
         {"study": study},
     ]
     texts = [yaml.safe_dump(block, sort_keys=False, allow_unicode=True, width=110) for block in blocks]
     return "# @package _global_\n" + head + "\n".join(texts)
+
+
+def shared_blocks(shared: dict[str, str]) -> tuple[list[dict[str, str]], dict[str, Any]]:
+    """What all arms share: the files of groups, for the list of defaults, and the values of keys by section."""
+    choices, values = list[dict[str, str]](), dict[str, Any]()
+    for key, text in shared.items():
+        section, dot, field = key.partition(".")
+        if dot:
+            values.setdefault(section, {})[field] = yaml_value(text)
+        else:
+            choices.append({f"override /{key}": text})
+    return choices, values
+
+
+def yaml_value(text: str) -> Any:
+    """`text` as YAML would hold it where that is plain: numbers, truth values, null and lists, else the text."""
+    try:
+        value = literal(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, int | float | list) or value is None else text
 
 
 def compose(name: str, folder: Path) -> list[Job]:

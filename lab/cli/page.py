@@ -35,16 +35,15 @@ def page(args: argparse.Namespace) -> int:
         UserError: a name or flag is wrong, or a file is in the way.
     """
     check_flags(args)
-    own = own_dir(args.config_dir)
     if args.check or args.all:
         root = args.to or NOTEBOOK
-        files = rendered(root, asked_of(own, root))
+        files = rendered(root, asked_of(root))
         return check(files) if args.check else write_all(files, args.replace)
     folder = args.to or NOTEBOOK / args.name
-    check_name(args.name, folder, own)
+    check_name(args.name, folder)
     check_notes(folder)
     check_free([folder / PAGE], args.replace)
-    asked = asked_of(own, folder.parent)
+    asked = asked_of(folder.parent)
     if args.source is not None:
         from lab.studies.notebook.collect import collect  # late: it needs scipy
 
@@ -74,11 +73,13 @@ def check_flags(args: argparse.Namespace) -> None:
         raise UserError(f"page: --as {args.part}: allowed: letters, digits, '-' and '_', as mnist")
 
 
-def check_name(name: str, folder: Path, own: Path | None) -> None:
+def check_name(name: str, folder: Path) -> None:
     """Raises `UserError` where `name` is no experiment: neither notes in `folder`, nor a configuration."""
     if not re.fullmatch(r"\w[\w-]*", name):
         raise UserError(f"page {name}: allowed: the name of an experiment, letters, digits, '-' and '_'")
-    there = {path.parent.name for path in folder.parent.glob(f"*/{NOTES}")} | {*group_files(own)["experiment"]}
+    there = {path.parent.name for path in folder.parent.glob(f"*/{NOTES}")} | {
+        *group_files(own_dir(None))["experiment"]
+    }
     if not folder.is_dir() and name not in there:
         raise UserError(unknown(f"page {name}", name, sorted(there)))
 
@@ -100,9 +101,10 @@ def write_all(files: Mapping[Path, str], replace: bool) -> int:
     return 0
 
 
-def asked_of(own: Path | None, root: Path) -> dict[str, Asked]:
-    """By name what the configurations of experiments say, with links from the folders of `root`."""
-    return {name: read_asked(path, root / name) for name, path in group_files(own)["experiment"].items()}
+def asked_of(root: Path) -> dict[str, Asked]:
+    """By name what the lab's configurations of experiments say, with links from the folders of `root`; those of a user
+    lie anywhere, and a page should not change with the place that `--config-dir` names."""
+    return {name: read_asked(path, root / name) for name, path in group_files(None)["experiment"].items()}
 
 
 def read_asked(path: Path, folder: Path) -> Asked:

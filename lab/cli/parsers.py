@@ -172,6 +172,9 @@ def new_parser() -> argparse.ArgumentParser:
         help="an arm and what it sets; repeat it",
     )
     parser.add_argument(
+        "--set", metavar="KEY=VALUE", action="append", default=[], help="what all arms share; repeat it"
+    )
+    parser.add_argument(
         "--sweep", metavar="KEY=A,B", action="append", default=[], help="a key that runs through values"
     )
     parser.add_argument(
@@ -203,7 +206,6 @@ def page_parser() -> argparse.ArgumentParser:
     parser.add_argument("--all", action="store_true", help="render every page with notes, and the index")
     parser.add_argument("--check", action="store_true", help="render nothing, name what differs; exit code 1 then")
     parser.add_argument("--replace", action="store_true", help="overwrite a page that was written by hand")
-    _own_files(parser)
     return parser
 
 

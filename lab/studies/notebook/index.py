@@ -57,7 +57,7 @@ def row(entry: Entry) -> list[str]:
     """The row of a page that the lab renders."""
     assert entry.notes
     results = entry.results
-    question = entry.asked.question or next((str(one.facts["question"]) for one in results), "")
+    question = next((str(one.facts["question"]) for one in results), "") or entry.asked.question
     question = question or entry.notes.sections.get("Question", "").partition("\n\n")[0]
     known = [
         largest_effect(results[0]) if results else "-",

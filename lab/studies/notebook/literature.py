@@ -114,7 +114,7 @@ def check_keys(raw: Any, known: Sequence[str], place: str) -> None:
 def claims_page(claims: Sequence[SourceClaim], entries: Sequence[Entry]) -> str:
     """`claims.md`."""
     there = {entry.name: entry for entry in entries}
-    rows = [[plain(cell) for cell in claim_row(one, there)] for one in claims]
+    rows = [claim_row(one, there) for one in claims]
     head = [f"{MARK} edit claims.yaml, not this file -->", "", "# The claims of the sources", ""]
     return "\n".join([*head, INTRODUCTION, *markdown_table(HEADER, rows), ""])
 
@@ -123,9 +123,15 @@ def claim_row(claim: SourceClaim, entries: Mapping[str, Entry]) -> list[str]:
     """The cells of one claim; several answers are lines of a cell."""
     lines = [line for answer in claim.answers for line in answer_lines(answer, entries)]
     if claim.proved:
-        lines.insert(0, ["proved", "", claim.proved, "any", ""])
+        lines.insert(0, ["proved", "", claim.proved, "any", "theory"])
     source = f"{claim.source}: {claim.figure}" if claim.figure else claim.source
-    return [claim.claim, source, *("<br />".join(column) for column in zip(*lines, strict=True))]
+    cells = [[plain(cell) or "-" for cell in column] for column in zip(*lines, strict=True)]
+    return [plain(claim.claim), plain(source), *(cell_text(column) for column in cells)]
+
+
+def cell_text(lines: Sequence[str]) -> str:
+    """Lines of a cell, once where all are alike."""
+    return lines[0] if len({*lines}) == 1 else "<br />".join(lines)
 
 
 def answer_lines(answer: Answer, entries: Mapping[str, Entry]) -> Iterator[list[str]]:
