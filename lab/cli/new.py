@@ -267,4 +267,4 @@ def told(draft: Draft, config: Path, notes: Path, jobs: Sequence[Job], given: st
     yield "next:"
     yield f"  lab plan{where} experiment={draft.name}"
     yield f"  lab train{where} experiment={draft.name}"
-    yield f"  lab page {draft.name} --from {jobs[0].folder.parents[1]}{where}"
+    yield f"  lab page {draft.name} --from {jobs[0].folder.parents[1]}"
