@@ -55,6 +55,6 @@ def test_a_page_shows_its_figures_and_command(name: str) -> None:
     text = (folder / "README.md").read_text()
     assert f"lab train experiment={name}" in text
     figures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", text)
-    assert figures
+    assert figures or "\n## Result\n\nNot run yet.\n" in text
     for figure in figures:
         assert (folder / figure).is_file(), figure
