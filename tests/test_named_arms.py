@@ -14,6 +14,7 @@ from lab.identity import default_leaves, flatten
 from lab.records.places import Job
 from lab.records.registration import read_registration
 from lab.studies import load
+from lab.studies.claims.study import check_claims, parse_study
 
 TINY = ["model.widths=[4]", "model.depth=2", "data.limit=100", "train.steps=4", "train.pictures=0", "lint=off"]
 
@@ -164,6 +165,7 @@ def test_a_name_that_yaml_takes_for_something_else_wants_quotes(name, tmp_path, 
         all_jobs("train", ["experiment=odd"])
 
 
+@pytest.mark.slow
 def test_claims_tables_and_selectors_take_the_names(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     claims = (
@@ -198,6 +200,7 @@ def test_two_names_of_one_configuration_share_its_runs(tmp_path, monkeypatch, ca
     assert "6 finished already, 0 to do" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_names_are_those_of_the_last_command(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run("study.arms={a:{model.act:relu},b:{model.act:tanh}}", "seeds=2", "name=renamed") == 0
@@ -218,3 +221,20 @@ def test_a_run_of_an_arm_is_repeated_by_its_own_overrides(tmp_path, monkeypatch)
     (again,) = all_jobs("train", job.overrides)[0]
     assert flatten(again.config) == flatten(job.config)
     assert again.folder.parent.name[-8:] == job.folder.parent.name[-8:]
+
+
+def test_claims_may_tell_named_arms_apart_by_their_keys(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    arms = "study.arms={relu:{model.act:relu},tanh:{model.act:tanh}}"
+    claims = "study.claims=[{say: alike, same: [{model.act: relu}, {model.act: tanh}], within: 1}]"
+    assert run(arms, claims, "study.trained=val/accuracy >= 0", "seeds=3", "name=keys") == 0
+    (verdict,) = json.loads(Path("outputs/keys/verdict.json").read_text())["claims"]
+    assert (verdict["verdict"], verdict["n"]) == ("supported", 3)
+
+
+def test_a_formula_follows_its_arm():
+    sides = "[{train.batch_size: 16}, {train.batch_size: 64}]"
+    claims = f"study.claims=[{{say: x, where: {{arm: scaled}}, same: {sides}, within: 1}}]"
+    jobs = jobs_of(RATES, claims, "train.batch_size=16,64", "seeds=3")
+    study = parse_study(jobs[0].config.study)
+    check_claims(study, [flat for job in jobs for flat, _ in job.views()])

@@ -249,7 +249,7 @@ def test_a_report_of_other_runs_is_refused(here: Path, capsys: pytest.CaptureFix
     ("words", "message"),
     [
         (["page"], "give the name of an experiment, or --all or --check"),
-        (["page", "act"], "page act is unknown (did you mean 'acts'?); there are: acts, "),
+        (["page", "act"], "page act is unknown (did you mean 'acts'?); there are: "),
         (["page", "../acts"], "page ../acts: allowed: the name of an experiment"),
         (["page", "--all", "acts"], "--all takes no name"),
         (["page", "acts", "--as", "mnist"], "give both"),

@@ -110,7 +110,7 @@ def also_differ(lineup: Lineup) -> Iterator[Line]:
             for low, high in [widest(pairs, read)]
             if low and high / low > SIZE
         ]
-        told += brought(key, pairs, lineup.keys)
+        told += brought(key, pairs, [*lineup.keys, *lineup.tuned])
         if told:
             who = "arms" if key == ARM else f"arms of {key}"
             yield Line(f"{who} also differ in {', '.join(told)}")

@@ -149,7 +149,7 @@ def check_claims(study: Study, arms: Sequence[Flat]) -> None:
         inside = pick(arms, claim.where, f"{name}: where", LEFT_OUT)
         own = claim.own_keys(arms[0])
         # A group and a name bring their keys along, so they may differ between the sides as well.
-        brought = (*prefixes(own), *(study.brought(arms[0]) if ARM in own else ()))
+        brought = (*prefixes(own), *(study.brought(arms[0]) if ARM in {*own, *claim.where} else ()))
         rest = [key for key in beside(arms[0], own) if is_identity(key) and not key.startswith(brought)]
         if claim.kind == "ordered":  # nothing is higher than itself, by way of others neither
             check_apart([(selector, pick(inside, selector, name, LEFT_OUT)) for selector in claim.sides], name)
@@ -182,8 +182,11 @@ def check_apart(sides: Sequence[tuple[Flat, Sequence[Flat]]], name: str) -> None
 def check_contrast(sides: Sequence[tuple[Flat, Sequence[Flat]]], rest: Sequence[str], name: str) -> None:
     """Raises `UserError` unless the arms of all `sides`, (selector, arms), differ and some agree in the keys `rest`."""
     check_apart(sides, name)
-    shared = set.intersection(*({values_of(arm, rest) for arm in arms} for _, arms in sides))
-    if not shared:
+
+    def shared(keys: Sequence[str]) -> set[tuple[str, ...]]:
+        return set.intersection(*({values_of(arm, keys) for arm in arms} for _, arms in sides))
+
+    if not shared(rest) and not shared([key for key in rest if key != ARM]):  # arms may be told apart by their keys
         first, *others = (label(selector) for selector, _ in sides)
         raise UserError(
             f"{name}: no arm of {first} has a counterpart in {' and '.join(others)} that differs "
