@@ -6,10 +6,10 @@ from typing import Any
 
 from lab.checks.arm_facts import ArmFacts
 from lab.checks.lint.finding import Rule
-from lab.checks.sameness import MOST_NAMED, label_full
+from lab.checks.sameness import MOST_NAMED
 from lab.identity import ARM
 from lab.studies.select.arms import prefixes, values_of
-from lab.studies.select.selectors import show
+from lab.studies.select.selectors import label_full, show
 
 UNFIT = "arms-unfit"
 

@@ -1,12 +1,10 @@
 """Arms that are one and the same: swept keys that do nothing, found by the fingerprints of what each arm builds."""
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from collections.abc import Hashable, Sequence
 
 from lab.errors import UserError
-from lab.identity import ARM
 from lab.studies.select.arms import differing_keys, values_of
-from lab.studies.select.selectors import Flat, show
+from lab.studies.select.selectors import Flat, label_full, show
 
 MOST_NAMED = 4
 """Values that a line names."""
@@ -82,10 +80,6 @@ def where(rest: Sequence[str], there: Sequence[Flat], arms: Sequence[Flat]) -> s
             values = list(dict.fromkeys(show(arm[key]) for arm in there))
             return f"where {key}={' or '.join(values[:MOST_NAMED])}{' ...' if len(values) > MOST_NAMED else ''}"
     return f"at {label_full({key: there[0][key] for key in rest})}{' and elsewhere' if len(there) > 1 else ''}"
-
-
-def label_full(values: Mapping[str, Any]) -> str:
-    return " ".join(show(value) if key == ARM else f"{key}={show(value)}" for key, value in values.items())
 
 
 WORDS = {f"model.{word}": word for word in ("act", "norm", "pool", "drop")} | {"model.drop_rate": "drop"}

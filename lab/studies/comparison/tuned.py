@@ -3,12 +3,11 @@
 import math
 from collections.abc import Sequence
 from statistics import fmean
-from typing import Any
 
 from lab.metric import Metric, parse_metric
 from lab.records.results import Run
 from lab.records.tuning import Tried, TunedArm, Tuning, base_id, read_tuning
-from lab.studies.select.selectors import is_number, show
+from lab.studies.select.selectors import is_number, label_full, show
 from lab.studies.statistics.numerals import count
 
 
@@ -47,11 +46,7 @@ def compared(tuning: Tuning, runs: Sequence[Run]) -> Tuning | None:
 
 def arm_name(arm: TunedArm) -> str:
     """`model.norm=batch`, with full keys, as they are typed."""
-    return values_text(arm.arm) or "the only arm"
-
-
-def values_text(values: dict[str, Any]) -> str:
-    return " ".join(f"{key}={show(value)}" for key, value in values.items())
+    return label_full(arm.arm) or "the only arm"
 
 
 def picked_text(tuning: Tuning, arm: TunedArm) -> str:
@@ -68,7 +63,7 @@ def picked_text(tuning: Tuning, arm: TunedArm) -> str:
         if point.values != arm.picked
     ]
     best = next(point for point in arm.tried if point.values == arm.picked)
-    return f"{arm_name(arm)}: {values_text(arm.picked)} ({metric} {score_text(best, metric)}; {', '.join(others)})"
+    return f"{arm_name(arm)}: {label_full(arm.picked)} ({metric} {score_text(best, metric)}; {', '.join(others)})"
 
 
 def score_text(point: Tried, metric: Metric) -> str:

@@ -95,6 +95,12 @@ def label(selector: Flat) -> str:
     return " ".join(filter(None, words))
 
 
+def label_full(selector: Flat) -> str:
+    """`model.init=he_normal`, with full keys, as they are typed; the name of an arm stands alone."""
+    words = [show(value) if key == ARM else f"{key}={show(value)}" for key, value in selector.items()]
+    return " ".join(filter(None, words))
+
+
 def pick(arms: Sequence[Flat], selector: Flat, name: str, remedy: str) -> list[Flat]:
     """The arms, flat configurations, that `selector` matches.
 
