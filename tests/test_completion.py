@@ -94,7 +94,7 @@ def test_the_choices_are_those_of_the_code() -> None:
             "train seed=0 optimizer=ada",
             ["optimizer=adadelta", "optimizer=adagrad", "optimizer=adam", "optimizer=adamw"],
         ),
-        ("train experiment=xav", ["experiment=xavier_vs_he"]),
+        ("train experiment=speed", ["experiment=speedrun"]),
         ("train model.block=conv-ac", ["model.block=conv-act"]),
         ("train model.block=conv-act,norm-ac", ["model.block=conv-act,norm-act"]),
         ("train force=", ["force=true", "force=false"]),

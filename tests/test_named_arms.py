@@ -183,6 +183,7 @@ def test_claims_tables_and_selectors_take_the_names(tmp_path, monkeypatch, capsy
     assert set(load("outputs/places")["arm"]) >= {"before", "after", "none"}
 
 
+@pytest.mark.slow
 def test_two_names_of_one_configuration_share_its_runs(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     claims = "study.claims=[{say: tie, where: {train.batch_size: 64}, same: [scaled, fixed], within: 0.1}]"

@@ -60,7 +60,7 @@ def test_own_files_are_listed_and_completed(
     assert "few" in names("data", mine)
     assert "few" not in names("data")
     monkeypatch.setenv("LAB_CONFIG_DIR", str(mine))
-    assert candidates(["train", "experiment=wi"], VERBS) == ["experiment=widths"]
+    assert candidates(["train", "experiment=widt"], VERBS) == ["experiment=width_order", "experiment=widths"]
     assert main(["train", "experiment=widht"]) == 2
     assert "(did you mean 'widths'?)" in capsys.readouterr().err
     monkeypatch.setenv("LAB_CONFIG_DIR", "nowhere")

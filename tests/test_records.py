@@ -29,6 +29,7 @@ from lab.records.writer import MetricsWriter, summarise
 from lab.runs.run import run
 
 TAGS = ["train/loss", "train/accuracy", "train/lr", "val/loss", "val/accuracy", "train/weight_norm", "train/near_zero"]
+TAGS += ["train/dead_units", "train/saturated", "train/gradient_norm"]  # with `train.watch`
 
 
 def stop_after(steps: int) -> Callable[[], bool]:
