@@ -29,7 +29,7 @@ from lab.records.writer import MetricsWriter, summarise
 from lab.runs.run import run
 
 TAGS = ["train/loss", "train/accuracy", "train/lr", "val/loss", "val/accuracy", "train/weight_norm", "train/near_zero"]
-TAGS += ["train/dead_units", "train/saturated", "train/gradient_norm"]  # with `train.watch`
+WATCHED_TAGS = [*TAGS, "train/dead_units", "train/saturated", "train/gradient_norm"]
 
 
 def stop_after(steps: int) -> Callable[[], bool]:
@@ -116,9 +116,9 @@ def test_result_says_all_there_is_to_say(finished: tuple[Job, dict[str, Any]]) -
 def test_metrics_have_last_and_best(finished: tuple[Job, dict[str, Any]]) -> None:
     job, result = finished
     rows = read_metrics(job.folder)
-    assert list(result["metrics"]) == [*TAGS, "test/loss", "test/accuracy"]
+    assert list(result["metrics"]) == [*WATCHED_TAGS, "test/loss", "test/accuracy"]
     assert [row["step"] for row in rows] == [3, 6, 9, 12, 15, 18, 20]
-    assert rows[0].keys() == {"step", "epoch", "seconds", *TAGS}
+    assert rows[0].keys() == {"step", "epoch", "seconds", *WATCHED_TAGS}
     for tag, best in (("val/accuracy", max), ("train/loss", min)):
         found = result["metrics"][tag]
         assert found["last"] == rows[-1][tag]
@@ -149,10 +149,10 @@ def test_tensorboard_shows_the_same_numbers(finished: tuple[Job, dict[str, Any]]
     tested = {tag: one["last"] for tag, one in result["metrics"].items() if tag.startswith("test/")}
     watched = [tag for tag in found.Tags()["scalars"] if tag.startswith("watch_")]  # in TensorBoard alone
     assert watched
-    assert sorted({*found.Tags()["scalars"]} - {*watched}) == sorted([*TAGS, *tested])
+    assert sorted({*found.Tags()["scalars"]} - {*watched}) == sorted([*WATCHED_TAGS, *tested])
     for tag, value in tested.items():
         assert [(event.step, event.value) for event in found.Scalars(tag)] == [(result["steps"], pytest.approx(value))]
-    for tag in TAGS:
+    for tag in WATCHED_TAGS:
         assert [event.step for event in found.Scalars(tag)] == [row["step"] for row in rows]
         assert [event.value for event in found.Scalars(tag)] == pytest.approx([row[tag] for row in rows])
     assert "watch_weights/stage1.block1.conv.weight" in found.Tags()["tensors"]
