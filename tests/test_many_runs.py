@@ -29,6 +29,7 @@ def compared(folder: Path, num_arms: int) -> Comparison:
 
 
 @pytest.mark.slow
+@pytest.mark.figures
 def test_the_report_of_300_runs_is_below_3_megabytes(tmp_path: Path) -> None:
     page = write_report(compared(tmp_path, 60), tmp_path)
     assert 100_000 < page.stat().st_size < 3e6

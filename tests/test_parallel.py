@@ -23,6 +23,8 @@ from lab.errors import UserError
 from lab.runs.build import assemble
 from lab.training.parallel import ALONE, Ranks, SharedBatchNorm, check_share, joined, share_norms
 
+pytestmark = pytest.mark.usefixtures("every_core")
+
 CPU = torch.device("cpu")
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
 

@@ -163,6 +163,7 @@ class Outline(HTMLParser):
 
 
 @pytest.mark.slow
+@pytest.mark.figures
 def test_the_report_can_be_read_aloud(runs, tmp_path):
     outline = Outline(write_report(compare(runs, STUDY), tmp_path).read_text())
     headings = [int(tag[1]) for tag, _ in outline.found if tag in ("h1", "h2", "h3", "h4")]
@@ -184,6 +185,7 @@ def test_the_report_can_be_read_aloud(runs, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.figures
 def test_curves_are_drawn_over_what_was_logged(runs, tmp_path):
     write_report(compare(runs, STUDY), tmp_path)
     for name, words in (("curves", "optimizer steps"), ("curves_seconds", "seconds of training")):
@@ -198,6 +200,7 @@ def test_curves_are_drawn_over_what_was_logged(runs, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.figures
 def test_the_page_wears_its_own_colours_and_the_files_keep_theirs(runs, tmp_path):
     page = write_report(compare(runs, STUDY), tmp_path).read_text()
     svg = (tmp_path / "seeds.svg").read_text()
@@ -277,6 +280,7 @@ def test_long_names_are_wrapped_where_they_can_be_read(text, lines):
 
 
 @pytest.mark.slow
+@pytest.mark.figures
 def test_figures_are_text_and_repeatable(runs, tmp_path):
     comparison = compare(runs, STUDY)
     for folder in ("first", "second"):

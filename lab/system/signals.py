@@ -16,13 +16,14 @@ _farewells: list[Callable[[], object]] = []
 
 
 def leave_on_interrupt() -> None:
-    """From now on Ctrl-C ends this process at once with one line, wherever it is.
+    """From now on a stop signal ends this process at once with one line, wherever it is.
 
     An exception would not do: imports swallow it or turn it into another, and destructors print it. What has to be put
     in order is a `farewell`; files are written so that a kill at any moment leaves them whole.
     """
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # a shell starts what runs in the background so
-        signal.signal(signal.SIGINT, _leave)
+    for one in STOP:
+        if signal.getsignal(one) is not signal.SIG_IGN:  # a shell starts what runs in the background so, and `nohup`
+            signal.signal(one, _leave)
 
 
 def say_interrupted(words: str) -> None:
@@ -35,7 +36,8 @@ def say_interrupted(words: str) -> None:
 
 def leave(words: str = "interrupted") -> None:
     """Ends this process at once, after its farewells, with one line and the exit code of an interruption."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for one in STOP:
+        signal.signal(one, signal.SIG_IGN)
     part()
     warn(words)
     os._exit(INTERRUPTED)
