@@ -25,7 +25,7 @@ from tensorboard.util.tensor_util import make_ndarray
 
 from lab.cli.board import main as serve
 from lab.cli.main import main
-from lab.records.events import EventFile, write_scalars
+from lab.records.events import EventFile, buckets, write_scalars
 from lab.studies.comparison.means import arm_means
 from lab.studies.report.board import means_query, write_board
 
@@ -288,3 +288,16 @@ def test_no_module_of_the_working_directory_takes_the_place_of_a_library(monkeyp
     script = "from lab.launch.slots import make_context as m; p = m([]).Process(target=print); p.start(); p.join()"
     subprocess.run([sys.executable, "-P", "-c", script], timeout=60, check=True)
     assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[0.0, 1e-45, 2e-45], [-3e38, 3e38, 1.0], [1.0, 1.0 + 1e-7], [0.0, 1e-30], [-1.0, 0.0, 0.5, 1.0]],
+    ids=["denormal", "widest", "narrow", "tiny", "ordinary"],
+)
+def test_every_value_has_its_bucket(values: list[float]) -> None:
+    found = buckets(np.array(values, np.float32))
+    assert found[:, 2].sum() == len(values)
+    assert found[0, 0] == np.float32(min(values))
+    assert found[-1, 1] == np.float32(max(values))
+    assert np.isnan(buckets(np.array([*values, np.inf], np.float32))).all()

@@ -3,6 +3,7 @@
 # (protobuf makes its classes at import, where a type checker cannot see them)
 
 import itertools
+import math
 import os
 import re
 import socket
@@ -16,6 +17,9 @@ import numpy as np
 from lab.records.write import remove_file
 
 _number = itertools.count()
+
+WIDEST = 1e30
+"""Width of a histogram up to which places are found in float32, and its inverse the least."""
 
 
 class EventFile:
@@ -203,16 +207,19 @@ def buckets(values: np.ndarray, number: int = 30) -> np.ndarray:
 
     As by TensorBoard's `histogram_pb`, which compares each value with each bucket and takes twenty times as long.
     """
-    flat = values.ravel().astype(np.float64)  # the range of float32 values may exceed float32
+    flat = values.ravel()
     if not flat.size:
         return np.zeros((number, 3))
-    low, high = flat.min(), flat.max()
-    if not np.isfinite(high - low):
+    low, high = float(flat.min()), float(flat.max())
+    if not math.isfinite(high - low):
         return np.full((number, 3), np.nan)
     if low == high:
         return np.array([[low, high, 0.0]] * (number - 1) + [[low, high, float(flat.size)]])
-    edges = np.linspace(low, high, number + 1)
-    places = np.clip(np.floor((flat - low) / ((high - low) / number)).astype(int), 0, number - 1)
+    if not 1 / WIDEST < high - low < WIDEST:  # else the range of float32 values, or its inverse, may exceed float32
+        flat = flat.astype(np.float64)
+    places = np.minimum(((flat - low) / (high - low) * number).astype(np.int64), number - 1)
+    edges = low + (high - low) / number * np.arange(number + 1)
+    edges[-1] = high
     return np.stack([edges[:-1], edges[1:], np.bincount(places, minlength=number)], 1)
 
 
