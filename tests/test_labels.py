@@ -13,12 +13,12 @@ from lab.cli.main import main
 from lab.cli.plan import all_jobs
 from lab.errors import UserError
 from lab.identity import flatten
-from lab.launch.sweep import with_choices
 from lab.records.results import Run
 from lab.studies.claims.study import check_claims, parse_study
 from lab.studies.comparison.compare import Comparison
 from lab.studies.report.foot import foot
 from lab.studies.report.table import csv_text, table_text
+from lab.studies.select.arms import with_choices
 
 
 def runs_of(root: Path, *words: str, seeds: int = 2) -> list[Run]:

@@ -13,8 +13,6 @@ from lab.studies.select.selectors import Flat, as_selector, label, matches, show
 MOST_NAME = 60
 """Characters of a name."""
 
-MAKES_NO_ARM = "makes no arms, so none of study.arms sets it"
-
 
 def read_arms(given: Any, files: Files) -> dict[str, dict[str, str]]:
     """The overrides of each arm, `{"before": {"model.block": "conv-norm-act"}}`, as texts that can be typed.
@@ -64,7 +62,7 @@ def read_value(key: str, value: Any, files: Files) -> str:
     text = "null" if value is None else as_typed(value)
     word = read_word(f"{key}={text}", files)
     if word.key in NOT_IDENTITY or word.key == "experiment" or word.key.startswith("study."):
-        raise UserError(f"{word.key} {MAKES_NO_ARM}")
+        raise UserError(f"{word.key} makes no arms, so none of study.arms sets it")
     if word.swept:
         raise UserError(f"{short_word(word.text)}: an arm has one value of a key")
     return word.texts[0]

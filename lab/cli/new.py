@@ -16,7 +16,7 @@ from lab.cli.claim_text import read_claim
 from lab.cli.plan import Options, all_jobs
 from lab.cli.words import read_words
 from lab.errors import UserError, check_range, refuse
-from lab.identity import flatten
+from lab.launch.tune import compared_arms
 from lab.literals import literal
 from lab.records.places import Job
 from lab.records.write import write_atomically
@@ -246,7 +246,7 @@ def compose(name: str, folder: Path) -> list[Job]:
     """The runs of the experiment, its claims checked; raises `UserError` for what is wrong."""
     (jobs,) = all_jobs("train", [f"experiment={name}"], Options(config_dir=str(folder)))
     study = parse_study(jobs[0].config.study)
-    check_claims(study, [flatten(job.config) for job in {job.folder.parent: job for job in jobs}.values()])
+    check_claims(study, compared_arms(jobs))
     return jobs
 
 

@@ -7,7 +7,7 @@ three kinds are of those of Hendrycks and Dietterich 2019.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -37,11 +37,15 @@ def brightness(images: Tensor, size: float, width: float) -> Tensor:
     return images + size * width
 
 
+def rotated(images: Tensor, degrees: float, fill: Sequence[float] | None = None) -> Tensor:
+    """Images (n, c, h, w) turned counter-clockwise, bilinear; what comes in is `fill`, a value a channel, or 0."""
+    transforms = torchvision().transforms
+    return transforms.functional.rotate(images, degrees, transforms.InterpolationMode.BILINEAR, fill=fill)
+
+
 def rotation(images: Tensor, size: float, width: float) -> Tensor:
     """Turned counter-clockwise by size in radians (0.5 is 29 degrees), bilinear; what comes in is 0."""
-    transforms = torchvision().transforms
-    bilinear = transforms.InterpolationMode.BILINEAR
-    return transforms.functional.rotate(images, math.degrees(size), bilinear)
+    return rotated(images, math.degrees(size))
 
 
 SHIFTS: dict[str, Shift] = {"none": none, "scale": scale, "brightness": brightness, "rotation": rotation}

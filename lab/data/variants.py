@@ -101,7 +101,7 @@ def outliers(images: Tensor, train: Tensor, config: DataConfig, seed: int) -> Te
     generator = torch.Generator().manual_seed(derive_seed(seed, "outliers"))
     order = torch.randperm(len(train), generator=generator)  # more outliers keep these
     gain = torch.ones(len(images), *[1] * (images.ndim - 1), device=images.device)
-    gain[train[order[: round(config.outliers * len(train))].to(train.device)].to(images.device)] = config.outlier_size
+    gain[train[order[: round(config.outliers * len(train))]].to(images.device)] = config.outlier_size
     return gain
 
 

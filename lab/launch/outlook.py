@@ -15,12 +15,11 @@ from lab.identity import arm_hash
 from lab.launch.auto import check_design, expected_seconds
 from lab.launch.earlier import spreads, stored_runs, thresholds
 from lab.launch.local import share_machine
-from lab.launch.tune import check_tuning, make_trials, tuned_jobs
+from lab.launch.tune import check_tuning, compared_arms, make_trials, tuned_jobs
 from lab.records.places import Job, arm_label
 from lab.records.tuning import read_tuning
 from lab.studies.claims.contrast import ClaimTest
 from lab.studies.claims.study import check_claims, parse_study
-from lab.studies.select.arms import with_choices
 from lab.studies.select.scores import logged_tags
 from lab.studies.statistics.estimate import spread
 from lab.studies.statistics.group_sequential import planned_analyses
@@ -42,8 +41,7 @@ def outlook(jobs: list[Job], auto: bool) -> str:
     study, tuned = parse_study(config.study), config.study.tune or {}
     if tuned:
         check_tuning(jobs, study)
-    same = {key: values[0] for key, values in tuned.items()}
-    check_claims(study, with_choices([({**flat, **same}, arm) for job in jobs for flat, arm in job.views()]))
+    check_claims(study, compared_arms(jobs))
     root, lines = Path(config.out) / config.name, list[str]()
     if auto:
         check_design(config, study, root)

@@ -11,13 +11,12 @@ from lab.launch.changed import change_notes
 from lab.launch.local import train_runs
 from lab.launch.prelude import tell_prospects
 from lab.launch.register import register, remember_runs
-from lab.launch.tune import check_tuning, tune
+from lab.launch.tune import check_tuning, compared_arms, tune
 from lab.records.outcome import NEXT_STEPS
 from lab.records.places import TERMINAL, Job, settled
 from lab.records.results import NOT_WITHOUT, TRIALS, Run, failures, is_cut_off, read_run, told_apart
 from lab.records.tuning import is_trial, read_tuning
 from lab.studies.claims.study import Study, check_claims, parse_study
-from lab.studies.select.arms import with_choices
 from lab.studies.statistics.numerals import count, seed_spans
 from lab.system.signals import INTERRUPTED, say_interrupted
 
@@ -45,9 +44,7 @@ def sweep(jobs: list[Job], finish: Finish | None = None) -> int:
     study, tuned = parse_study(config.study), config.study.tune or {}
     if tuned:
         check_tuning(jobs, study)
-    # Arms that will differ in nothing but what is tuned are counterparts.
-    same = {key: values[0] for key, values in tuned.items()}
-    check_claims(study, with_choices([({**flat, **same}, arm) for job in jobs for flat, arm in job.views()]))
+    check_claims(study, compared_arms(jobs))
     root = Path(config.out) / config.name
     try:
         root.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ from lab.records.results import NOT_WITHOUT, Run, failures, is_cut_off, read_run
 from lab.records.tuning import Tried, TunedArm, Tuning, base_id, trials_name, write_tuning
 from lab.studies.claims.study import Study
 from lab.studies.comparison.tuned import arm_name, picked_text, tuning_warnings
+from lab.studies.select.arms import with_choices
 from lab.studies.select.scores import counts, logged_tags, score_runs
 from lab.studies.select.selectors import canonical
 from lab.studies.statistics.numerals import count
@@ -123,6 +124,13 @@ def tune(jobs: Sequence[Job], compared: Metric, root: Path, train: Train) -> tup
     print("\n".join(["", *(picked_text(own, arm) for arm in found), *tuning_warnings(own), ""]), flush=True)
     picked = {arm.base_id: arm.picked for arm in found if arm.picked}
     return tuned_jobs(jobs, picked), tuning_troubles(found, runs, errors, Path(config.out))
+
+
+def compared_arms(jobs: Sequence[Job]) -> list[dict[str, Any]]:
+    """The complete configuration of each arm under each of its names; those that will differ in nothing but what is
+    tuned are counterparts."""
+    same = {key: values[0] for key, values in (jobs[0].config.study.tune or {}).items()}
+    return with_choices([({**flat, **same}, arm) for job in jobs for flat, arm in job.views()])
 
 
 def make_trials(jobs: Sequence[Job], metric: Metric) -> dict[str, list[Job]]:

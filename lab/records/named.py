@@ -17,11 +17,14 @@ def in_all_names(runs: Iterable[Run]) -> list[Run]:
     known: dict[Path, Mapping[str, list[str]]] = {}
     found: list[Run] = []
     for run in runs:
+        if run.is_named:
+            found.append(run)
+            continue
         root = run.path.parent.parent
         if root not in known:
             registration = read_registration(root)
             known[root] = registration.names if registration else {}
-        if run.is_named or not known[root]:
+        if not known[root]:
             found.append(run)
             continue
         for name in known[root].get(run.arm_id) or [""]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lab.data.batches import Dataset, Split
+from lab.data.shifts import rotated
 from lab.errors import UserError, check_range
 from lab.identity import derive_seed
 from lab.nets.monte_carlo import LEVEL, Prediction, mc_predict
@@ -19,7 +20,6 @@ from lab.records.read import begins
 from lab.records.write import write_atomically
 from lab.runs.origin import find_run, load_net
 from lab.system.devices import resolve_device
-from lab.system.vision import torchvision
 
 BATCH = 512
 """Test images that are disturbed and predicted at a time; the result does not depend on it."""
@@ -140,10 +140,8 @@ def in_unit(labels: Tensor, prediction: Prediction, unit: float, offset: float) 
 def disturbed(images: Tensor, split: Split, disturbance: Disturbance, numbers: list[int], seed: int) -> Tensor:
     """Scaled images, rotated and then with noise, which depends on the image's number alone."""
     if disturbance.rotate:
-        transforms = torchvision().transforms
         fill = (-split.shift * split.factor).flatten().tolist()  # the pixel value 0, scaled like the images
-        bilinear = transforms.InterpolationMode.BILINEAR
-        images = transforms.functional.rotate(images, disturbance.rotate, bilinear, fill=fill)
+        images = rotated(images, disturbance.rotate, fill)
     if disturbance.noise:
         seeds = [derive_seed(seed, "noise", number) for number in numbers]
         noise = [torch.randn(images.shape[1:], generator=torch.Generator().manual_seed(one)) for one in seeds]

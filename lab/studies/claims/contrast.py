@@ -97,9 +97,10 @@ def put_to_test(claim: Claim, scores: Scores, runs: Sequence[Run], swept: Sequen
     inside = [run for run in runs if matches(run.config, claim.where)]
     own = claim.own_keys(runs[0].config)
     open_keys = beside(swept, own)
-    names = [{run.config.get(ARM) for run in inside if matches(run.config, side)} for side in claim.contrasts()[0]]
-    if ARM in open_keys and not set.intersection(*names):  # names of arms that the claim tells apart by their keys
-        open_keys.remove(ARM)
+    if ARM in open_keys:
+        names = [{run.config.get(ARM) for run in inside if matches(run.config, side)} for side in claim.contrasts()[0]]
+        if not set.intersection(*names):  # the claim tells arms apart by their keys
+            open_keys.remove(ARM)
     contrasts = [measure(sides, scores, inside, open_keys) for sides in claim.contrasts()]
     used = {id(run): run for contrast in contrasts for cell in contrast.cells for run in cell}
     proved = proved_same(claim, contrasts[0], open_keys)

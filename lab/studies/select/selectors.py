@@ -90,14 +90,17 @@ def is_number(value: Any) -> bool:
 
 def label(selector: Flat) -> str:
     """`init=he_normal depth=30`; the name of an arm stands alone."""
-    short = short_keys(selector)
-    words = [show(value) if key == ARM else f"{short[key]}={show(value)}" for key, value in selector.items()]
-    return " ".join(filter(None, words))
+    return named_by(short_keys(selector), selector)
 
 
 def label_full(selector: Flat) -> str:
     """`model.init=he_normal`, with full keys, as they are typed; the name of an arm stands alone."""
-    words = [show(value) if key == ARM else f"{key}={show(value)}" for key, value in selector.items()]
+    return named_by({key: key for key in selector}, selector)
+
+
+def named_by(names: Mapping[str, str], selector: Flat) -> str:
+    """`selector` in words, with its keys as `names` has them."""
+    words = [show(value) if key == ARM else f"{names[key]}={show(value)}" for key, value in selector.items()]
     return " ".join(filter(None, words))
 
 
