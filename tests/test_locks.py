@@ -116,6 +116,34 @@ def test_a_file_system_without_flock_has_the_lease(tmp_path: Path, monkeypatch: 
     assert not is_locked(tmp_path)
 
 
+@pytest.mark.parametrize("text", ["", "filelock/2\n", "filelock/2\nhost=here\nmode=lea", "\0" * 20, "12\nhere\n"])
+@pytest.mark.parametrize("wait", [False, True])
+def test_what_is_left_of_a_lease_whose_writer_was_killed_is_in_nobodys_way(
+    tmp_path: Path, text: str, wait: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "TORN", 0.2)
+    (tmp_path / ".lock.lease").write_text(text)
+    assert not is_locked(tmp_path)
+    before = time.monotonic()
+    with locked(tmp_path, wait=wait) as held:
+        assert time.monotonic() - before > 0.19
+        held.check()
+        assert is_locked(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_lease_that_is_just_being_written_is_waited_for(tmp_path: Path, holder: subprocess.Popen[str]) -> None:
+    lease = tmp_path / ".lock.lease"
+    text = lease.read_text().replace("host=", "host=elsewhere-").replace("duration=60", "duration=90")
+    holder.kill()
+    holder.communicate()
+    lease.write_text("")
+    threading.Timer(0.3, lambda: lease.write_text(text)).start()
+    with pytest.raises(LockedError, match="elsewhere-"), locked(tmp_path):  # at once, as lengths differ
+        pass
+    assert lease.read_text() == text
+
+
 def test_lock_files_of_old_folders_do_no_harm(tmp_path: Path) -> None:
     (tmp_path / ".lock").write_text("process 12345 on elsewhere\n")
     assert not is_locked(tmp_path)

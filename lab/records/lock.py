@@ -30,6 +30,9 @@ BEAT = 10.0
 UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL)
 """What file systems without flock answer, some network shares among them: there the lease alone decides."""
 
+TORN = 2.0
+"""Seconds for which a lease's file may name no process: between two calls its writer makes it and fills it."""
+
 MOMENT = 0.06
 """Seconds for which a lock is asked for at least, as `is_locked` of another process holds it for a moment."""
 
@@ -105,7 +108,11 @@ def is_locked(folder: Path) -> bool:
     if not path.exists() and not Path(lease.lock_file).exists():
         return False
     try:
-        with _kernel_lock(path, lease, 0), lease.acquire(timeout=0):
+        with _kernel_lock(path, lease, 0):
+            if _is_torn(lease):
+                return False  # whoever takes the lock then waits and sees
+            lease.acquire(timeout=0)
+            lease.release()
             del _observed[path]
             return False
     except (LockedError, Timeout, LeaseSettingsMismatch):
@@ -149,6 +156,7 @@ def _kernel_lock(path: Path, lease: SoftFileLease, timeout: float) -> Iterator[N
 
 def _acquire(lease: SoftFileLease, folder: Path, timeout: float) -> None:
     """Takes the lease within `timeout`; one of another host is then watched until it is touched or stale."""
+    _remove_torn(lease)
     try:
         lease.acquire(timeout=timeout)
         return
@@ -167,6 +175,21 @@ def _acquire(lease: SoftFileLease, folder: Path, timeout: float) -> None:
         raise _locked_error(folder, lease) from None
 
 
+def _is_torn(lease: SoftFileLease) -> bool:
+    """Whether the lease's file names no process, as one does whose writer was killed before it had filled it."""
+    return _touched(lease) is not None and lease.owner is None
+
+
+def _remove_torn(lease: SoftFileLease) -> None:
+    """Waits until the lease's file names its process, and removes one that has not for `TORN` seconds."""
+    seen, begun = _touched(lease), time.monotonic()
+    while _is_torn(lease) and _touched(lease) == seen:
+        if time.monotonic() - begun >= TORN:
+            lease.force_break()  # a writer that slept as long finds that it has lost it (`Held.check`)
+            return
+        time.sleep(0.01)
+
+
 def _touched(lease: SoftFileLease) -> tuple[int, int] | None:
     """What changes with every touch of a lease's file, and every holder; None where there is no file."""
     try:
@@ -179,8 +202,6 @@ def _touched(lease: SoftFileLease) -> tuple[int, int] | None:
 
 
 def _locked_error(folder: Path, lease: SoftFileLease) -> LockedError:
-    if lease.owner is None and os.path.exists(lease.lock_file):
-        return LockedError(f"{folder} is locked by {lease.lock_file}, which names no process; remove it if none trains")
     return LockedError(
         f"{folder} is locked by another process{_holder(lease)}; wait for it, or choose another folder with name="
     )
