@@ -1,5 +1,6 @@
 """Claims are read strictly, and judged by pairs, margins and settings."""
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -10,6 +11,8 @@ from fake_runs import check_claims, compare, scores, write_arms, write_run
 from lab.config import RunConfig
 from lab.errors import UserError
 from lab.identity import flatten
+from lab.records.checked import Checked, OneFunction
+from lab.studies.claims.departures import Past
 from lab.studies.select.selectors import canonical, label, matches
 
 HE, XAVIER = {"model.init": "he_normal"}, {"model.init": "xavier_normal"}
@@ -23,8 +26,8 @@ def arms(**swept):
     return [{**flatten(RunConfig()), key.replace("__", "."): value} for value in values]
 
 
-def judge(runs, *claims, metric="val/accuracy"):
-    return compare(runs, {"metric": metric, "claims": list(claims)}).verdicts
+def judge(runs, *claims, metric="val/accuracy", **more):
+    return compare(runs, {"metric": metric, "claims": list(claims)}, **more).verdicts
 
 
 def write_inits(root, he, xavier, **more):
@@ -153,6 +156,39 @@ def test_ties_alone_prove_nothing(tmp_path, wrong):
     assert (same.verdict, same.p, same.seeds_needed) == ("undecided", 1.0, None)
     assert "Tied in all 3 seeds; ties do not show that rarer differences are absent." in same.explain
     assert judge(runs, HIGHER)[0].verdict == "undecided"
+
+
+def one_function(left, right, free=False):
+    return Past(checked=Checked(same=(OneFunction((left.arm_id, right.arm_id), ("a theorem",), free),)))
+
+
+def test_ties_of_arms_that_were_proved_to_be_one_function(tmp_path):
+    runs = write_inits(tmp_path, [0.9, 0.8, 0.7], [0.9, 0.8, 0.7])
+    left, right = runs[0], next(run for run in runs if run.arm_id != runs[0].arm_id)
+    (verdict,) = judge(runs, SAME, past=one_function(left, right))
+    assert (verdict.verdict, verdict.proved) == ("supported", ["a theorem"])
+    assert "both sides are one function of their weights (a theorem)" in verdict.explain
+    assert "ties do not show" not in verdict.explain
+    (verdict,) = judge(runs, SAME, past=one_function(left, right, free=True))  # so that they train otherwise
+    assert (verdict.verdict, verdict.proved) == ("undecided", ["a theorem"])
+    apart = write_inits(tmp_path / "apart", [0.9, 0.8, 0.7], [0.9, 0.8, 0.71])
+    assert judge(apart, {**SAME, "within": 0.0001}, past=one_function(left, right))[0].verdict != "supported"
+
+
+def test_a_proof_holds_for_the_two_sides_and_not_for_the_levels_of_one(tmp_path):
+    runs = [
+        write_run(tmp_path, {"model.init": init, "model.act": act}, seed, {"val/accuracy": 0.9})
+        for init, act, seed in itertools.product(("he_normal", "xavier_normal"), ("relu", "tanh"), range(3))
+    ]
+    arms = {(run.config["model.init"], run.config["model.act"]): run.arm_id for run in runs}
+    groups = {
+        "within": [[arms[init, act] for act in ("relu", "tanh")] for init in ("he_normal", "xavier_normal")],
+        "across": [[arms[init, act] for init in ("he_normal", "xavier_normal")] for act in ("relu", "tanh")],
+    }
+    same = {name: tuple(OneFunction(tuple(ids), (name,), False) for ids in group) for name, group in groups.items()}
+    found = {name: judge(runs, SAME, past=Past(checked=Checked(same=proofs)))[0] for name, proofs in same.items()}
+    assert {name: one.verdict for name, one in found.items()} == {"within": "undecided", "across": "supported"}
+    assert {name: one.proved for name, one in found.items()} == {"within": [], "across": ["across"]}
 
 
 def test_a_few_seeds_that_differ_are_no_proof_of_equality(tmp_path):

@@ -54,23 +54,25 @@ class Checked:
         return sorted(found, key=lambda one: order.index(one.severity) if one.severity in order else len(order))
 
     def proof(self, arms: Collection[str]) -> OneFunction | None:
-        """The proof that `arms` of both sides of a claim are one function, if there is one."""
-        groups = [one for one in self.same if len(set(one.arms) & set(arms)) > 1]
-        covered = {arm for one in groups for arm in one.arms}
-        return groups[0] if groups and set(arms) <= covered else None
+        """The proof that two or more `arms`, hashes, are one function, if there is one."""
+        several = len(set(arms)) > 1
+        return next((one for one in self.same if several and set(arms) <= set(one.arms)), None)
+
+
+NOTHING_CHECKED = Checked()
 
 
 def read_checked(folder: Path) -> Checked:
     """What was found before the experiment in `folder` trained; nothing where it is not recorded.
 
-    A damaged file counts as none: no verdict rests on it.
+    A damaged file counts as none: ties that a proof explains are then undecided.
     """
     try:
         found = read_json(folder / FILE)
         remarks, prospects = (tuple(map(as_remark, found[key])) for key in ("remarks", "prospects"))
         same = tuple(OneFunction(texts(one["arms"]), texts(one["reasons"]), bool(one["free"])) for one in found["same"])
     except (FileNotFoundError, DamagedFileError, KeyError, TypeError, ValueError, AttributeError):
-        return Checked()
+        return NOTHING_CHECKED
     return Checked(remarks, same, prospects)
 
 

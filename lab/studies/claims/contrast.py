@@ -8,9 +8,11 @@ from typing import Any
 
 from lab.identity import ARM
 from lab.metric import Metric, apart
+from lab.records.checked import NOTHING_CHECKED, Checked, OneFunction
 from lab.records.results import Run
 from lab.studies.claims.claim import Claim
 from lab.studies.claims.flips import predict_alike
+from lab.studies.claims.proofs import find_proof, united
 from lab.studies.select.arms import beside
 from lab.studies.select.idle import idle_keys
 from lab.studies.select.modes import Modes, pair_trained
@@ -79,7 +81,11 @@ class ClaimTest:
     num_runs: int
     num_diverged: int
     proved_same: bool
-    """Whether both sides are the same network, as far as the test images tell."""
+    """Whether both sides are the same network, by theory or as far as the test images tell."""
+
+    proof: OneFunction | None
+    """That they are one function of their weights, or of some, where it was proved before training."""
+
     p_support: float
     p_refute: float
 
@@ -92,8 +98,18 @@ class ClaimTest:
         return self.weakest.differences
 
 
-def put_to_test(claim: Claim, scores: Scores, runs: Sequence[Run], swept: Sequence[str]) -> ClaimTest:
-    """Pairs the sides of `claim` among `runs`, one or more of those scored, and tests the claim."""
+def put_to_test(
+    claim: Claim, scores: Scores, runs: Sequence[Run], swept: Sequence[str], checked: Checked = NOTHING_CHECKED
+) -> ClaimTest:
+    """Pairs the sides of `claim` among `runs`, one or more of those scored, and tests the claim.
+
+    Args:
+        claim: what is claimed.
+        scores: of `runs` and maybe others.
+        runs: those that may take part.
+        swept: full keys that sweeps named.
+        checked: which arms were proved to be one function before they trained.
+    """
     inside = [run for run in runs if matches(run.config, claim.where)]
     own = claim.own_keys(runs[0].config)
     open_keys = beside(swept, own)
@@ -103,7 +119,8 @@ def put_to_test(claim: Claim, scores: Scores, runs: Sequence[Run], swept: Sequen
             open_keys.remove(ARM)
     contrasts = [measure(sides, scores, inside, open_keys) for sides in claim.contrasts()]
     used = {id(run): run for contrast in contrasts for cell in contrast.cells for run in cell}
-    proved = proved_same(claim, contrasts[0], open_keys)
+    proof = united([find_proof(contrast.cells, open_keys, checked) for contrast in contrasts])
+    proved = proved_same(claim, contrasts[0], open_keys, proof)
     p_support, p_refute = p_contrasts(claim, contrasts, scores.metric, one_network if proved else p_above)
     idle = [key for contrast in contrasts for key in idle_keys(contrast.cells, open_keys)]
     if idle:
@@ -116,6 +133,7 @@ def put_to_test(claim: Claim, scores: Scores, runs: Sequence[Run], swept: Sequen
         num_runs=len(used),
         num_diverged=sum(run.status == "diverged" for run in used.values()),
         proved_same=proved,
+        proof=proof,
         p_support=p_support,
         p_refute=p_refute,
         idle_keys=list(dict.fromkeys(idle)),
@@ -134,13 +152,14 @@ def p_contrasts(
     return p_support, p_refute
 
 
-def proved_same(claim: Claim, contrast: Contrast, open_keys: Sequence[str]) -> bool:
-    """Whether the two sides of a claim score alike in all seeds and predict the same for every test image."""
+def proved_same(claim: Claim, contrast: Contrast, open_keys: Sequence[str], proof: OneFunction | None) -> bool:
+    """Whether the two sides of a claim score alike in all seeds, and are one function of their weights or predict the
+    same for every test image."""
     if len(claim.sides) != 2 or len(contrast.cells) != 2:
         return False
     left, right = contrast.cells
     tied = len(contrast.differences) > 1 and not any(contrast.differences)
-    return tied and predict_alike(left, right, open_keys)
+    return tied and ((proof is not None and not proof.free) or predict_alike(left, right, open_keys))
 
 
 def one_network(values: Sequence[float], margin: float) -> float:

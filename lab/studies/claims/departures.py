@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import UserError
-from lab.records.checked import Checked, joined, read_checked
+from lab.records.checked import NOTHING_CHECKED, Checked, joined, read_checked
 from lab.records.defaults import stored_config
 from lab.records.interim import Analyses, all_analyses, read_interim
 from lab.records.lock import is_locked
@@ -50,7 +50,7 @@ class Past:
     num_seeds: tuple[int, ...] = ()
     """Seeds of the experiment at all earlier analyses."""
 
-    checked: Checked = field(default_factory=Checked)
+    checked: Checked = NOTHING_CHECKED
     """What was found before the first run."""
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lab.metric import Metric
+from lab.records.checked import NOTHING_CHECKED, Checked
 from lab.records.design import Design
 from lab.records.results import Run
 from lab.studies.claims.claim import Claim
@@ -118,6 +119,7 @@ def repeat_analyses(
     runs: Sequence[Run],
     swept: Sequence[str],
     design: Design,
+    checked: Checked = NOTHING_CHECKED,
 ) -> list[Stage]:
     """Where each of `claims` stands after the analyses that `design` says were held.
 
@@ -127,10 +129,12 @@ def repeat_analyses(
         scores: of `runs`, by metric.
         runs: one or more of one setting.
         swept: full keys that sweeps named.
+        design: of `seeds=auto`.
+        checked: which arms were proved to be one function before they trained.
     """
     stages = [
         Stage(
-            untested(claim, scores[metric], runs, swept, design.held > 0),
+            untested(claim, scores[metric], runs, swept, design.held > 0, checked),
             1.0,
             1.0,
             design.levels[0][0],
@@ -146,7 +150,7 @@ def repeat_analyses(
         tested: dict[int, ClaimTest] = {}
         for index, stage in enumerate(stages):
             if stage.status != "decided" and inside:
-                test = put_to_test(claims[index], scores[metrics[index]], inside, swept)
+                test = put_to_test(claims[index], scores[metrics[index]], inside, swept, checked)
                 if len(test.differences) > len(stage.test.differences):
                     tested[index] = test
         decided: set[int] = set()
@@ -208,9 +212,11 @@ def judge_outlook(stage: Stage, rejected: Mapping[str, int]) -> Stage:
     return replace(stage, status="futile") if chance < FUTILE else stage
 
 
-def untested(claim: Claim, scores: Scores, runs: Sequence[Run], swept: Sequence[str], held: bool) -> ClaimTest:
+def untested(
+    claim: Claim, scores: Scores, runs: Sequence[Run], swept: Sequence[str], held: bool, checked: Checked
+) -> ClaimTest:
     """The test of a claim that no analysis had seeds for; after one was `held`, with who trained, as that is why."""
-    test = put_to_test(claim, scores, runs, swept)
+    test = put_to_test(claim, scores, runs, swept, checked)
     empty = [measure(sides, scores, [], []) for sides in claim.contrasts()]
     if held:
         empty = [replace(none, modes=one.modes) for none, one in zip(empty, test.contrasts, strict=True)]

@@ -27,11 +27,10 @@ and dropped. Where what was done departs from what was registered, so that the l
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from lab.metric import Metric
-from lab.records.checked import Checked
 from lab.records.design import Design
 from lab.records.interim import Evidence
 from lab.records.results import Run
@@ -39,6 +38,7 @@ from lab.studies.claims.analyses import analyses_until, evidence_of
 from lab.studies.claims.contrast import ClaimTest, Contrast, p_values, put_to_test, seeds_to_decide
 from lab.studies.claims.departures import NOTHING_PAST, Past
 from lab.studies.claims.flips import Flips, find_flips
+from lab.studies.claims.proofs import proof_text
 from lab.studies.claims.sentences import explain
 from lab.studies.claims.stages import Stage, repeat_analyses
 from lab.studies.claims.study import Study, claim_id
@@ -190,13 +190,15 @@ def judge(
     ids = [claim_id(claim, study.metric) for claim in study.claims]
     if design:
         staged = [
-            (setting, repeat_analyses(study.claims, metrics, scores, members, swept, design))
+            (setting, repeat_analyses(study.claims, metrics, scores, members, swept, design, past.checked))
             for setting, members in groups
         ]
-        return [with_proof(one, past.checked) for one in conclude_stages(staged, ids, past)]
+        return conclude_stages(staged, ids, past)
     tests: list[tuple[ClaimTest, dict[str, Any], list[int], tuple[str, Evidence]]] = []
     for claim, metric, digits in zip(study.claims, metrics, ids, strict=True):
-        put = [(put_to_test(claim, scores[metric], members, swept), setting) for setting, members in groups]
+        put = [
+            (put_to_test(claim, scores[metric], members, swept, past.checked), setting) for setting, members in groups
+        ]
         # A setting that says nothing about a claim is worth a line only where all are silent.
         put = [one for one in put if one[0].differences] or put[:1]
         evidence = [evidence_of(test) for test, _ in put]
@@ -209,21 +211,10 @@ def judge(
     dropped = [1.0] * past.num_dropped
     support = holm([*(test.p_support for test, *_ in tests), *dropped])
     refute = holm([*(test.p_refute for test, *_ in tests), *dropped])
-    found = [
+    return [
         conclude(test, p_support, p_refute, setting, seen, len(support), named, past.reasons.get(named[0], ()))
         for (test, setting, seen, named), p_support, p_refute in zip(tests, support, refute, strict=False)
     ]
-    return [with_proof(one, past.checked) for one in found]
-
-
-def with_proof(verdict: Verdict, checked: Checked) -> Verdict:
-    """The verdict, which says so where both sides were proved to be one function before training."""
-    proof = checked.proof(verdict.evidence.arms)
-    if proof is None:
-        return verdict
-    what = "can express the same functions" if proof.free else "are one function of their weights"
-    text = f"Proved before training: both sides {what} ({'; '.join(proof.reasons)})."
-    return replace(verdict, proved=list(proof.reasons), explain=f"{verdict.explain} {text}")
 
 
 def conclude_stages(
@@ -285,6 +276,8 @@ def conclude(
         needed = stage.seeds_needed() if stage else seeds_to_decide(test, threshold / num_claims, later)
     cells = test.weakest.compared
     flips = find_flips(*cells) if len(cells) == 2 and test.metric.is_about_images else None
+    p, ending = min(p_support, p_refute), stage and stage.sentences()
+    told = explain(test, word, needed, p, analyses, threshold, flips, ending)
     caution = f"Exploratory: {'; '.join(reasons)}. " if word == "exploratory" else ""
     return Verdict(
         say=claim.say,
@@ -309,10 +302,8 @@ def conclude(
         departures=list(reasons) if caution else [],
         claim_id=named[0],
         evidence=named[1],
-        explain=caution
-        + explain(
-            test, word, needed, min(p_support, p_refute), analyses, threshold, flips, stage and stage.sentences()
-        ),
+        explain=" ".join([caution + told, *proof_text(test.proof)]),
+        proved=list(test.proof.reasons) if test.proof else [],
         stage=stage.as_json() if stage else {},
     )
 
