@@ -9,9 +9,9 @@ from scipy import stats
 
 from lab.cli.main import main
 from lab.cli.plan import all_jobs
-from lab.launch.outlook import duration, sign_lines
+from lab.launch.outlook import sign_lines
 from lab.records.write import write_json
-from lab.studies.statistics.numerals import seed_spans
+from lab.studies.statistics.numerals import duration, seed_spans
 from lab.studies.statistics.power import least_effect
 
 SAME = "study.claims=[{say: alike, same: [{model.act: relu}, {model.act: tanh}], within: 0.05}]"

@@ -17,9 +17,10 @@ from lab.cli.lr_range import check_files
 from lab.cli.main import main
 from lab.data.folder import read_folder
 from lab.errors import UserError
+from lab.records.ledger import read_ledger, write_ledger
 from lab.runs.predict import check_table
 from lab.runs.run import run
-from lab.studies.report.ownership import MARK, OLD_MARK, check_own, check_page, read_ledger, write_ledger
+from lab.studies.report.ownership import MARK, OLD_MARK, check_own, check_page
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -13,6 +13,7 @@ from fake_runs import compare, write_arms, write_run
 from scipy import stats
 
 from lab.errors import UserError
+from lab.records.ledger import LEDGER, write_ledger
 from lab.studies.comparison.cost import target
 from lab.studies.comparison.means import arm_means, mean_series, write_mean_runs
 from lab.studies.figures.curves import read_curves
@@ -21,7 +22,6 @@ from lab.studies.figures.forest import difference_rows
 from lab.studies.figures.names import wrap
 from lab.studies.figures.style import COLORS
 from lab.studies.report.formats import markdown
-from lab.studies.report.ownership import LEDGER, write_ledger
 from lab.studies.report.page import headline, write_report
 from lab.studies.report.rows import cost_rows
 from lab.studies.report.strip import strip

@@ -25,6 +25,11 @@ Architecture choices compared, so that the comparison can be believed.
   lab compare DIR [--by KEY ...]   the table, the tests and the verdicts of the runs under DIR
   lab new NAME --arms "A: KEY=VALUE"  an experiment of your own: configuration, claims, notes
   lab page NAME --from DIR         its page in the notebook, from results and notes; --all, --check
+  lab ls [DIR]                     experiments and runs: state, verdicts, date, size; --sort, --state, --metric
+  lab show PATH                    what a run or an experiment was, how it went, how to repeat it
+  lab status [DIR]                 what is being trained at this moment, how far it is, and for how long
+  lab rm PATH ...                  remove runs or experiments, after a question; never one that is being trained
+  lab archive DIR ...              pack experiments into .tar.gz files, and remove them after a question
   lab predict RUN [--passes 100]   a run's test images, with Monte-Carlo dropout intervals
   lab list [KIND [PREFIX]]         what can be chosen, by name; lab list keys explains the keys
   lab data fetch NAME ...          download and verify data sets ahead of time
@@ -219,6 +224,17 @@ def board_verb(words: list[str]) -> int:
     os.execv(sys.executable, command)
 
 
+def shelf_verb(verb: str) -> Callable[[list[str]], int]:
+    """`lab ls`, `show`, `status`, `rm` and `archive`: what lies in the outputs."""
+
+    def run(words: list[str]) -> int:
+        from lab.cli import shelf
+
+        return getattr(shelf, f"{verb}_verb")(parser(verb).parse_args(words))
+
+    return run
+
+
 def completion_verb(words: list[str]) -> int:
     """`lab completion`: a script for the shell."""
     from lab.cli.scripts import script
@@ -251,5 +267,10 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "list": list_verb,
     "data": data_verb,
     "board": board_verb,
+    "ls": shelf_verb("ls"),
+    "show": shelf_verb("show"),
+    "status": shelf_verb("status"),
+    "rm": shelf_verb("rm"),
+    "archive": shelf_verb("archive"),
     "completion": completion_verb,
 }

@@ -3,25 +3,10 @@
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn
 
+from lab.cli.parser import parser_of, take_many_runs, take_overrides, take_own_files
 from lab.cli.scripts import SCRIPTS
-from lab.errors import UserError, nearest
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose errors are `UserError`, as all that a user gets wrong."""
-
-    def error(self, message: str) -> NoReturn:
-        """Raises `UserError`, with the nearest flag for an unknown one."""
-        words = message.removeprefix("unrecognized arguments: ")
-        flags = [flag for action in self._actions for flag in action.option_strings if flag.startswith("--")]
-        if words != message:
-            begin = words.split("=")[0].split(" ")[0]
-            near = nearest(begin, flags) if begin.startswith("-") else ""
-            message = f"{words[:200]}: unknown{near}; flags: {', '.join(flags)}"
-        raise UserError(f"{self.prog.removeprefix('lab ')}: {message}; {self.prog} --help explains them")
-
+from lab.cli.shelf_parsers import OF_SHELF
 
 GONE = {
     "--info": "--cfg job shows the configuration, and lab list keys explains every key",
@@ -40,14 +25,14 @@ GONE = {
 
 def train_parser() -> argparse.ArgumentParser:
     """Of `lab train`."""
-    parser = _parser(
+    parser = parser_of(
         "train",
         "lab train [OVERRIDES]: one run; with commas a sweep; experiment=NAME a whole experiment.\n"
         "`lab list` shows the names of each kind, `lab list keys [PREFIX]` each key with meaning, default and range.",
         "lab train model.block=conv-act-pool,conv-pool-act seed=0,1,2 model.pool=avg",
     )
-    _overriding(parser, "key=value; key=a,b or key=range(0,5) sweeps; group=FILE chooses a file")
-    _many_runs(parser)
+    take_overrides(parser, "key=value; key=a,b or key=range(0,5) sweeps; group=FILE chooses a file")
+    take_many_runs(parser)
     parser.add_argument("--cfg", "-c", metavar="job", choices=["job"], help="print the configuration and train nothing")
     parser.add_argument("--package", "-p", metavar="SECTION", default="", help="with --cfg: only this section")
     parser.add_argument("--resolve", action="store_true", help="with --cfg: fill in what files leave to fill in")
@@ -56,13 +41,13 @@ def train_parser() -> argparse.ArgumentParser:
 
 def lr_range_parser() -> argparse.ArgumentParser:
     """Of `lab lr-range`."""
-    parser = _parser(
+    parser = parser_of(
         "lr-range",
         "Trains for some steps while the rate rises exponentially, until the loss blows up; suggests a rate and\n"
         "draws the curve (Smith 2017). Every other key acts as in `lab train`; the schedule is left aside.",
         "lab lr-range optimizer=sgd model.depth=5 --high 1",
     )
-    _overriding(parser, "key=value, as for lab train; no sweep")
+    take_overrides(parser, "key=value, as for lab train; no sweep")
     parser.add_argument("--low", metavar="RATE", default=1e-7, type=float, help="first rate, above 0 (1e-7)")
     parser.add_argument("--high", metavar="RATE", default=10.0, type=float, help="last rate, above --low (10)")
     parser.add_argument("--steps", metavar="N", default=200, type=int, help="steps between them, at least 10 (200)")
@@ -71,27 +56,27 @@ def lr_range_parser() -> argparse.ArgumentParser:
 
 def plan_parser() -> argparse.ArgumentParser:
     """Of `lab plan`."""
-    parser = _parser(
+    parser = parser_of(
         "plan",
         "What `lab train` with the same words would do: arms, seeds, runs finished and to do, expected time, and\n"
         "whether these seeds can decide each claim. Trains and writes nothing, and is no interim analysis.",
         "lab plan experiment=xavier_vs_he seeds=10",
     )
-    _overriding(parser, "key=value, as for lab train")
-    _many_runs(parser)
+    take_overrides(parser, "key=value, as for lab train")
+    take_many_runs(parser)
     return parser
 
 
 def lint_parser() -> argparse.ArgumentParser:
     """Of `lab lint`."""
-    parser = _parser(
+    parser = parser_of(
         "lint",
         "What is wrong with a net before it trains: errors cannot work, warnings will harm, notes are worth knowing.\n"
         "Of a configuration of the lab, or with --module of any torch module. Exit code 1 where there are errors.",
         "lab lint model.depth=30 model.init=xavier_normal",
     )
-    _overriding(parser, "key=value, as for lab train; with commas, or experiment=NAME, the comparison is checked")
-    _many_runs(parser)
+    take_overrides(parser, "key=value, as for lab train; with commas, or experiment=NAME, the comparison is checked")
+    take_many_runs(parser)
     parser.add_argument("--fix", action="store_true", help="print the overrides that repair what is found")
     parser.add_argument("--explain", metavar="CODE", help="why a rule says what it says, with its source")
     parser.add_argument("--select", metavar="CODE", nargs="+", default=[], help="only these rules")
@@ -116,14 +101,14 @@ def lint_parser() -> argparse.ArgumentParser:
 
 def probe_parser() -> argparse.ArgumentParser:
     """Of `lab probe`."""
-    parser = _parser(
+    parser = parser_of(
         "probe",
         "Signals and gradients in a net at its start, layer by layer: what theory predicts beside what some draws of\n"
         "the weights show, dead and saturated units, the first update, and the loss; with a figure over depth.",
         "lab probe model.depth=22,30 model.init=xavier_normal,he_normal",
     )
-    _overriding(parser, "key=value, as for lab train; commas put configurations side by side")
-    _many_runs(parser)
+    take_overrides(parser, "key=value, as for lab train; commas put configurations side by side")
+    take_many_runs(parser)
     parser.add_argument("--draws", metavar="N", type=int, default=5, help="draws of the weights, 1 to 1000 (5)")
     parser.add_argument("--format", metavar="FORM", default="text", help="how it is printed: text or json")
     parser.add_argument("--out", metavar="DIR", type=Path, help="where the files go (OUT/_probe/NAME)")
@@ -132,7 +117,7 @@ def probe_parser() -> argparse.ArgumentParser:
 
 def compare_parser() -> argparse.ArgumentParser:
     """Of `lab compare`."""
-    parser = _parser(
+    parser = parser_of(
         "compare",
         "The table, the tests and the verdicts of the runs under DIR; writes report.html, table.csv, verdict.json. "
         "With several DIR, --by, --metric, --where or --reference it only prints (and writes the page to --html FILE).",
@@ -154,7 +139,7 @@ def compare_parser() -> argparse.ArgumentParser:
 
 def new_parser() -> argparse.ArgumentParser:
     """Of `lab new`."""
-    parser = _parser(
+    parser = parser_of(
         "new",
         "An experiment of your own: writes DIR/experiment/NAME.yaml and experiments/NAME/notes.md, composes its runs\n"
         "to check them, and says what to type next. Overwrites nothing.",
@@ -191,7 +176,7 @@ def new_parser() -> argparse.ArgumentParser:
 
 def page_parser() -> argparse.ArgumentParser:
     """Of `lab page`."""
-    parser = _parser(
+    parser = parser_of(
         "page",
         "Renders experiments/NAME/README.md from notes.md and the results beside it; --from copies those of a folder\n"
         "first. Numbers come from results alone. --all renders every page and the index; --check says which differ.",
@@ -211,7 +196,7 @@ def page_parser() -> argparse.ArgumentParser:
 
 def predict_parser() -> argparse.ArgumentParser:
     """Of `lab predict`."""
-    parser = _parser(
+    parser = parser_of(
         "predict",
         "Predicts the test images of a finished run, many times with its drops active, and writes a row per image:\n"
         "mean probability, interval, entropy, mutual information (Monte-Carlo dropout, Gal and Ghahramani 2016).",
@@ -234,16 +219,18 @@ def list_parser() -> argparse.ArgumentParser:
     """Of `lab list`."""
     from lab.cli.catalogue import KINDS
 
-    parser = _parser("list", "What can be chosen, a line each; the keys with their meaning.", "lab list keys schedule")
+    parser = parser_of(
+        "list", "What can be chosen, a line each; the keys with their meaning.", "lab list keys schedule"
+    )
     parser.add_argument("kind", metavar="KIND", nargs="?", help=f"one of: {', '.join(KINDS)}")
     parser.add_argument("prefix", metavar="PREFIX", nargs="?", default="", help="only what starts so, as model.init")
-    _own_files(parser)
+    take_own_files(parser)
     return parser
 
 
 def data_parser() -> argparse.ArgumentParser:
     """Of `lab data`."""
-    parser = _parser("data", "Downloads and verifies data sets ahead of time.", "lab data fetch mnist --root data")
+    parser = parser_of("data", "Downloads and verifies data sets ahead of time.", "lab data fetch mnist --root data")
     parser.add_argument("action", choices=["fetch"])
     parser.add_argument(
         "names", metavar="NAME", nargs="+", help="mnist, cifar10, fashion_mnist, kmnist, cifar100, svhn"
@@ -254,7 +241,7 @@ def data_parser() -> argparse.ArgumentParser:
 
 def board_parser() -> argparse.ArgumentParser:
     """Of `lab board`."""
-    parser = _parser(
+    parser = parser_of(
         "board",
         "TensorBoard over DIR; further words go to it. Tuning trials lie beside: lab board outputs/_tune/NAME.",
         "lab board outputs/xavier_vs_he",
@@ -265,7 +252,7 @@ def board_parser() -> argparse.ArgumentParser:
 
 def completion_parser() -> argparse.ArgumentParser:
     """Of `lab completion`."""
-    parser = _parser(
+    parser = parser_of(
         "completion",
         "The script with which a shell completes verbs, keys and names at TAB.",
         'eval "$(lab completion bash)"',
@@ -288,6 +275,7 @@ PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "data": data_parser,
     "board": board_parser,
     "completion": completion_parser,
+    **OF_SHELF,
 }
 """Of each verb."""
 
@@ -297,31 +285,3 @@ def flags(verb: str) -> list[str]:
     actions = PARSERS[verb]()._actions if verb in PARSERS else []
     found = [word for action in actions for word in action.option_strings if word.startswith("--")]
     return [*(word for word in found if word != "--help"), "--help"]
-
-
-def _parser(verb: str, description: str, example: str) -> argparse.ArgumentParser:
-    return Parser(
-        prog=f"lab {verb}",
-        description=description,
-        epilog=f"example: {example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-
-
-def _overriding(parser: argparse.ArgumentParser, about: str) -> None:
-    """What all verbs have that take overrides."""
-    parser.add_argument("overrides", metavar="OVERRIDE", nargs="*", help=about)
-    _own_files(parser)
-    parser.add_argument("--config-name", "-cn", metavar="NAME", default="config", help="the primary file (config)")
-    parser.add_argument(
-        "--no-own-parts", dest="own_parts", action="store_false", help="refuse values that name code, module:attribute"
-    )
-
-
-def _own_files(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config-dir", "-cd", metavar="DIR", help="your own files, DIR/experiment/NAME.yaml")
-
-
-def _many_runs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--multirun", "-m", action="store_true", help="a sweep, also without a comma")
-    parser.add_argument("--yes", "-y", action="store_true", help="start however many runs it is")

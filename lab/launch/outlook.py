@@ -4,11 +4,9 @@ Nothing is trained or written, and no test is made: of earlier runs only the spr
 said. So planning is no interim analysis.
 """
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from lab.checks.prospects import FEWEST
 from lab.identity import arm_hash
@@ -17,13 +15,14 @@ from lab.launch.earlier import spreads, stored_runs, thresholds
 from lab.launch.local import share_machine
 from lab.launch.tune import check_tuning, compared_arms, make_trials, tuned_jobs
 from lab.records.places import Job, arm_label
+from lab.records.shelf import read_claims
 from lab.records.tuning import read_tuning
 from lab.studies.claims.contrast import ClaimTest
 from lab.studies.claims.study import check_claims, parse_study
 from lab.studies.select.scores import logged_tags
 from lab.studies.statistics.estimate import spread
 from lab.studies.statistics.group_sequential import planned_analyses
-from lab.studies.statistics.numerals import count, seed_spans
+from lab.studies.statistics.numerals import count, duration, seed_spans
 from lab.studies.statistics.power import MOST_SEEDS, POWER, least_effect, seeds_needed
 
 
@@ -94,21 +93,10 @@ def run_lines(jobs: Sequence[Job], auto: bool) -> list[str]:
     return lines
 
 
-def duration(seconds: float) -> str:
-    """`40 s`, `12 min`, `3.5 h`."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
 def verdicts_so_far(root: Path) -> dict[str, list[str]]:
     """What the last analysis said of each claim: a line, by its words."""
-    try:
-        claims: list[dict[str, Any]] = json.loads((root / "verdict.json").read_text())["claims"]
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError):
-        return {}
     lines: dict[str, list[str]] = {}
-    for one in claims:
+    for one in read_claims(root):
         needed = one.get("seeds_needed")
         further = f"; about {count(needed, 'further seed')} would decide it" if needed else ""
         lines.setdefault(one["say"], []).append(f"{one['verdict']} after {count(one['n'], 'seed')}{further}")

@@ -13,6 +13,9 @@ from lab.records.write import write_json
 REMEDY = "restore it, or use another name="
 
 
+FILE = "design.json"
+
+
 @dataclass(frozen=True)
 class Design:
     """What `design.json` holds."""
@@ -44,7 +47,7 @@ def read_design(folder: Path) -> Design | None:
     Raises:
         DamagedFileError: it cannot be read; without it nobody knows how often the claims were analysed.
     """
-    path = folder / "design.json"
+    path = folder / FILE
     try:
         found = read_json(path, REMEDY)
         design = Design(**{**found, "analyses": tuple(found["analyses"])})
@@ -71,5 +74,5 @@ def write_design(folder: Path, design: Design) -> Design:
         before = read_design(folder)
         design = replace(design, held=max(design.held, before.held if before else 0))
         if design != before:
-            write_json(folder / "design.json", vars(design))
+            write_json(folder / FILE, vars(design))
     return design

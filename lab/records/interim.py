@@ -13,6 +13,9 @@ from lab.records.write import write_json
 REMEDY = "restore it from a copy: it says how often the claims were analysed"
 
 
+FILE = "looks.json"
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What a claim was judged on: a change of any of it is another interim analysis."""
@@ -61,7 +64,7 @@ def read_interim(folder: Path) -> Interim:
     Raises:
         DamagedFileError: the file cannot be read; without it nobody knows how often the claims were analysed.
     """
-    path = folder / "looks.json"
+    path = folder / FILE
     try:
         found = read_json(path, REMEDY)
         claims = {
@@ -113,7 +116,7 @@ def record_interim(
     looks = tuple(sorted({*before.num_seeds} if num_seeds is None else {*before.num_seeds, num_seeds}))
     after = Interim(looks, max(seeds, default=None), claims if known else None, before.unspecified if known else ())
     if after != before:
-        write_json(folder / "looks.json", as_json(after))
+        write_json(folder / FILE, as_json(after))
 
 
 def as_json(interim: Interim) -> dict[str, object]:

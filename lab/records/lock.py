@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock, LeaseSettingsMismatch, SoftFileLease, Timeout
@@ -117,6 +118,26 @@ def is_locked(folder: Path) -> bool:
             return False
     except (LockedError, Timeout, LeaseSettingsMismatch):
         return True
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lock."""
+
+    pid: int
+    host: str
+
+
+def holder_of(folder: Path) -> Holder | None:
+    """Who holds the lock of `folder`; None if nobody does. That a process of another host lives is taken on trust."""
+    path = folder / ".lock"
+    owner = _lease(path).owner if os.path.lexists(f"{path}.lease") else None
+    if owner is None:
+        return None
+    with suppress(OSError):  # in a folder that may not be written
+        if _host(owner.hostname) == socket.gethostname() and not is_locked(folder):
+            return None
+    return Holder(owner.pid, _host(owner.hostname))
 
 
 def _check_kind(path: Path) -> None:

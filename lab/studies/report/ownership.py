@@ -1,19 +1,15 @@
 """Which files of an experiment's folder are the lab's: nothing else is overwritten or removed."""
 
-import json
 import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lab.errors import UserError
+from lab.records.ledger import read_ledger
 from lab.records.places import inside
 from lab.records.read import read_bytes
 from lab.records.results import Run
-from lab.records.write import write_json
-
-LEDGER = ".lab-report.json"
-"""Names the files and folders that the lab has written for a report."""
 
 MARK = '<meta name="generator" content="lab">'
 """In every page of the lab."""
@@ -57,23 +53,6 @@ def check_own(folder: Path, names: Iterable[str], homes: Iterable[str]) -> None:
             f"{folder} holds {', '.join(foreign)}, which the lab has not written and leaves alone; move that, or have "
             "the page written elsewhere: lab compare DIR --where KEY=VALUE --html FILE"
         )
-
-
-def read_ledger(folder: Path) -> list[str] | None:
-    """The names in the ledger of `folder`; None where there is none, or a damaged one."""
-    try:
-        names = json.loads(read_bytes(folder / LEDGER))["files"]
-        return [name for name in names if isinstance(name, str)] if isinstance(names, list) else None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-
-
-def write_ledger(folder: Path, names: Iterable[str]) -> None:
-    """Notes that files `names` of `folder` are the lab's."""
-    before = read_ledger(folder)
-    after = sorted({*(before or ()), *names})
-    if after != before:
-        write_json(folder / LEDGER, {"files": after})
 
 
 def check_page(path: Path) -> None:

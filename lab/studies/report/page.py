@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from lab.records.ledger import write_ledger
 from lab.records.write import write_atomically, write_json
 from lab.studies.claims.flips import stable_text
 from lab.studies.claims.verdict import WORDS, Verdict
@@ -14,7 +15,7 @@ from lab.studies.comparison.tuned import budget_text, tuning_warnings
 from lab.studies.report.done import done
 from lab.studies.report.facts import commands, configuration, environment_facts, troubles
 from lab.studies.report.gallery import ENDS, EXHIBITS, Hung, Subject, hang
-from lab.studies.report.ownership import check_own, check_page, write_ledger
+from lab.studies.report.ownership import check_own, check_page
 from lab.studies.report.rows import cost_rows, effect_rows
 from lab.studies.report.strip import strip
 from lab.studies.report.table import NUMBERS, cautions, columns, csv_text, explained, p_text, verdict_data, wins_text

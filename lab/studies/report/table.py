@@ -13,6 +13,7 @@ from lab.studies.claims.verdict import Verdict
 from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.noise import noise_floor
 from lab.studies.comparison.tuned import tuning_texts
+from lab.studies.report.align import aligned
 from lab.studies.report.foot import foot
 from lab.studies.select.selectors import label, short_keys, show
 from lab.studies.statistics.estimate import BOOTSTRAP_FROM, Estimate
@@ -118,15 +119,7 @@ def table_text(comparison: Comparison) -> str:
     table = narrowed(columns(comparison))
     title = f"{comparison.metric}, differences to {comparison.reference} paired by seed"
     lines = [shorten(title, WIDTH) if len(comparison.arms) > 1 else str(comparison.metric), ""]
-    rows = [list(table), *zip(*table.values(), strict=True)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(table))]
-    for row in rows:
-        cells = [
-            cell.rjust(width) if name in NUMBERS else cell.ljust(width)
-            for cell, width, name in zip(row, widths, table, strict=True)
-        ]
-        lines.append("  ".join(cells).rstrip())
-    lines.insert(3, "-" * (sum(widths) + 2 * (len(widths) - 1)))
+    lines += aligned(list(table), list(zip(*table.values(), strict=True)), NUMBERS)
     notes = [line for text in cautions(comparison) for line in textwrap.wrap(text, WIDTH)]
     lines += ["", *notes] if notes else []
     texts = tuning_texts(comparison.tuning)

@@ -60,3 +60,10 @@ def seed_spans(seeds: Iterable[int]) -> str:
     parts = [part for span in spans for part in ([f"{span[0]} to {span[-1]}"] if len(span) > 2 else map(str, span))]
     words = f"{', '.join(parts[:-1])} and {parts[-1]}" if len(parts) > 1 else "".join(parts)
     return f"{'seed' if len(ordered) == 1 else 'seeds'} {words}"
+
+
+def duration(seconds: float) -> str:
+    """`2.9 s`, `40 s`, `12 min`, `3.5 h`."""
+    if seconds < 100:
+        return f"{seconds:.{0 if seconds >= 9.95 else 1}f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
