@@ -28,6 +28,7 @@ from lab.checks.lint.render import as_text
 from lab.checks.lint.task import Task
 from lab.cli.plan import Options, one_job
 from lab.config import RunConfig
+from lab.nets.parts.pools import POOLS
 
 CLASSES = Task("classes", 10, "cross_entropy", "logits", optimizer="adam", lr=1e-3, batch_size=64, updates=1000)
 
@@ -113,3 +114,26 @@ def test_each_fault_of_the_blunders_has_its_rule_and_nothing_else_is_said(name: 
 def test_the_repaired_blunders_are_clean(name: str) -> None:
     words = [word for word in BLUNDERS[name][0] if not word.startswith(("optimizer", "train.loss"))]
     assert told(lint_config(composed(f"model={name.replace('blunder', 'repaired')}", *words))) == []
+
+
+@pytest.mark.parametrize("pool", POOLS)
+def test_no_pool_is_taken_for_a_second_activation(pool: str) -> None:
+    said = lint_config(composed("model.block=conv-act-pool", f"model.pool={pool}"))
+    assert "act-twice" not in {one.rule.code for one in said}
+
+
+class Guarded(nn.Module):
+    """Results of a ReLU, weighted by a second ReLU of the same."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(20, 32), nn.Linear(32, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.first(x))
+        weight = torch.relu(x) + 1.0
+        return self.last(x * weight / weight.sum(1, keepdim=True))
+
+
+def test_an_activation_that_makes_a_weight_is_no_second_one() -> None:
+    assert told(lint(Guarded(), examples((20,), CLASSES), CLASSES)) == []

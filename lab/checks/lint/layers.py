@@ -100,7 +100,11 @@ def activation_twice(graph: Graph, task: Task) -> Iterator[Finding]:
             yield at(before, what, f"leave the {before.name} out", "warning")
     for one in graph.of_kind("act"):
         before = graph.before(one, ("shape",))
-        if before is not None and before.kind == "act" and not multiplied(graph, before):
+        if before is None or before.kind != "act" or multiplied(graph, before):
+            continue
+        if (
+            len(graph.behind(before, ("shape",))) == 1
+        ):  # else it is a weight or a second branch, and the first one stays
             severity = "warning" if one.name == before.name == "relu" or one.name in SATURATING else "note"
             yield at(one, f"{one.name} directly after {before.name}", "leave one of the two out", severity)
 
