@@ -1,5 +1,6 @@
 """Configurations and notebook pages are one to one, and each configuration opens as it should."""
 
+import json
 import re
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import yaml
 
 from lab.cli.catalogue import config_dir
+from lab.cli.main import main
 from lab.cli.plan import all_jobs
 from lab.config import RunConfig
 from lab.identity import flatten
@@ -65,3 +67,30 @@ def test_a_page_shows_its_figures_and_command(name: str) -> None:
     assert figures or "\n## Result\n\nNot run yet.\n" in text
     for figure in figures:
         assert (folder / figure).is_file(), figure
+
+
+SMALLER = {"speedrun": ["data=digits", "model.widths=[8,16,32]", "train.batch_size=64"]}
+"""What makes a smoke run of an experiment possible without its data."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_smoke_run_goes_from_the_command_to_the_report(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All arms, all tuning trials and all claims, with one seed and as few steps as do."""
+    monkeypatch.chdir(tmp_path)
+    words = [
+        f"experiment={name}",
+        "train=smoke",
+        "train.steps=2",
+        "train.eval_limit=50",
+        "seed=0",
+        *SMALLER.get(name, []),
+    ]
+    assert main(["train", *words]) == 0
+    root = tmp_path / "outputs" / name
+    study = json.loads((root / "study.json").read_text())
+    judged = json.loads((root / "verdict.json").read_text())["claims"]
+    assert {claim["say"] for claim in judged} == {claim["say"] for claim in study["claims"]}
+    assert (root / "report.html").is_file()
