@@ -174,6 +174,7 @@ def test_what_runs_log_is_known_before_them(make_job: MakeJob) -> None:
         {"train.clip_norm": 1.0, "train.penalty": "l2", "train.patience": 1, "train.watch": True},
         {"data.name": "diabetes", "model.block": "linear-act", "data.limit": 100},
         {"data.name": "digits", "data.limit": 100},
+        {"data.name": "blank", "model.name": "saddle", "train.loss": "value"},
     ]
     seen = set()
     for changes in several:
