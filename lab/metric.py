@@ -254,9 +254,10 @@ def parse_metric(text: str) -> Metric:
     `gap(accuracy)` by how much the last validation value is worse than the last training value (for an accuracy train
     minus val, for a loss val minus train). `turns(train/x)` is how often the logged values turned round, swings below a
     hundredth of their range aside, and `rise(val/loss)` the sum of all their rises.
-    `steps_to(val/accuracy >= 0.8)` is the first logged step at which the condition held, `seconds_to(...)` the seconds of training until then, and `trains(val/accuracy >= 0.8)` whether it
-    held at the end: 1 or 0, so that the mean is the share of runs that train. `images_per_second`, `train_seconds` and
-    `num_params` are figures of the result, and `auto` is what the task suggests.
+    `steps_to(val/accuracy >= 0.8)` is the first logged step at which the condition held, `seconds_to(...)` the
+    seconds of training until then, and `trains(val/accuracy >= 0.8)` whether it held at the end: 1 or 0, so that the
+    mean is the share of runs that train. `images_per_second`, `train_seconds` and `num_params` are figures of the
+    result, and `auto` is what the task suggests.
 
     Raises:
         UserError: it has a parenthesis and is none of these.

@@ -26,6 +26,8 @@ class Surface:
     """Least and greatest x, and y, that a figure shows."""
     minima: tuple[tuple[float, float], ...]
     """Where the height is 0."""
+    lines: int = 11
+    """Contour lines in a figure: fewer where each is in many pieces."""
 
 
 def saddle(x: Any, y: Any, cos: Any) -> Any:
@@ -48,6 +50,6 @@ FORMULAS = {
     "saddle": Surface(saddle, (-1.5, 0.0), (0.1, 0.01), ((-1.8, 1.2), (-1.4, 1.4)), ((0.0, -1.0), (0.0, 1.0))),
     "ravine": Surface(ravine, (-5.0, -2.0), (0.2, 0.2), ((-5.6, 2.0), (-2.6, 2.6)), ((0.0, 0.0),)),
     "beale": Surface(beale, (1.0, 1.0), (0.1, 0.1), ((-0.5, 4.0), (-1.5, 1.8)), ((3.0, 0.5),)),
-    "many_minima": Surface(many_minima, (-3.5, 2.5), (0.5, 0.5), ((-4.6, 1.6), (-1.6, 4.0)), ((0.0, 0.0),)),
+    "many_minima": Surface(many_minima, (-3.5, 2.5), (0.5, 0.5), ((-4.6, 1.6), (-1.6, 4.0)), ((0.0, 0.0),), 4),
 }
 """By the name of the net (`model.name`) whose only parameter is a point on it."""
