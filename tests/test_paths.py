@@ -11,7 +11,7 @@ from PIL import Image
 from lab.studies.figures.film import FRAMES, LAST, film, frame_steps
 from lab.studies.figures.names import width
 from lab.studies.figures.path_labels import place_labels
-from lab.studies.figures.paths import Tracks, draw_paths, limits_of, read_tracks
+from lab.studies.figures.paths import Tracks, draw_paths, leaves, limits_of, read_tracks
 from lab.studies.report.gallery import EXHIBITS, Subject
 from lab.surface import FORMULAS
 
@@ -64,8 +64,11 @@ def test_each_panel_names_every_path_and_shows_the_whole_window(tmp_path: Path) 
 
 
 def test_a_path_that_runs_away_does_not_shrink_the_surface(tmp_path: Path) -> None:
-    (track, *_) = tracks_of(tmp_path, NAMES).panels["saddle"]
+    tracks = tracks_of(tmp_path, NAMES)
+    (track, *_) = tracks.panels["saddle"]
+    assert not leaves(tracks)
     track.points[-1] = [1e9, -0.5]
+    assert leaves(Tracks(1, 20, {"saddle": [track]}))
     assert limits_of(((-2.0, 2.0), (-1.0, 1.0)), [track])[0] == (-2.0, 3.0)
 
 

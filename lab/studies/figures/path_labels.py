@@ -51,10 +51,11 @@ def place_labels(
         others = np.concatenate([one for place, one in enumerate(samples) if place != number] or [np.zeros((0, 2))])
         spots = even((paths[number] - low) * unit, ANCHORS)
         centers = np.concatenate([spots + (half + GAP) * np.array(way) for way in AROUND])
-        inside = ((centers >= half) & (centers <= np.array(size) - half)).all(1)
+        middle = np.array(size) / 2
+        outside = [bool((abs(center - middle) > middle - half).any()) for center in centers]
         cost = [
-            crowding(center, half, samples[number], others, boxes) + 1e6 * (not good)
-            for center, good in zip(centers, inside, strict=True)
+            crowding(center, half, samples[number], others, boxes) + 1e6 * out
+            for center, out in zip(centers, outside, strict=True)
         ]
         boxes.append((centers[int(np.argmin(cost))], half))
     return [tuple((center / unit + low).tolist()) for center, _ in boxes[len(signs) :]]

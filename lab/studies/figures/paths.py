@@ -28,7 +28,7 @@ LEAST, MOST = 0.06, 0.93
 """Root of the share of a window that is below the lowest contour line, and the highest: evenly spaced heights would
 leave the valleys empty."""
 
-NODES = 121
+NODES = 91
 """Points of the grid that contour lines are found on, each way."""
 
 PANEL_HEIGHT = 2.75
@@ -177,7 +177,8 @@ def draw_surface(axis: Axes, name: str, tracks: Sequence[Track], size: tuple[flo
     axis.set_ylabel("y", rotation=0)
     names = fit([track.name for track in tracks], size[0] / 2, LABEL_SIZE, 1)
     signs = [*(tuple(track.points[0]) for track in tracks), *surface.minima]
-    places = place_labels([track.points for track in tracks], names, limits, size, LABEL_SIZE, signs)
+    shown = [np.clip(track.points, (left, low), (right, high)) for track in tracks]
+    places = place_labels(shown, names, limits, size, LABEL_SIZE, signs)
     for track, text, place in zip(tracks, names, places, strict=True):
         box = {"facecolor": "#FFFFFF", "edgecolor": "none", "alpha": 0.7, "pad": 0.6}
         axis.text(*place, text, color=track.color, size=LABEL_SIZE, ha="center", va="center", bbox=box, zorder=7)
@@ -196,6 +197,15 @@ def limits_of(window: Limits, tracks: Sequence[Track]) -> Limits:
             )
         )
     return found[0], found[1]
+
+
+def leaves(tracks: Tracks) -> bool:
+    """Whether a path goes beyond its panel."""
+    for name, found in tracks.panels.items():
+        low, high = np.transpose(limits_of(FORMULAS[name].window, found))
+        if any(((track.points < low) | (track.points > high)).any() for track in found):
+            return True
+    return False
 
 
 def trace(track: Track, number: int | None = None) -> Line2D:

@@ -157,6 +157,8 @@ def find_figures(comparison: Comparison, folder: Path) -> list[dict[str, str]]:
     forest = one_reference and len(comparison.arms) <= MOST_ROWS and (folder / "forest.png").is_file()
     shown = ("paths", "curves", "forest" if forest else "seeds", "effects", "interactions", "tuning")
     exhibits, subject = {one.name: one for one in EXHIBITS}, Subject(comparison)
+    if subject.tracks and len(subject.tracks.panels) > 1:
+        shown = ("paths", "tuning")  # heights of several surfaces have no common scale
     found = []
     for name in shown:
         if not (folder / f"{name}.png").is_file():

@@ -18,7 +18,7 @@ from lab.studies.figures.dots import draw_seeds
 from lab.studies.figures.effects import draw_effects, draw_interactions, factor_pairs
 from lab.studies.figures.files import figure_bytes, inline_svg
 from lab.studies.figures.forest import draw_forest
-from lab.studies.figures.paths import Tracks, draw_paths, read_tracks
+from lab.studies.figures.paths import Tracks, draw_paths, leaves, read_tracks
 from lab.studies.figures.style import MOST_ROWS, MOST_SERIES, cut
 from lab.studies.figures.tuning_curves import draw_tuning, is_ordered
 from lab.studies.statistics.estimate import Estimate
@@ -166,7 +166,9 @@ def paths_words(subject: Subject) -> tuple[str, str]:
     return (
         f"Paths of {', '.join(names)} over {surfaces}; the numbers are in the table that follows.",
         f"{count(tracks.steps, 'step')} at seed {tracks.seed}, a dot for each that was logged. Contour lines are dense "
-        "where the height is low." + f" Shown are the first {MOST_SERIES} arms of each surface." * crowded,
+        "where the height is low."
+        + " Some paths leave their panel." * leaves(tracks)
+        + f" Shown are the first {MOST_SERIES} arms of each surface." * crowded,
     )
 
 
