@@ -12,7 +12,7 @@ Imports point down this list, and `tests/test_structure.py` holds the order:
     metric                 what a metric is
     identity, validation   what makes two runs the same; the check of every key
     config                 every key with default, meaning, unit and range
-    errors, knob, literals, tables  `UserError`; what a key may be; typed values; the tables of names
+    errors, knob, literals, surface, tables  `UserError`; what a key may be; typed values; the tables of names
 
 `import lab` never imports torch: functions import it where they use it.
 """

@@ -79,9 +79,10 @@ class DataConfig:
 
 @dataclass
 class ModelConfig:
-    name: str = knob("recipe", choices=("recipe",), table=("nets", "blunders"))
+    name: str = knob("recipe", choices=("recipe",), table=("nets", "blunders", "surfaces"))
     """`recipe` builds the net from the keys below; another name is a whole net; `package.module:function` calls the
-    user's own function with `(in_shape, num_outputs)`."""
+    user's own function with `(in_shape, num_outputs)`. A surface is a function of its only parameter, a point (x, y),
+    for `data=blank` and `train.loss=value`."""
 
     block: str = knob("conv-act-pool", table="words", own=False, words=True)
     """The recipe of one block: whole words joined by dashes, read left to right."""
@@ -143,7 +144,7 @@ class ModelConfig:
 
     init: str = knob("he_normal", table="inits")
     """Initialisation of all weights; biases start at zero, norms at the identity. `lsuv` measures the first batch of
-    training images. Blunders and a user's own nets bring their own start."""
+    training images. Blunders, surfaces and a user's own nets bring their own start."""
 
     init_gain: str = knob("paper", choices=("paper", "auto"), above=0)
     """`paper`: the gain of the scheme's own paper; `auto`: from the activation (`nn.init.calculate_gain`); or a number.
@@ -277,7 +278,7 @@ class TrainConfig:
     metrics."""
 
     loss: str = knob("auto", choices=("auto",), table="losses")
-    """What is minimised; `auto`: `cross_entropy` for classes, `mse` for numbers."""
+    """What is minimised; `auto`: `cross_entropy` for classes, `mse` for numbers. `value` is the output itself."""
 
     label_smoothing: float = knob(0.0, low=0, below=1)
     """Share of each label that `cross_entropy` spreads over all classes while it trains."""
@@ -365,8 +366,10 @@ class StudyConfig:
     metric: str = knob("auto", free="auto, a metric of the runs, or a summary of one")
     """What is compared: the last value of a metric of the runs, `best(val/accuracy)`, `mean(val/accuracy, 5)` of the
     last five, `auc(val/accuracy)` (area under the curve), `gap(accuracy)` (by how much val is worse than train at the
-    end), `steps_to(val/accuracy >= 0.8)` or `seconds_to(...)`, or the share of runs that train, `trains(val/accuracy >=
-    0.8)`; a claim may name its own. `auto`: `val/accuracy`, or `val/rmse` where numbers are predicted."""
+    end), `turns(train/x)` (how often it turned round), `rise(val/loss)` (the sum of its rises),
+    `steps_to(val/accuracy >= 0.8)` or `seconds_to(...)`, or the share of runs that train, `trains(val/accuracy >=
+    0.8)`; a claim may name its own. `auto`: `val/accuracy`, `val/rmse` where numbers are predicted, or `val/loss` where
+    neither is."""
 
     trained: str = knob("", free="a condition, as val/accuracy >= 0.5, or nothing")
     """When a run counts as trained, by its last value. Where some seeds do not train, scores are compared among those

@@ -59,6 +59,8 @@ QUANTITIES = {
     "penalty": AMOUNT,
     "skipped": AMOUNT,
     "restored_step": AMOUNT,
+    "x": Quantity(),
+    "y": Quantity(),
 }
 """What runs log, by the last part of its tag: `val/top5` is `top5`."""
 
@@ -68,7 +70,13 @@ OF_TASKS = ("loss", "accuracy", "top5", "rmse", "mae", "r2")
 WATCHED = ("dead_units", "saturated", "gradient_norm")
 """What is logged of a net's layers with `train.watch`, all taken together."""
 
-OF_TRAINING = ("lr", "weight_norm", "near_zero", "clipped", "penalty", "skipped", "restored_step", *WATCHED)
+OF_A_POINT = ("x", "y")
+"""What is logged of a point on a surface (`lab list surfaces`)."""
+
+OF_TRAINING = (
+    *("lr", "weight_norm", "near_zero", "clipped", "penalty", "skipped", "restored_step"),
+    *(*WATCHED, *OF_A_POINT),
+)
 """What is logged of training besides."""
 
 TAGS = (
@@ -88,6 +96,9 @@ RESULTS = {
 }
 """Figures of `result.json` that can be compared like what was logged."""
 
+SUGGESTED = ("val/accuracy", "val/rmse", "val/loss")
+"""What `auto` may be: the first of them that runs log."""
+
 COORDINATES = {"steps_to": "step", "seconds_to": "seconds"}
 """Times to a threshold, and what of a logged row they are."""
 
@@ -95,10 +106,10 @@ REACHED = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator
 
 TIME_TO = re.compile(r"(steps|seconds)_to\(\s*(\S+?)\s*(>=|<=|>|<)\s*([^\s)]+)\s*\)")
 TRAINS = re.compile(r"trains\(\s*(\S+?)\s*(>=|<=|>|<)\s*([^\s)]+)\s*\)")
-SUMMARY = re.compile(r"(best|mean|auc|gap)\(\s*([^\s,()]+)\s*(?:,\s*(\S+?)\s*)?\)")
+SUMMARY = re.compile(r"(best|mean|auc|gap|turns|rise)\(\s*([^\s,()]+)\s*(?:,\s*(\S+?)\s*)?\)")
 FORMS = (
-    "best(val/accuracy), mean(val/accuracy, 5), auc(val/accuracy), gap(accuracy), trains(val/accuracy >= 0.8), "
-    "steps_to(val/accuracy >= 0.8)"
+    "best(val/accuracy), mean(val/accuracy, 5), auc(val/accuracy), gap(accuracy), turns(val/loss), rise(val/loss), "
+    "trains(val/accuracy >= 0.8), steps_to(val/accuracy >= 0.8)"
 )
 
 
@@ -127,7 +138,7 @@ class Metric:
     text: str
     """As it was written."""
     kind: str
-    """`last`, `best`, `mean`, `auc`, `gap`, `trains`, `steps_to`, `seconds_to`, `result`, or `auto`."""
+    """`last`, `best`, `mean`, `auc`, `gap`, `turns`, `rise`, `trains`, `steps_to`, `seconds_to`, `result`, `auto`."""
     tags: tuple[str, ...]
     """What it is made of, the one whose curve shows it first; empty for `auto`."""
     count: int = 1
@@ -163,6 +174,8 @@ class Metric:
             return RESULTS[self.text]
         if self.is_share:
             return SHARE
+        if self.kind in ("turns", "rise"):
+            return ERROR
         found = quantity(self.tags[0])
         if self.kind != "gap":
             return found
@@ -209,10 +222,10 @@ class Metric:
 
     def resolve(self, tags: Collection[str]) -> "Metric":
         """The metric itself; for `auto`, of runs that logged `tags`, what their task suggests: the root mean squared
-        error where it is among them and accuracy is not, else accuracy."""
+        error where it is among them and accuracy is not, the loss where it is and neither of them is, else accuracy."""
         if self.kind != "auto":
             return self
-        return parse_metric("val/rmse" if "val/rmse" in tags and "val/accuracy" not in tags else "val/accuracy")
+        return parse_metric(next((tag for tag in SUGGESTED if tag in tags), SUGGESTED[0]))
 
     def for_choosing(self) -> "Metric":
         """What values are picked by: the metric of validation where it is one of the test; else the task's own, as
@@ -239,15 +252,17 @@ def parse_metric(text: str) -> Metric:
     `val/accuracy` and other tags are the last value logged, `best(val/accuracy)` the best, `mean(val/accuracy, 5)` the
     mean of the last five, `auc(val/accuracy)` the area under the curve over the steps, divided by their range, and
     `gap(accuracy)` by how much the last validation value is worse than the last training value (for an accuracy train
-    minus val, for a loss val minus train). `steps_to(val/accuracy >= 0.8)` is the first logged step at which the
-    condition held, `seconds_to(...)` the seconds of training until then, and `trains(val/accuracy >= 0.8)` whether it
-    held at the end: 1 or 0, so that the mean is the share of runs that train. `images_per_second`, `train_seconds` and
-    `num_params` are figures of the result, and `auto` is what the task suggests.
+    minus val, for a loss val minus train). `turns(train/x)` is how often the logged values turned round, swings below a
+    hundredth of their range aside, and `rise(val/loss)` the sum of all their rises.
+    `steps_to(val/accuracy >= 0.8)` is the first logged step at which the condition held, `seconds_to(...)` the
+    seconds of training until then, and `trains(val/accuracy >= 0.8)` whether it held at the end: 1 or 0, so that the
+    mean is the share of runs that train. `images_per_second`, `train_seconds` and `num_params` are figures of the
+    result, and `auto` is what the task suggests.
 
     Raises:
         UserError: it has a parenthesis and is none of these.
     """
-    if text.strip().startswith(("best(", "mean(", "auc(", "gap(")):
+    if text.strip().startswith(("best(", "mean(", "auc(", "gap(", "turns(", "rise(")):
         match = SUMMARY.fullmatch(text.strip())
         kind, tag, count = match.groups() if match else ("", "", None)
         # A number belongs to a mean, and to nothing else.

@@ -15,6 +15,7 @@ TABLES = {
     "shifts": ("data/shifts.py", "SHIFTS"),
     "nets": ("nets/zoo.py", "NETS"),
     "blunders": ("nets/blunders.py", "BLUNDERS"),
+    "surfaces": ("nets/surfaces.py", "SURFACES"),
     "words": ("nets/recipe.py", "WORDS"),
     "acts": ("nets/parts/acts.py", "ACTS"),
     "norms": ("nets/parts/norms.py", "NORMS"),

@@ -3,6 +3,7 @@
 `python tests/fake_experiments.py FOLDER [NAME...]` draws every figure of every one into FOLDER, for people to judge.
 """
 
+import cmath
 import itertools
 import math
 import random
@@ -17,6 +18,7 @@ from fake_runs import compare, write_run
 from lab.records.results import Run
 from lab.records.tuning import Tried, TunedArm, Tuning
 from lab.studies.comparison.compare import Comparison
+from lab.surface import FORMULAS
 
 Build = Callable[[Path], Comparison]
 
@@ -134,6 +136,25 @@ def huge_range(root: Path) -> Comparison:
     return compare(runs, {"metric": "val/loss"})
 
 
+def on_surfaces(root: Path, names: Sequence[str], seeds: int = 2) -> Comparison:
+    """Paths that wind, each by another turn, from the start of a surface to a minimum."""
+    runs = []
+    for (surface, facts), (number, name), seed in itertools.product(
+        FORMULAS.items(), enumerate(names), range(1, seeds + 1)
+    ):
+        start, end = (complex(*place) for place in (facts.start, facts.minima[0]))
+        points = [end + (start - end) * cmath.exp(-step * complex(0.15, number / 5)) for step in range(STEPS + 1)]
+        rows = [
+            {"step": step, "val/loss": facts.height(z.real, z.imag, math.cos), "train/x": z.real, "train/y": z.imag}
+            for step, z in enumerate(points)
+        ]
+        arm = {"model.name": surface, "model.act": name}
+        begin = {"x": start.real, "y": start.imag}
+        last = {tag: rows[-1][tag] for tag in ("val/loss", "train/x", "train/y")}
+        runs.append(write_run(root, arm, seed, last, rows[1:], start_point=begin))
+    return compare(runs, {"metric": "val/loss"})
+
+
 def constant(root: Path, value: float = 0.5) -> Comparison:
     runs = [
         write_curve(root, {"model.act": act}, seed, [value] * STEPS)
@@ -222,6 +243,9 @@ SHAPES: dict[str, Build] = {
     "negative": lambda root: sweep(root, {"model.act": ["relu", "tanh", "elu"]}, tag="val/score", span=(-500.0, -20.0)),
     "loss": lambda root: sweep(root, {"model.act": named(5)}, tag="val/loss", span=(2.3, 0.1)),
     "huge_range": huge_range,
+    "surfaces": lambda root: on_surfaces(root, ["sgd", "momentum", "nag", "adagrad", "rmsprop", "adam"]),
+    "surfaces_nine": lambda root: on_surfaces(root, named(9), seeds=1),
+    "surfaces_nasty": lambda root: on_surfaces(root, NASTY[:6], seeds=1),
     "nan": with_nan,
     "constant": constant,
     "constant_grid": constant_grid,

@@ -7,6 +7,7 @@ from lab.config import RunConfig
 from lab.errors import UserError
 from lab.identity import flatten
 from lab.metric import parse_metric
+from lab.studies.select.scores import num_turns
 
 A, B, C = ({"model.act": name} for name in ("relu", "tanh", "sigmoid"))
 CHAIN = {"say": "relu, tanh, sigmoid", "ordered": [A, B, C], "by": 0.02}
@@ -130,6 +131,26 @@ def test_metrics_that_sum_a_curve_up(tmp_path):
     assert scores([run], "auc(val/accuracy)") == [pytest.approx((3 + 7 + 16) / 40)]
     assert scores([run], "gap(accuracy)") == [pytest.approx(0.25)]
     assert scores([run], "gap(loss)") == [pytest.approx(0.3)]
+    assert scores([run], "turns(val/accuracy)") == [1]
+    assert scores([run], "rise(val/accuracy)") == [pytest.approx(0.8)]
+
+
+@pytest.mark.parametrize(
+    ("values", "turns"),
+    [
+        ([5.0], 0),
+        ([1.0, 1.0, 1.0], 0),
+        ([3.0, 2.0, 1.0], 0),
+        ([0.0, 2.0, 1.0, 3.0], 2),
+        ([3.0, 1.0, 2.0, 2.0, 0.0], 2),
+        ([0.0, 50.0, 49.6, 100.0], 0),  # back by less than a hundredth of the range
+        ([0.0, 50.0, 49.6, 49.2, 48.8, 100.0], 2),  # the same in small steps
+        ([-2.0, 1.0, -0.5, 0.25, -0.125], 3),
+    ],
+)
+def test_turns_are_counted_where_a_swing_is_seen(values: list[float], turns: int) -> None:
+    assert num_turns(values) == turns
+    assert num_turns([-value for value in values]) == turns
 
 
 def test_a_diverged_run_has_the_worst_of_every_summary(tmp_path):

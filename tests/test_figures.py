@@ -79,6 +79,8 @@ QUICK = [
     ("eight_by_eight", "interactions"),
     ("tuned_two_keys", "tuning"),
     ("tuned_nasty", "tuning"),
+    ("surfaces", "paths"),
+    ("surfaces_nasty", "paths"),
 ]
 
 

@@ -40,7 +40,17 @@ def one_focal(outputs: list[float], label: int) -> float:
     return (1 - math.exp(-surprise)) ** 2 * surprise
 
 
-FORMULAS = {"cross_entropy": one_cross_entropy, "mse": one_mse, "hinge": one_hinge, "focal": one_focal}
+def one_value(outputs: list[float], label: int) -> float:
+    return sum(outputs) / len(outputs)
+
+
+FORMULAS = {
+    "cross_entropy": one_cross_entropy,
+    "mse": one_mse,
+    "hinge": one_hinge,
+    "focal": one_focal,
+    "value": one_value,
+}
 
 
 def test_every_loss_has_its_formula() -> None:
@@ -49,7 +59,7 @@ def test_every_loss_has_its_formula() -> None:
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_follows_its_formula(name: str) -> None:
-    trained, reported = make_losses(TrainConfig(loss=name), has_classes=True)
+    trained, reported = make_losses(TrainConfig(loss=name), has_classes=name != "value")
     each = [FORMULAS[name](row, label) for row, label in zip(OUTPUTS.tolist(), LABELS.tolist(), strict=True)]
     for loss in (trained, reported):
         assert loss(OUTPUTS, LABELS, "mean").item() == pytest.approx(sum(each) / 40, rel=1e-12)
@@ -58,7 +68,7 @@ def test_a_loss_follows_its_formula(name: str) -> None:
 
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_has_a_gradient_that_lowers_it(name: str) -> None:
-    loss, _ = make_losses(TrainConfig(loss=name), has_classes=True)
+    loss, _ = make_losses(TrainConfig(loss=name), has_classes=name != "value")
     outputs = OUTPUTS.clone().requires_grad_()
     loss(outputs, LABELS, "mean").backward()
     assert outputs.grad is not None

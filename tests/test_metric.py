@@ -41,6 +41,8 @@ UP, DOWN = False, True
         ("gap(accuracy)", DOWN, INF, (-1, 1), "", "gap"),
         ("gap(loss)", DOWN, INF, (-INF, INF), "", "gap"),
         ("gap(r2)", DOWN, INF, (-INF, INF), "", "gap"),
+        ("turns(train/x)", DOWN, INF, (0, INF), "", "turns"),
+        ("rise(val/loss)", DOWN, INF, (0, INF), "", "rise"),
         ("steps_to(val/accuracy >= 0.8)", DOWN, INF, (0, INF), "steps", "steps_to"),
         ("steps_to(val/loss<1)", DOWN, INF, (0, INF), "steps", "steps_to"),
         ("seconds_to(val/accuracy >= 0.8)", DOWN, INF, (0, INF), "seconds", "seconds_to"),
@@ -104,6 +106,7 @@ def test_auto_is_what_the_task_suggests() -> None:
     auto = parse_metric("auto")
     assert str(auto.resolve({"val/rmse", "val/mae"})) == "val/rmse"
     assert str(auto.resolve({"val/rmse", "val/accuracy"})) == str(auto.resolve(set())) == "val/accuracy"
+    assert str(auto.resolve({"val/loss", "train/x"})) == "val/loss"
     other = parse_metric("val/loss")
     assert other.resolve({"val/rmse"}) is other
 
@@ -174,6 +177,7 @@ def test_what_runs_log_is_known_before_them(make_job: MakeJob) -> None:
         {"train.clip_norm": 1.0, "train.penalty": "l2", "train.patience": 1, "train.watch": True},
         {"data.name": "diabetes", "model.block": "linear-act", "data.limit": 100},
         {"data.name": "digits", "data.limit": 100},
+        {"data.name": "blank", "model.name": "saddle", "train.loss": "value"},
     ]
     seen = set()
     for changes in several:

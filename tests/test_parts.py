@@ -56,6 +56,10 @@ FORMULAS: dict[str, Callable[[float], float]] = {
     "hard_tanh": lambda x: min(1, max(-1, x)),
     "hard_swish": lambda x: x * min(1, max(0, x / 6 + 0.5)),
     "maxout": lambda x: max(x, 0),
+    "gaussian": lambda x: math.exp(-(x**2) / 2),
+    "laplace": lambda x: math.exp(-abs(x)),
+    "inverse_quadratic": lambda x: 1 / (1 + x**2),
+    "sine": math.sin,
 }
 
 

@@ -17,7 +17,7 @@ from lab.errors import UserError
 
 CPU = torch.device("cpu")
 POINTS = ("xor", "moons", "spirals")
-NUMBERS = {"diabetes": (442, 10), "make_regression": (2000, 39)}
+NUMBERS = {"diabetes": (442, 10), "make_regression": (2000, 39), "blank": (100, 1)}
 
 
 def source(name: str) -> Source:

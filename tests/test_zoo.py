@@ -12,12 +12,13 @@ from lab.errors import UserError
 from lab.nets.blunders import BLUNDERS
 from lab.nets.init import initialise
 from lab.nets.recipe import build, obeys_init
+from lab.nets.surfaces import SURFACES
 from lab.nets.zoo import NETS, Branches
 from lab.runs.build import assemble
 from lab.validation import validate
 
 FILES = sorted(path.stem for path in (config_dir() / "model").glob("*.yaml"))
-FIT_ALL = [name for name in FILES if name not in BLUNDERS]
+FIT_ALL = [name for name in FILES if name not in (*BLUNDERS, *SURFACES)]  # these take no images
 SIZES = [(1, 8, 8), (1, 28, 28), (3, 32, 32)]  # digits, MNIST, CIFAR-10
 
 
@@ -125,7 +126,9 @@ def test_no_stage_is_for_the_classifier_alone() -> None:
         validate(RunConfig(model=ModelConfig(widths=[], depth=2)))
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name not in ("linear", "mlp", "blunder_a", "repaired_a")])
+@pytest.mark.parametrize(
+    "name", [name for name in FILES if name not in ("linear", "mlp", "blunder_a", "repaired_a", *SURFACES)]
+)
 def test_features_are_refused_where_maps_are_needed(name: str) -> None:
     with pytest.raises(UserError, match=r"'conv', .*cannot take shape \(39,\): conv needs feature maps"):
         build(configured(name), (39,), 1)
@@ -238,7 +241,7 @@ def test_a_whole_net_obeys_init(name: str, make_job) -> None:
 
 
 def test_blunders_keep_their_own_start(make_job) -> None:
-    assert [name for name in ("recipe", *NETS, *BLUNDERS, "own_parts:whole_net") if obeys_init(name)] == [
+    assert [name for name in ("recipe", *NETS, *BLUNDERS, *SURFACES, "own_parts:whole_net") if obeys_init(name)] == [
         "recipe",
         *NETS,
     ]

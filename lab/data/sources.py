@@ -139,6 +139,11 @@ def make_regression(root: Path) -> Source:
     return split_test(torch.as_tensor(made[0]).float(), torch.as_tensor(made[1]).float(), ())
 
 
+def blank(root: Path) -> Source:
+    """Nothing to learn: 100 rows of a zero, for nets that need no data (`model=saddle`); an epoch of 64 is one step."""
+    return Source(torch.zeros(80, 1), torch.zeros(80), torch.zeros(20, 1), torch.zeros(20), ())
+
+
 SOURCES: dict[str, Callable[[Path], Source]] = {
     "digits": digits,
     "synthetic": synthetic,
@@ -154,6 +159,7 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
     "spirals": spirals,
     "diabetes": diabetes,
     "make_regression": make_regression,
+    "blank": blank,
 }
 
 DOWNLOADS = ("mnist", "cifar10", "fashion_mnist", "kmnist", "cifar100", "svhn")

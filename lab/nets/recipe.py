@@ -22,6 +22,7 @@ from lab.nets.parts.norms import NORMS
 from lab.nets.parts.part import Shape
 from lab.nets.parts.pools import POOLS
 from lab.nets.parts.skips import SKIPS
+from lab.nets.surfaces import SURFACES
 from lab.nets.weights import DropConnect, standardise
 from lab.nets.zoo import NETS
 
@@ -81,7 +82,7 @@ def build(config: ModelConfig, in_shape: Shape, num_outputs: int) -> nn.Module:
     """
     if config.name != "recipe":
         _warn_unused(config)
-        make = choose("model.name", config.name, {"recipe": build, **NETS, **BLUNDERS}, nn.Module)
+        make = choose("model.name", config.name, {"recipe": build, **NETS, **BLUNDERS, **SURFACES}, nn.Module)
         return make(in_shape, num_outputs)
     words = parse(config.block)
     stages = stage_blocks(config, words)
@@ -129,7 +130,7 @@ def own(config: ModelConfig, word: str) -> str:
 
 
 def obeys_init(name: str) -> bool:
-    """Whether the net `model.name` starts as `model.init` says; the blunders and a user's own initialise themselves."""
+    """Whether the net `model.name` starts as `model.init` says; blunders, surfaces and a user's own do not."""
     return name == "recipe" or name in NETS
 
 
@@ -191,7 +192,7 @@ def _add_output(net: nn.Sequential, name: str, num_outputs: int) -> None:
 
 def _warn_unused(config: ModelConfig) -> None:
     """Warns of settings without effect on a whole net that a user would expect to act on any net."""
-    expected = ["output", "aux_blocks"] + ["init"] * (config.name in BLUNDERS)
+    expected = ["output", "aux_blocks"] + ["init"] * (config.name in (*BLUNDERS, *SURFACES))
     default = ModelConfig()
     for key in expected:
         if (value := getattr(config, key)) != getattr(default, key):

@@ -18,6 +18,7 @@ from lab.nets.auxiliary import WithAuxiliaries
 from lab.nets.init import initialise
 from lab.nets.recipe import build, obeys_init
 from lab.nets.size import check_size
+from lab.nets.surfaces import Point, check_loss
 from lab.runs.rehearsal import check_single, format_of, materialise, own_parts, rehearse
 from lab.runs.start import start
 from lab.system.devices import free_bytes, resolve_device
@@ -83,10 +84,11 @@ def assemble(config: RunConfig) -> Parts:
 
     model, memory_format = make_net(config, data, order, machine)
     loss_in_use = loss_name(train, bool(data.classes))
+    check_loss(config.model.name, loss_in_use)
     started = start(config.start, model, data, config.seed, order.steps_per_epoch, config.model, loss_in_use)
 
     loss, plain_loss = make_losses(train, bool(data.classes))
-    metrics, eval_metrics = make_metrics(len(data.classes), data.unit)
+    metrics, eval_metrics = make_metrics(len(data.classes), data.unit, loss_in_use != "value")
     measured = {"train": metrics.names, "val": eval_metrics.names}
     tags = [f"{split}/{name}" for split, names in measured.items() for name in ("loss", *names)]
     rate_every = interval_steps(config.schedule.interval, order.steps_per_epoch)
@@ -112,6 +114,7 @@ def assemble(config: RunConfig) -> Parts:
         steps_per_epoch=order.steps_per_epoch,
         plateau=plateau,
         stopping=make_stopping(train, tags),
+        place=model.place if isinstance(model, Point) else dict,
     )
     tested = (f"test/{name}" for name in ("loss", *eval_metrics.names))
     watched = WATCHED if train.watch and not train.watch_steps and machine.ranks.size == 1 else ()
@@ -140,7 +143,7 @@ def own_figures(training: Training) -> list[str]:
         "penalty": step.penalty,
         "restored_step": stopping and stopping.restore_best,
     }
-    return [name for name, has in there.items() if has]
+    return [*(name for name, has in there.items() if has), *training.place()]
 
 
 def make_machine(train: TrainConfig) -> Machine:

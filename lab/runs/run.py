@@ -97,6 +97,7 @@ def _run(
     result["environment"]["side_by_side"] = side_by_side
     result["num_params"] = sum(p.numel() for p in parts.model.parameters())
     result |= {"started_from": parts.started_from} if parts.started_from else {}
+    result |= {"start_point": start} if (start := parts.training.place()) else {}  # before a checkpoint is loaded
     result |= {"chance": chance(parts)} if parts.data.classes else {}
     result |= record_of(parts, job.config.train.eval_limit)
     try:

@@ -34,6 +34,8 @@ class Training:
     steps_per_epoch: int
     plateau: Plateau | None = None
     stopping: Stopping | None = None
+    place: Callable[[], dict[str, float]] = dict
+    """What the net says of its parameters as they stand: {"x": 0.5, "y": -1.0} of a point on a surface."""
 
     step: int = 0
     """Steps done."""
@@ -179,4 +181,4 @@ def measured(run: Training) -> Point:
     """The weights as they stand: what they achieve on the validation images, and their size."""
     point = {f"val/{name}": value for name, value in run.evaluate().items()}
     point["train/weight_norm"], point["train/near_zero"] = weight_figures(run.train_step.model).tolist()
-    return point
+    return point | {f"train/{name}": value for name, value in run.place().items()}

@@ -48,11 +48,17 @@ def focal(outputs: Tensor, labels: Tensor, reduction: str, focal_gamma: float) -
     return losses.sum() if reduction == "sum" else losses.mean()
 
 
+def value(outputs: Tensor, labels: Tensor, reduction: str) -> Tensor:
+    """The mean of the outputs, whatever the labels: for nets whose output should be small (`model=saddle`)."""
+    return outputs.mean(1).sum() if reduction == "sum" else outputs.mean()
+
+
 LOSSES: dict[str, Callable[..., Tensor]] = {
     "cross_entropy": cross_entropy,
     "mse": mse,
     "hinge": hinge,
     "focal": focal,
+    "value": value,
 }
 
 FOR_CLASSES = ("cross_entropy", "hinge", "focal")
@@ -72,12 +78,17 @@ def make_losses(config: TrainConfig, has_classes: bool) -> tuple[Loss, Loss]:
         has_classes: whether the data set has classes; otherwise it is a regression.
 
     Raises:
-        UserError: an unknown name, or a loss of classes for a regression.
+        UserError: an unknown name, a loss of classes for a regression, or one without labels for classes.
     """
     name = loss_name(config, has_classes)
     loss = choose("train.loss", name, {"auto": None, **LOSSES}, Tensor)
     if name in FOR_CLASSES and not has_classes:
         raise UserError(f"train.loss={name} needs a data set with classes; for regression there are: auto, mse")
+    if name == "value" and has_classes:
+        allowed = ", ".join(one for one in LOSSES if one != name)
+        raise UserError(
+            f"train.loss=value has no use for classes: it would lower all outputs; there are: auto, {allowed}"
+        )
     smoothing = config.label_smoothing
     known = inspect.signature(loss).parameters if name in LOSSES else {}
     if smoothing and "label_smoothing" not in known:

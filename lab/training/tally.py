@@ -64,8 +64,12 @@ def regression(unit: float) -> Metrics:
     return Metrics(("rmse", "mae", "r2"), 4, sums, values)
 
 
-def make_metrics(num_classes: int, unit: float) -> tuple[Metrics, Metrics]:
-    """What is measured of training batches, and of validation and test examples; regression if there are no classes."""
+def make_metrics(num_classes: int, unit: float, labelled: bool = True) -> tuple[Metrics, Metrics]:
+    """What is measured of training batches, and of validation and test examples; regression if there are no classes,
+    and nothing beside the loss where that does not depend on labels."""
+    if not labelled:
+        nothing = Metrics((), 0, lambda outputs, labels: outputs.new_zeros(0), lambda totals, count: ())
+        return nothing, nothing
     if num_classes:
         return classification(top5=False), classification(top5=num_classes > 5)
     return regression(unit), regression(unit)

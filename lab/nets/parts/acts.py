@@ -69,6 +69,34 @@ class Maxout(nn.Module):
         return str(len(self.weight) // 2)
 
 
+class Gaussian(nn.Module):
+    """exp(-x^2 / 2), the Gaussian kernel of x and 0."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.exp(-x.square() / 2)
+
+
+class Laplace(nn.Module):
+    """exp(-|x|), the Laplace kernel of x and 0."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.exp(-x.abs())
+
+
+class InverseQuadratic(nn.Module):
+    """1 / (1 + x^2), the rational quadratic kernel of x and 0."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (1 + x.square()).reciprocal()
+
+
+class Sine(nn.Module):
+    """sin(x)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.sin()
+
+
 def identity(shape: Shape) -> nn.Module:
     """x: no activation."""
     return nn.Identity()
@@ -169,6 +197,26 @@ def maxout(shape: Shape) -> nn.Module:
     return Maxout(shape[0])
 
 
+def gaussian(shape: Shape) -> nn.Module:
+    """exp(-x^2 / 2), the Gaussian kernel (Broomhead and Lowe 1988; Ramasinghe and Lucey 2022)."""
+    return Gaussian()
+
+
+def laplace(shape: Shape) -> nn.Module:
+    """exp(-|x|), the Laplace kernel, with a kink at 0 (Ramasinghe and Lucey 2022)."""
+    return Laplace()
+
+
+def inverse_quadratic(shape: Shape) -> nn.Module:
+    """1 / (1 + x^2), the rational quadratic kernel (Ramasinghe and Lucey 2022)."""
+    return InverseQuadratic()
+
+
+def sine(shape: Shape) -> nn.Module:
+    """sin(x), which neither rises nor falls everywhere (Lapedes and Farber 1987; Sitzmann et al. 2020)."""
+    return Sine()
+
+
 def softmax(shape: Shape) -> nn.Module:
     """exp(x) / its sum across channels (or features): a mistake inside a net, included to show it."""
     return nn.Softmax(1)
@@ -195,5 +243,9 @@ ACTS: dict[str, Part] = {
     "hard_tanh": hard_tanh,
     "hard_swish": hard_swish,
     "maxout": maxout,
+    "gaussian": gaussian,
+    "laplace": laplace,
+    "inverse_quadratic": inverse_quadratic,
+    "sine": sine,
     "softmax": softmax,
 }

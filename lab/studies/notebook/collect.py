@@ -23,6 +23,8 @@ from lab.studies.report.table import cautions, verdict_data
 
 VERSIONS = ("lab", "torch", "python", "device")
 
+FILM = "paths.gif"
+
 MOST_ROWS = 16
 """Differences that the forest shows on a page; with more arms the scores of all seeds do."""
 
@@ -54,7 +56,8 @@ def collect(folder: Path, name: str) -> dict[str, Any]:
         TABLE: without_places(read_bytes(folder / TABLE).decode()),
         FACTS: facts(comparison, folder) | {"outcome": outcome(comparison), "figures": figures},
     }
-    return kept | {one["file"]: read_bytes(folder / one["file"]) for one in figures}
+    kept |= {one["file"]: read_bytes(folder / one["file"]) for one in figures}
+    return kept | find_film(comparison, kept[FACTS])
 
 
 def check_experiment(runs: Sequence[Run], folder: Path, name: str) -> None:
@@ -133,14 +136,29 @@ def seconds(runs: Sequence[Run]) -> float:
     return sum(run.result.get("train_seconds", 0.0) for run in runs)
 
 
+def find_film(comparison: Comparison, facts: dict[str, Any]) -> dict[str, bytes]:
+    """The animated paths over surfaces by the name of their file, which joins the figures of `facts`; else nothing."""
+    from lab.studies.figures.film import film  # late: it imports matplotlib
+    from lab.studies.figures.paths import read_tracks
+
+    tracks = read_tracks(comparison)
+    if tracks is None:
+        return {}
+    caption = "The same paths, step by step; the pace rises towards the end."
+    facts["figures"].insert(1, {"file": FILM, "alt": "The same paths, animated", "caption": caption})
+    return {FILM: film(tracks)}
+
+
 def find_figures(comparison: Comparison, folder: Path) -> list[dict[str, str]]:
     """File, description and caption of each figure of the report that a page shows."""
     from lab.studies.report.gallery import EXHIBITS, Subject  # late: it imports matplotlib
 
     one_reference = len({arm.reference for arm in comparison.arms if not arm.is_reference}) == 1
     forest = one_reference and len(comparison.arms) <= MOST_ROWS and (folder / "forest.png").is_file()
-    shown = ("curves", "forest" if forest else "seeds", "effects", "interactions", "tuning")
+    shown = ("paths", "curves", "forest" if forest else "seeds", "effects", "interactions", "tuning")
     exhibits, subject = {one.name: one for one in EXHIBITS}, Subject(comparison)
+    if subject.tracks and len(subject.tracks.panels) > 1:
+        shown = ("paths", "tuning")  # heights of several surfaces have no common scale
     found = []
     for name in shown:
         if not (folder / f"{name}.png").is_file():

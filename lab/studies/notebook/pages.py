@@ -92,7 +92,8 @@ def store(kept: Mapping[str, Any], folder: Path, replace: bool = False) -> None:
         figures = old.get("figures") if isinstance(old, dict) else None
         for figure in figures or ():
             name = figure.get("file", "") if isinstance(figure, dict) else ""
-            if isinstance(name, str) and name.endswith(".png") and Path(name).name == name and name not in kept:
+            own = isinstance(name, str) and name.endswith((".png", ".gif")) and Path(name).name == name
+            if own and name not in kept:
                 remove_file(folder / name)
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in kept.items():

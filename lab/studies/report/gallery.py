@@ -18,7 +18,8 @@ from lab.studies.figures.dots import draw_seeds
 from lab.studies.figures.effects import draw_effects, draw_interactions, factor_pairs
 from lab.studies.figures.files import figure_bytes, inline_svg
 from lab.studies.figures.forest import draw_forest
-from lab.studies.figures.style import MOST_ROWS, cut
+from lab.studies.figures.paths import Tracks, draw_paths, leaves, read_tracks
+from lab.studies.figures.style import MOST_ROWS, MOST_SERIES, cut
 from lab.studies.figures.tuning_curves import draw_tuning, is_ordered
 from lab.studies.statistics.estimate import Estimate
 from lab.studies.statistics.numerals import center_text, count, decimals, interval_text
@@ -42,6 +43,11 @@ class Subject:
     def curves(self) -> Curves | None:
         """The curves of the metric, where it was logged as one."""
         return read_curves(self.comparison)
+
+    @cached_property
+    def tracks(self) -> Tracks | None:
+        """The paths over surfaces, where runs recorded some."""
+        return read_tracks(self.comparison)
 
 
 @dataclass(frozen=True)
@@ -151,6 +157,21 @@ def curves_along(name: str, along: str, title: str) -> Exhibit:
     return Exhibit(name, "training", draw, curves_words, title)
 
 
+def paths_words(subject: Subject) -> tuple[str, str]:
+    tracks = subject.tracks
+    assert tracks
+    names = dict.fromkeys(track.name for found in tracks.panels.values() for track in found)
+    surfaces = ", ".join(name.replace("_", " ") for name in tracks.panels)
+    crowded = len(names) == MOST_SERIES and len(subject.comparison.arms) > MOST_SERIES * len(tracks.panels)
+    return (
+        f"Paths of {', '.join(names)} over {surfaces}; the numbers are in the table that follows.",
+        f"{count(tracks.steps, 'step')} at seed {tracks.seed}, a dot for each that was logged. Contour lines are dense "
+        "where the height is low."
+        + " Some paths leave their panel." * leaves(tracks)
+        + f" Shown are the first {MOST_SERIES} arms of each surface." * crowded,
+    )
+
+
 def seeds_words(subject: Subject) -> tuple[str, str]:
     return (
         f"{subject.comparison.metric} of every run; mean and 95 % interval: {listed_scores(subject.comparison)}",
@@ -225,6 +246,7 @@ EXHIBITS = (
     curves_along("curves", "step", "steps"),
     curves_along("curves_epoch", "epoch", "epochs"),
     curves_along("curves_seconds", "seconds", "seconds"),
+    Exhibit("paths", "paths", lambda one, narrow: draw_paths(one.tracks, narrow), paths_words),
     Exhibit("seeds", "seeds", lambda one, narrow: draw_seeds(one.comparison, narrow), seeds_words),
     Exhibit(
         "effects",

@@ -18,7 +18,7 @@ from lab.studies.select.arms import values_of
 from lab.studies.select.pairs import Pairs, complete_rows, match, pair
 from lab.studies.select.scores import Scores, score_runs
 
-SPLIT = ("last", "best", "mean", "auc", "gap")
+SPLIT = ("last", "best", "mean", "auc", "gap", "turns", "rise")
 """Kinds of metrics whose runs are told apart by whether they trained."""
 
 

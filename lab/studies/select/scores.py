@@ -106,13 +106,13 @@ def score(run: Run, metric: Metric) -> float:
 
 
 def summarised(run: Run, metric: Metric) -> float | None:
-    """The last value, `best`, `mean`, `auc` or `gap` of a run that logged it; None where a value is not finite.
+    """The last value, or a summary, of what a run logged; None where a value is not finite.
 
     Raises:
         UserError: the run logged fewer values than the mean is of, or none at all for the area.
     """
     logged, tag = run.result["metrics"], metric.tags[0]
-    if metric.kind not in ("mean", "auc", "gap"):
+    if metric.kind not in ("mean", "auc", "gap", "turns", "rise"):
         return logged[tag]["best" if metric.kind == "best" else "last"]
     if metric.kind == "gap":
         val, train = (logged[tag]["last"] for tag in metric.tags)
@@ -126,7 +126,24 @@ def summarised(run: Run, metric: Metric) -> float | None:
     values = [value for _, value in points][-metric.count if metric.kind == "mean" else 0 :]
     if None in values:
         return None
+    if metric.kind == "turns":
+        return num_turns(values)
+    if metric.kind == "rise":
+        return math.fsum(max(0.0, after - before) for before, after in itertools.pairwise(values))
     if metric.kind == "mean" or len(points) == 1:
         return math.fsum(values) / len(values)
     area = math.fsum((right[0] - left[0]) * (left[1] + right[1]) / 2 for left, right in itertools.pairwise(points))
     return area / (points[-1][0] - points[0][0])
+
+
+def num_turns(values: Sequence[float]) -> int:
+    """How often `values` turn from rising to falling or back, swings below a hundredth of their range aside."""
+    least = (max(values) - min(values)) / 100
+    number, direction, low, high = 0, 0, values[0], values[0]
+    for value in values:
+        low, high = min(low, value), max(high, value)
+        if direction >= 0 and high - value > least:
+            number, direction, low = number + direction, -1, value
+        elif direction <= 0 and value - low > least:
+            number, direction, high = number - direction, 1, value
+    return number
