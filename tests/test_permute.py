@@ -107,7 +107,7 @@ def test_the_seed_draws_the_places() -> None:
     [
         ({"block": "conv-norm-act", "skip": "add"}, r"layers in a row \(model.skip=none\), and this has Add$"),
         ({"block": "conv-act", "skip": "concat"}, "this has Concat$"),
-        ({"block": "conv-act", "depth": 4, "aux_blocks": ["stage1.block1"]}, "this has WithAuxiliaries"),
+        ({"block": "conv-act", "depth": 4, "aux_blocks": [1]}, "and this has .*WithAuxiliaries$"),
         ({"widths": [], "depth": 1}, "no hidden units"),
     ],
     ids=["add", "concat", "auxiliary", "linear"],

@@ -8,11 +8,8 @@ from lab.cli.words import Files, split_picks
 from lab.config import RunConfig, StartConfig, StudyConfig
 from lab.errors import UserError, refuse
 from lab.identity import ARM, identity
-from lab.records.sources import as_words
+from lab.records.sources import OWN, as_words, section
 from lab.validation import complaints
-
-OWN = ("data", "model")
-"""Sections whose keys a source has from its run, as arms and sweeps set them: the weights are to fit."""
 
 
 def read_source(
@@ -20,7 +17,7 @@ def read_source(
 ) -> RunConfig | None:
     """The configuration of the run that a run of `config` starts from; None where none is trained for it.
 
-    `start.source` of `config` then holds all of it, whatever was typed; nothing where no weights are loaded.
+    `start.source` of `config` then holds what differs from the run and from the defaults, however it was typed.
 
     Args:
         config: of one run, whose `start.source` is as typed.
@@ -33,8 +30,7 @@ def read_source(
         UserError: an override is wrong, or sets what makes no source.
     """
     start = config.start
-    if not start.source or start.load == "none":
-        start.source = []
+    if not start.source:
         return None
     if start.run:
         raise UserError(f"start.run={start.run} and start.source={start.source}: a run starts from one other; give one")
@@ -43,7 +39,7 @@ def read_source(
     except UserError as error:
         raise UserError(f"start.source: {error}") from None
     refuse(f"start.source: {key}: a source starts from scratch" for key in words if key.startswith("start."))
-    own = {key: text for key, text in texts.items() if key.partition(".")[0] in OWN}
+    own = {key: text for key, text in texts.items() if section(key) in OWN}
     every = {**fixed, **own, **words}
     source = composer(*split_picks({key: every[key] for key in every if key != ARM and not key.startswith("start.")}))
     source.start, source.study = StartConfig(), StudyConfig()
@@ -53,5 +49,5 @@ def read_source(
     length = "train.epochs" if source.train.steps is None else "train.steps"
     if not (source.train.steps if source.train.steps is not None else source.train.epochs):
         raise UserError(f"start.source: with {length}=0 it is not trained; give it a {length} above 0")
-    start.source = as_words(source)
+    start.source = as_words(source, words)
     return source

@@ -108,8 +108,6 @@ def differences(arm: Arm, reference: Arm, comparison: Comparison) -> str:
     sides = [[run.config for run in one.runs] for one in (arm, reference)]
     words = []
     differing = differing_keys([*sides[0], *sides[1]])
-    if "start.load" in differing:  # which tells that one side loads nothing
-        told.add("start.source")
     groups = prefixes(key for key in (*told, *differing) if is_group(key))  # a choice tells what it holds
     for key in differing:
         own, other = ({values_of(config, [key]) for config in side} for side in sides)
