@@ -21,8 +21,8 @@ def read_source(
 
     Args:
         config: of one run, whose `start.source` is as typed.
-        texts: what was typed for it, its arm and what is swept included.
-        fixed: what was typed for all runs.
+        texts: the overrides typed for it, its arm and what is swept included.
+        fixed: those that are typed for all runs.
         files: what there is to choose.
         composer: of the primary configuration.
 
