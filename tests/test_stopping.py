@@ -184,7 +184,7 @@ def test_a_rate_by_the_epoch_stays_through_each(make_job: MakeJob) -> None:
 def test_no_step_under_any_schedule_is_the_net_as_it_starts(make_job: MakeJob, length: str) -> None:
     found = []
     for name in SCHEDULES:
-        changes = {"train.steps": None, length: 0, "schedule.name": name, "schedule.interval": "epochs"}
+        changes = {"train.steps": None, length: 0, "schedule.name": name}
         training, points = assemble(make_job(changes=changes).config).training, []
         fit(training, points.append)
         assert (training.status, training.step, training.stopped_by) == ("finished", 0, "steps")
