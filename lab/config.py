@@ -167,13 +167,22 @@ class StartConfig:
     tuning trial the source's tuning trial of that seed if it has no run. From scratch if empty. Relative to the working
     directory."""
 
+    source: list[str] = knob([], free="overrides, as those of lab train, in brackets")
+    """Has the run to start from trained first, where it is missing, in place of `start.run`: of the same seed, from
+    scratch, on the data and with the net of this run, trained as the command and the file say for all arms (neither
+    what an arm has by itself nor what is swept or tuned counts) and as these overrides say: `[train.epochs=20]`."""
+
     load: str = knob("body", choices=("none", "body", "all"))
-    """What is taken from `start.run`: `body` (all but the module `classifier` and auxiliary heads, which start fresh),
+    """What is taken from that run: `body` (all but the module `classifier` and auxiliary heads, which start fresh),
     `all`, or `none` (from scratch, as a control beside arms that load)."""
 
     freeze_epochs: float | None = knob(0.0, low=0, high=1e9, unit="epochs")
     """How long the loaded body is not trained, its norms and drops in evaluation mode: 0 trains it from the first step,
     null never."""
+
+    permute: float = knob(0.0, low=0, high=1, zero="off")
+    """How far the loaded net is moved on the straight way to its copy with permuted hidden units, drawn with the run's
+    seed: 1 is that copy, which is the same function; 0.5 is the mean of both, weights and statistics of norms alike."""
 
     prune: str = knob("none", choices=("none", "blocks", "weights"))
     """What is removed before the first step: nothing, residual blocks, or single weights."""
@@ -253,8 +262,9 @@ class ScheduleConfig:
 
 @dataclass
 class TrainConfig:
-    epochs: float = knob(10.0, above=0, high=1e9, unit="epochs")
-    """Length of the run in passes over the training images. Ignored if `train.steps` is set."""
+    epochs: float = knob(10.0, low=0, high=1e9, zero="the net as it starts", unit="epochs")
+    """Length of the run in passes over the training images, at least one step if above 0. Ignored if `train.steps` is
+    set."""
 
     steps: int | None = knob(None, low=0, zero="the net as it starts", unit="steps")
     """Length of the run in optimizer steps; overrides `train.epochs`. 0 measures the net as it starts."""

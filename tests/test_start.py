@@ -89,6 +89,7 @@ def test_the_result_says_what_it_started_from(make_job: MakeJob, source: Job) ->
         "steps": 20,
         "status": "finished",
         "name": "scratch",
+        "train_seconds": there["train_seconds"],
         "load": "body",
         "differs": {"model.act": {"source": "relu", "run": "tanh"}},
         "frozen_steps": 9,

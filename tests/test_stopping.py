@@ -14,7 +14,9 @@ from lab.launch.sweep import stopped_early
 from lab.records.results import read_metrics
 from lab.runs.build import assemble
 from lab.runs.run import run
+from lab.training.fit import fit
 from lab.training.plateau import Plateau, make_plateau
+from lab.training.schedules import SCHEDULES
 from lab.training.stopping import Stopping
 
 # A rate at which the validation loss of the tiny data gets worse soon.
@@ -176,3 +178,17 @@ def test_a_rate_by_the_epoch_stays_through_each(make_job: MakeJob) -> None:
     run(job)
     rates = [row["train/lr"] for row in read_metrics(job.folder)]
     assert rates == pytest.approx([1.0] * 6 + [2 / 3] * 6 + [1 / 3] * 6)
+
+
+@pytest.mark.parametrize("length", ["train.steps", "train.epochs"])
+def test_no_step_under_any_schedule_is_the_net_as_it_starts(make_job: MakeJob, length: str) -> None:
+    found = []
+    for name in SCHEDULES:
+        changes = {"train.steps": None, length: 0, "schedule.name": name}
+        training, points = assemble(make_job(changes=changes).config).training, []
+        fit(training, points.append)
+        assert (training.status, training.step, training.stopped_by) == ("finished", 0, "steps")
+        found += [(point["step"], point["val/loss"]) for point in points]
+    assert len(found) == len(SCHEDULES)
+    assert len(set(found)) == 1
+    assert assemble(make_job(changes={"train.steps": None, "train.epochs": 1e-9}).config).training.steps == 1

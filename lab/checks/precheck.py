@@ -168,7 +168,7 @@ def rebuilt(configs: Mapping[str, RunConfig]) -> Rebuild:
 
     def rebuild(arm: ArmFacts) -> tuple[nn.Module, Tensor]:
         with noted():
-            parts = assemble(configs[arm.arm_id])
+            parts = assemble(configs[arm.arm_id], stand_in=True)
         return parts.model, parts.data.train.take(torch.arange(min(8, len(parts.data.train))))[0]
 
     return rebuild
@@ -195,7 +195,7 @@ def examine(jobs: Sequence[Job], study: Study) -> list[Remark]:
     for digits, job in arms.items():
         try:
             with noted():
-                facts.append(facts_of(job.config, job.arm, assemble(job.config), config.lint.ignore))
+                facts.append(facts_of(job.config, job.arm, assemble(job.config, stand_in=True), config.lint.ignore))
         except UserError as error:
             failed.append(Remark(UNFIT, "error", f"{arm_label(job.arm)}: {error}", (digits,)))
     try:

@@ -60,12 +60,18 @@ def read_value(key: str, value: Any, files: Files) -> str:
     if isinstance(value, Mapping):
         raise UserError(f"{key} has keys below it; write each in full, as {key}.{next(iter(value), 'name')}")
     text = "null" if value is None else as_typed(value)
-    word = read_word(f"{key}={text}", files)
-    if word.key in NOT_IDENTITY or word.key == "experiment" or word.key.startswith("study."):
-        raise UserError(f"{word.key} makes no arms, so none of study.arms sets it")
+    return read_single(f"{key}={text}", files, "an arm")[1]
+
+
+def read_single(text: str, files: Files, whose: str, besides: Sequence[str] = ()) -> tuple[str, str]:
+    """Key and value of an override that makes an arm, or is of `besides`; raises `UserError` for others and sweeps."""
+    word = read_word(text, files)
+    key = word.key
+    if (key in NOT_IDENTITY and key not in besides) or key == "experiment" or key.startswith("study."):
+        raise UserError(f"{key} makes no arms, so {whose} sets none")
     if word.swept:
-        raise UserError(f"{short_word(word.text)}: an arm has one value of a key")
-    return word.texts[0]
+        raise UserError(f"{short_word(word.text)}: {whose} has one value of a key")
+    return key, word.texts[0]
 
 
 def chosen_arms(words: Iterable[Word], arms: Mapping[str, Mapping[str, str]], swept: Iterable[str]) -> Sequence[str]:

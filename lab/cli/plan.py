@@ -19,8 +19,9 @@ from lab.cli.formula import is_formula
 from lab.cli.named_arms import chosen_arms, is_excluded, read_arms
 from lab.cli.overrides import asked_seeds, number_asked, read_seeds, take_seeds
 from lab.cli.parsers import GONE, PARSERS
+from lab.cli.source import read_source
 from lab.cli.typed import short_word
-from lab.cli.words import Files, Word, doubled, is_part, read_words
+from lab.cli.words import Files, Word, doubled, read_words, split_picks
 from lab.config import RunConfig
 from lab.errors import UserError, refuse
 from lab.identity import ARM, NOT_IDENTITY, flatten
@@ -167,8 +168,9 @@ def plan(
         name = typed.get(ARM, "")
         texts = {**typed, **over.arms.get(name, {})}
         config = composer(*split_picks(texts))
-        if not options.own_parts:
-            refuse_own_parts(config)
+        source = read_source(config, texts, over.fixed, files, composer)
+        for one in [] if options.own_parts else [config, source or config]:
+            refuse_own_parts(one)
         flat = flatten(config)
         arm = {key: flat.get(key, texts.get(key)) for key in over.named}  # a group, as `optimizer`, has no value
         if is_excluded(flat, arm, config.study.exclude):
@@ -240,13 +242,6 @@ def sweep_name(words: Sequence[Word], keys: Sequence[str], several: bool) -> str
     name = experiment.replace("/", "-") or "-".join(keys or ["seed"] * several)
     digits = hashlib.sha256(name.encode()).hexdigest()[:8]
     return name if len(name) <= MOST_NAME else f"{name[: MOST_NAME - 9]}-{digits}"
-
-
-def split_picks(texts: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Of `texts` by key the names of files, by group, and the values; a user's own part in place of a file is one."""
-    picks = {key: text for key, text in texts.items() if key not in all_keys() and not is_part(key, text)}
-    parts = {f"{key}.name": text for key, text in texts.items() if key not in all_keys() and key not in picks}
-    return picks, parts | {key: text for key, text in texts.items() if key in all_keys()}
 
 
 def refuse_many(axes: Mapping[str, Sequence[str]], num_seeds: int, config: RunConfig, yes: bool | None) -> None:

@@ -84,6 +84,8 @@ def _run_alone(job: Job) -> int:
 
         set_threads(job.config.train.threads)
         with joined(num_processes(), *local_rank(), job.config.train.device):
+            if _train_source(job, first) == INTERRUPTED:
+                return INTERRUPTED
             named = job.config.name != RunConfig().name  # single runs under the default name are attempts
 
             def begin(tags: Collection[str]) -> None:
@@ -110,6 +112,40 @@ def _run_alone(job: Job) -> int:
         print("  ".join([f"{words}, {speed}:", *shown]), *next_steps([result]), sep="\n")
         print(f"results: {folder}\ncurves:  lab board {folder.parent.parent}")
     return INTERRUPTED if interrupted else 0
+
+
+def _train_source(job: Job, first: bool) -> int:
+    """Trains the run that `job` starts from, where it is missing, after a check of `job` itself.
+
+    Args:
+        job: a single run.
+        first: whether this process prints.
+
+    Returns:
+        0, or the exit code of an interruption.
+
+    Raises:
+        UserError: `job` is not possible, or its source did not end well.
+    """
+    from lab.launch.sources import missing_sources, refuse_unfinished
+    from lab.records.notes import noted
+    from lab.runs.build import assemble
+    from lab.runs.progress import Console
+    from lab.runs.run import run
+    from lab.training.parallel import current_ranks
+
+    for source in missing_sources([job]):
+        with noted():  # the run repeats its own
+            tags = assemble(job.config, stand_in=True).tags
+        check_metrics(parse_study(job.config.study), tags)
+        if first:
+            print(f"1 source first, which the run starts from: {source.folder}", flush=True)
+        result = run(source, Console() if first else None)
+        current_ranks().agree(True)  # all wait for the first, which writes the result
+        if result["status"] == "interrupted":
+            return INTERRUPTED
+    refuse_unfinished([job])
+    return 0
 
 
 def is_already(result: dict[str, Any]) -> str:

@@ -187,3 +187,10 @@ def wrong_value(key: str, texts: Sequence[str]) -> Iterator[str]:
         except UserError as error:
             yield str(error)
             return
+
+
+def split_picks(texts: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Of `texts` by key the names of files, by group, and the values; a user's own part in place of a file is one."""
+    picks = {key: text for key, text in texts.items() if key not in all_keys() and not is_part(key, text)}
+    parts = {f"{key}.name": text for key, text in texts.items() if key not in all_keys() and key not in picks}
+    return picks, parts | {key: text for key, text in texts.items() if key in all_keys()}

@@ -9,8 +9,10 @@ from lab.config import RunConfig, StudyConfig
 from lab.launch.drain import REPEATS, drain
 from lab.launch.remarks import tell_arms
 from lab.launch.slots import DiedError, Slot, Stop, first_ready, kill_all, make_context
+from lab.launch.sources import missing_sources, refuse_unfinished
 from lab.launch.worker import check, start_worker
 from lab.records.places import Job
+from lab.studies.statistics.numerals import count
 from lab.system.machine import num_cores
 from lab.system.signals import farewell, leave, on_first_stop_signal, warn
 
@@ -18,10 +20,11 @@ from lab.system.signals import farewell, leave, on_first_stop_signal, warn
 def train_runs(
     jobs: list[Job], sweep: Sequence[Job] = (), study: StudyConfig | None = None
 ) -> tuple[bool, dict[Path, str]]:
-    """Trains `jobs` in processes side by side; a run that fails, or whose process dies, does not stop the others.
+    """Trains `jobs` in processes side by side, first the sources that they start from, where those are missing.
 
-    A run that a signal ended, though nobody stopped this command, is repeated (`REPEATS`). Runs that another command
-    has locked are left to it, and waited for at the end.
+    A run that fails, or whose process dies, does not stop the others. A run that a signal ended, though nobody stopped
+    this command, is repeated (`REPEATS`). Runs that another command has locked are left to it, and waited for at the
+    end.
 
     Args:
         jobs: one or more.
@@ -34,6 +37,7 @@ def train_runs(
 
     Raises:
         UserError: a configuration is wrong, or no run logs a metric of their study.
+        SourceError: a source did not end well.
     """
     stop, slots = Stop(), list[Slot]()
     num_slots, threads = share_machine(jobs[0].config)
@@ -47,7 +51,12 @@ def train_runs(
             errors = dict[Path, str]()
             if _check(slots, open_slot, stop, jobs, sweep, study or jobs[0].config.study):
                 stop.training = True
-                errors = drain(jobs, slots, open_slot, stop)
+                if sources := missing_sources(jobs):
+                    print(f"{count(len(sources), 'source')} first, which runs start from", flush=True)
+                    drain(sources, slots, open_slot, stop)
+                if not stop.asked:
+                    refuse_unfinished(jobs)
+                    errors = drain(jobs, slots, open_slot, stop)
         except BaseException:
             stop.ask()  # whatever went wrong here, the runs under way keep what they have
             raise

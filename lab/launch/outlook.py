@@ -13,9 +13,11 @@ from lab.identity import arm_hash
 from lab.launch.auto import check_design, expected_seconds
 from lab.launch.earlier import spreads, stored_runs, thresholds
 from lab.launch.local import share_machine
+from lab.launch.sources import missing_sources
 from lab.launch.tune import check_tuning, compared_arms, make_trials, tuned_jobs
 from lab.records.places import Job, arm_label
 from lab.records.shelf import read_claims
+from lab.records.sources import source_jobs
 from lab.records.tuning import read_tuning
 from lab.studies.claims.contrast import ClaimTest
 from lab.studies.claims.study import check_claims, parse_study
@@ -41,19 +43,19 @@ def outlook(jobs: list[Job], auto: bool) -> str:
     if tuned:
         check_tuning(jobs, study)
     check_claims(study, compared_arms(jobs))
-    root, lines = Path(config.out) / config.name, list[str]()
+    root, lines, everything = Path(config.out) / config.name, list[str](), list(jobs)
     if auto:
         check_design(config, study, root)
     if tuned:
         trials = [job for members in make_trials(jobs, study.metric.for_choosing()).values() for job in members]
-        done = sum(job.is_terminal() for job in trials)
+        done, everything = sum(job.is_terminal() for job in trials), [*jobs, *trials]
         lines = [f"{count(len(trials), 'tuning trial')} first, {done} finished"]
         tuning = read_tuning(root)
         jobs = (
             tuned_jobs(jobs, {arm.base_id: arm.picked for arm in tuning.arms if arm.picked} if tuning else {}) or jobs
         )
     num_seeds = len({job.config.seed for job in jobs})
-    lines = [*run_lines(jobs, auto), *lines]
+    lines = [*run_lines(jobs, auto), *source_lines(everything), *lines]
     runs = stored_runs(jobs)
     tags = logged_tags(runs)
     _, threshold = thresholds(config, len(study.claims), num_seeds, auto)
@@ -91,6 +93,17 @@ def run_lines(jobs: Sequence[Job], auto: bool) -> list[str]:
         known = f"{most}about {duration(seconds)}, {slots} side by side, as long as those that are finished"
         lines.append(f"expected time: {known if seconds else 'not known, as no run of these arms is finished'}")
     return lines
+
+
+def source_lines(jobs: Sequence[Job]) -> list[str]:
+    """The sources that are trained before `jobs`, and the time that those to do should take."""
+    sources = source_jobs(jobs)
+    missing = missing_sources(jobs)
+    if not sources:
+        return []
+    seconds = expected_seconds(missing, sources) if missing else 0.0
+    time = f", about {duration(seconds)}" if seconds else ""
+    return [f"{count(len(sources), 'source')} first, {len(sources) - len(missing)} finished{time}"]
 
 
 def verdicts_so_far(root: Path) -> dict[str, list[str]]:

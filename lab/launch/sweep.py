@@ -14,7 +14,7 @@ from lab.launch.register import register, remember_runs
 from lab.launch.tune import check_tuning, compared_arms, tune
 from lab.records.outcome import NEXT_STEPS
 from lab.records.places import TERMINAL, Job, settled
-from lab.records.results import NOT_WITHOUT, TRIALS, Run, failures, is_cut_off, read_run, told_apart
+from lab.records.results import NOT_WITHOUT, SOURCES, TRIALS, Run, failures, is_cut_off, read_run, told_apart
 from lab.records.tuning import is_trial, read_tuning
 from lab.studies.claims.study import Study, check_claims, parse_study
 from lab.studies.statistics.numerals import count, seed_spans
@@ -39,8 +39,9 @@ def sweep(jobs: list[Job], finish: Finish | None = None) -> int:
             trained then.
     """
     config = jobs[0].config
-    if is_trial(config.name):
-        raise UserError(f"name={config.name} is not possible: folders named {TRIALS} hold tuning trials")
+    if is_trial(config.name) or config.name == SOURCES:
+        what = f"{TRIALS} hold tuning trials, and {SOURCES} the sources of other runs"
+        raise UserError(f"name={config.name} is not possible: folders named {what}")
     study, tuned = parse_study(config.study), config.study.tune or {}
     if tuned:
         check_tuning(jobs, study)

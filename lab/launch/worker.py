@@ -106,7 +106,7 @@ def check(jobs: Sequence[Job], whole: Sequence[Job] = (), study: StudyConfig | N
     for job in arms:
         try:
             with noted():  # each run repeats its own
-                parts = assemble(job.config)
+                parts = assemble(job.config, stand_in=True)
                 if whole:
                     remember(job, parts)
         except (DamagedFileError, OwnPartError) as error:
@@ -124,7 +124,7 @@ def check(jobs: Sequence[Job], whole: Sequence[Job] = (), study: StudyConfig | N
     for digits, job in arms.items():
         if (digits, job.config.seed) not in built:  # trained before, and perhaps not possible to build any more
             with suppress(Exception), noted():
-                remember(job, assemble(job.config))
+                remember(job, assemble(job.config, stand_in=True))
     facts = [built.get((digits, job.config.seed)) or bare_facts(job.config, job.arm) for digits, job in arms.items()]
     rebuild = rebuilt(configs_of(arms))
     return check_arms(facts, asked, rebuild, study.tune or (), lint.ignore) if facts else Checked()

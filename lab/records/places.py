@@ -88,7 +88,8 @@ def short_name(key: str) -> str:
 
 def arm_label(arm: dict[str, Any]) -> str:
     """`init=he_normal,depth=30`, `before,depth=30`: readable, and a legal part of a path on every system."""
-    words = [_plain(value) if key == ARM else f"{short_name(key)}={_plain(value)}" for key, value in arm.items()]
+    shown = {key: _plain(value) for key, value in arm.items() if key != "start.source"}  # long: the hash tells
+    words = [text if key == ARM else f"{short_name(key)}={text}" for key, text in shown.items()]
     return ",".join(words)[:120] or "default"
 
 

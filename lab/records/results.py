@@ -18,6 +18,10 @@ from lab.records.read import parse_json, read_bytes
 TRIALS = "_tune"
 """Folder of tuning trials, `<out>/_tune/<name>/`; no comparison has them. Old ones lie in `<out>/<name>/_tune/`."""
 
+SOURCES = "_sources"
+"""Folder of runs that are trained for others to start from (`start.source`), `<out>/_sources/`; no comparison has
+them."""
+
 NOT_SCALARS = ("step", "epoch", "seconds")
 """What a logged step holds besides scalars: its coordinates."""
 
@@ -231,7 +235,7 @@ def find_runs(folders: Iterable[Path]) -> list[Run]:
     """All runs with a result under `folders`: by experiment, its arms as they were typed, then by path (seed=3 before
     seed=22).
 
-    Tuning trials are left out, unless a folder is theirs.
+    Tuning trials and sources of other runs are left out, unless a folder is theirs.
 
     Raises:
         UserError: a folder does not exist, or there is no result in any of them.
@@ -241,7 +245,8 @@ def find_runs(folders: Iterable[Path]) -> list[Run]:
     for folder in folders:
         if not folder.is_dir():
             raise UserError(f"{folder} is not a folder; 'lab train' writes its runs under outputs/<name>")
-        paths = [path for path in folder.rglob("result.json") if TRIALS not in path.relative_to(folder).parts]
+        every = folder.rglob("result.json")
+        paths = [path for path in every if not {TRIALS, SOURCES} & {*path.relative_to(folder).parts}]
         found = [run for path in paths if (run := read_run(path.parent)) is not None]
         for path in sorted({path.parent for path in paths} - {run.path for run in found}):
             print(f"left out: {path / 'result.json'} is no result of the lab: {why_not(path)}", file=sys.stderr)

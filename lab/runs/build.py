@@ -12,13 +12,17 @@ from torch import Tensor, nn
 
 from lab.config import DataConfig, RunConfig, TrainConfig
 from lab.data.batches import Dataset, Order, load_dataset
-from lab.identity import derive_seed
+from lab.errors import UserError
+from lab.identity import arm_hash, derive_seed, flatten
 from lab.metric import WATCHED
 from lab.nets.auxiliary import WithAuxiliaries
 from lab.nets.init import initialise
 from lab.nets.recipe import build, obeys_init
 from lab.nets.size import check_size
 from lab.nets.surfaces import Point, check_loss
+from lab.records.results import read_result
+from lab.records.sources import source_config, source_folder
+from lab.runs.origin import Origin, find_run, open_run
 from lab.runs.rehearsal import check_single, format_of, materialise, own_parts, rehearse
 from lab.runs.start import start
 from lab.system.devices import free_bytes, resolve_device
@@ -66,8 +70,13 @@ class Machine:
     scaling: LossScaling | None
 
 
-def assemble(config: RunConfig) -> Parts:
+def assemble(config: RunConfig, stand_in: bool = False) -> Parts:
     """Builds all that `config` names, in the order in which data flows.
+
+    Args:
+        config: of a run.
+        stand_in: whether a source that is still to be trained (`start.source`) may be replaced by its net as it starts;
+            never for a run itself.
 
     Raises:
         UserError: anything in the configuration is wrong.
@@ -85,7 +94,8 @@ def assemble(config: RunConfig) -> Parts:
     model, memory_format = make_net(config, data, order, machine)
     loss_in_use = loss_name(train, bool(data.classes))
     check_loss(config.model.name, loss_in_use)
-    started = start(config.start, model, data, config.seed, order.steps_per_epoch, config.model, loss_in_use)
+    origin = origin_of(config, stand_in)
+    started = start(config.start, origin, model, data, config.seed, order.steps_per_epoch, config.model, loss_in_use)
 
     loss, plain_loss = make_losses(train, bool(data.classes))
     metrics, eval_metrics = make_metrics(len(data.classes), data.unit, loss_in_use != "value")
@@ -120,6 +130,27 @@ def assemble(config: RunConfig) -> Parts:
     watched = WATCHED if train.watch and not train.watch_steps and machine.ranks.size == 1 else ()
     logged = (*tags, *tested, *(f"train/{name}" for name in (*own_figures(training), *watched)))
     return Parts(data, model, training, score, started.record, logged)
+
+
+def origin_of(config: RunConfig, stand_in: bool) -> Origin | None:
+    """The run whose weights a run of `config` starts from; `stand_in` as in `assemble`.
+
+    Raises:
+        UserError: it is missing, not finished or damaged.
+    """
+    if config.start.load == "none":
+        return None
+    if source := source_config(config):
+        folder = source_folder(source)
+        there = read_result(folder)
+        if there is None and not stand_in:
+            raise UserError(f"start.source: the run {folder} is not trained yet, as lab train does first")
+        if not stand_in or (there and there["status"] == "finished"):
+            return open_run(folder, "start.source")
+        fresh = assemble(source).model.state_dict()
+        about = {"config": flatten(source), "arm": {}, "arm_id": arm_hash(source), "seed": source.seed, "steps": 0}
+        return Origin(folder, {**about, "status": "planned"}, {name: value.cpu() for name, value in fresh.items()})
+    return open_run(find_run(config.start.run, config.seed), "start.run") if config.start.run else None
 
 
 def try_update(config: RunConfig, probe: nn.Module) -> None:
@@ -232,5 +263,6 @@ def make_step(
 def durations(config: RunConfig, steps_per_epoch: int) -> tuple[int, int]:
     """Length of the run and distance of two logged points, in steps: the one place where durations become steps."""
     train = config.train
-    steps = max(1, round(train.epochs * steps_per_epoch)) if train.steps is None else train.steps
+    epochs = max(int(train.epochs > 0), round(train.epochs * steps_per_epoch))
+    steps = epochs if train.steps is None else train.steps
     return steps, max(1, round(train.eval_every * steps_per_epoch))

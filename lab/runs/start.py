@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lab.config import StartConfig
 from lab.data.batches import Dataset
 from lab.errors import UserError, choose
 from lab.identity import derive_seed, flatten
+from lab.nets.permute import NUM_COMPARED, permute
 from lab.nets.prune import NOISES, prune_blocks, prune_weights
 from lab.nets.transfer import Freeze, check_head, is_head, misfits, restructure
-from lab.runs.origin import Origin, find_run, open_run
+from lab.runs.origin import Origin
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,20 @@ class Started:
 
 
 def start(
-    config: StartConfig, model: nn.Module, data: Dataset, seed: int, steps_per_epoch: int, model_config: Any, loss: str
+    config: StartConfig,
+    origin: Origin | None,
+    model: nn.Module,
+    data: Dataset,
+    seed: int,
+    steps_per_epoch: int,
+    model_config: Any,
+    loss: str,
 ) -> Started:
-    """Loads, freezes and prunes an initialised `model` in place, as `config` says.
+    """Loads, permutes, freezes and prunes an initialised `model` in place, as `config` says.
 
     Args:
-        config: what to start from.
+        config: what is done.
+        origin: the run whose weights are taken over, if there is one.
         model: the net, initialised, on its device.
         data: the run's data; branch norms and curvature are measured on its training images.
         seed: the run's seed.
@@ -45,15 +54,16 @@ def start(
         loss: the run's loss, whose curvature counts.
 
     Raises:
-        UserError: the source is missing, unfinished or does not fit.
+        UserError: the source does not fit, or the net does not take what is asked.
     """
-    loads = config.run != "" and config.load != "none"
+    loads = origin is not None
     record: dict[str, Any] = {}
     dropped: list[str] = []
-    if loads:
-        origin = open_run(find_run(config.run, seed), "start.run")
-        record |= take_over(model, origin, config.load, model_config)
+    if origin:
+        record |= take_over(model, origin, config.load, model_config, "source" if config.source else "run")
         dropped += origin.dropped()
+    if config.permute:
+        record |= {"permuted": _permute(config, model, data, seed, loads)}
     freeze, frozen_steps = _freeze(config, model, loads, steps_per_epoch)
     pruned = _prune(config, model, data, seed, loads, loss)
     dropped += pruned.get("names", [])
@@ -62,7 +72,7 @@ def start(
     return Started(record, freeze)
 
 
-def take_over(model: nn.Module, origin: Origin, load: str, model_config: Any) -> dict[str, Any]:
+def take_over(model: nn.Module, origin: Origin, load: str, model_config: Any, key: str = "run") -> dict[str, Any]:
     """Prunes `model` as the origin was pruned and gives it those weights; returns what the result says of it.
 
     Raises:
@@ -78,7 +88,7 @@ def take_over(model: nn.Module, origin: Origin, load: str, model_config: Any) ->
         more = f", and {len(found) - 3} more" if len(found) > 3 else ""
         keys = "; ".join(f"{key}={there} there, {here} here" for key, (there, here) in differs.items())
         raise UserError(
-            f"start.run: the weights of {origin.folder} do not fit: {'; '.join(found[:3])}{more}. "
+            f"start.{key}: the weights of {origin.folder} do not fit: {'; '.join(found[:3])}{more}. "
             f"Keys that differ: {keys or 'none of model.*, so the data (shape or classes)'}"
         )
     with torch.no_grad():
@@ -89,6 +99,7 @@ def take_over(model: nn.Module, origin: Origin, load: str, model_config: Any) ->
         "run": str(origin.folder),
         **{key: result[key] for key in ("arm", "arm_id", "seed", "steps", "status")},
         "name": result["config"].get("name"),
+        "train_seconds": result.get("train_seconds"),
         "load": load,
         "differs": {key: {"source": there, "run": here} for key, (there, here) in differs.items()},
     }
@@ -103,17 +114,35 @@ def _freeze(
     if until == 0:
         return None, 0
     if not loads:
-        raise UserError(f"start.freeze_epochs={epochs} needs a loaded body: start.run, and start.load=body or all")
+        raise UserError(
+            f"start.freeze_epochs={epochs} needs a loaded body: start.run or start.source, and start.load=body or all"
+        )
     check_head(model, f"start.freeze_epochs={epochs}")
     return Freeze(model, until), until
+
+
+def _permute(config: StartConfig, model: nn.Module, data: Dataset, seed: int, loads: bool) -> dict[str, Any]:
+    """Moves `model` towards its permuted copy; returns what the result says of it."""
+    if not loads or config.load != "all":
+        raise UserError(
+            f"start.permute={config.permute} needs a loaded net: start.run or start.source, and start.load=all"
+        )
+    generator = torch.Generator().manual_seed(derive_seed(seed, "permute"))
+    count = permute(model, config.permute, _images(data, NUM_COMPARED), generator)
+    return {"share": config.permute, "units": count}
+
+
+def _images(data: Dataset, most: int) -> Tensor:
+    """Training images, `most` or all of them if there are fewer."""
+    num_images = min(most, len(data.train))  # the split is shuffled already
+    return data.train.take(torch.arange(num_images, device=data.train.index.device))[0]
 
 
 def _prune(config: StartConfig, model: nn.Module, data: Dataset, seed: int, loads: bool, loss: str) -> dict[str, Any]:
     """Prunes `model`; returns what the result says of it."""
     if config.prune == "none":
         return {}
-    num_images = min(config.prune_examples, len(data.train))  # the split is shuffled already
-    images, _ = data.train.take(torch.arange(num_images, device=data.train.index.device))
+    images = _images(data, config.prune_examples)
     generator = torch.Generator().manual_seed(derive_seed(seed, "prune"))
     if config.prune == "blocks":
         by = "smallest" if config.prune_by == "auto" else config.prune_by

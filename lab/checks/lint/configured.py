@@ -29,7 +29,7 @@ def lint_config(config: RunConfig, rules: Collection[Rule] | None = None) -> lis
     """
     defer_dynamo()  # which an optimizer would load, for longer than all that is done here
     try:
-        parts = assemble(config)
+        parts = assemble(config, stand_in=True)
     except LayerError as error:
         if error.net is not None:
             return lint(error.net, torch.randn(enough(error.in_shape), *error.in_shape), task_of(config, None), rules)

@@ -155,9 +155,9 @@ def few_updates(graph: Graph, task: Task) -> Iterator[Finding]:
     """Too few updates to move.
 
     Epochs count for nothing if each has one batch: under a rate of 0.001 Adam moves no weight by more than 0.1 in a
-    hundred steps.
+    hundred steps. Who asks for no step at all wants the net as it starts.
     """
-    if task.updates is not None and task.updates < FEW_UPDATES:
+    if task.updates and task.updates < FEW_UPDATES:
         what = f"the whole training is {task.updates} update{'s' * (task.updates != 1)} of the weights"
         yield Finding(what, "train for more epochs, or take smaller batches", repair=("train.steps=1000",))
 

@@ -8,7 +8,7 @@ from typing import Any
 from lab.errors import UserError, nearest
 from lab.records.named import in_all_names
 from lab.records.read import read_bytes, read_json
-from lab.records.results import Run, find_runs, read_run, without_copies
+from lab.records.results import SOURCES, Run, find_runs, read_run, without_copies
 from lab.records.tuning import trials_folder
 from lab.studies.claims.study import read_study
 from lab.studies.comparison.compare import Comparison
@@ -121,14 +121,18 @@ def versions(runs: Sequence[Run], key: str) -> str:
 
 
 def cost(runs: Sequence[Run], trials: Path | None) -> dict[str, Any]:
-    """Runs and their training seconds, and those of tuning trials."""
+    """Runs and their training seconds, those of tuning trials, and those of the sources that they were started from."""
     once = {run.path: run for run in runs}
     tried = [run for path in trials.rglob("result.json") if (run := read_run(path.parent))] if trials else []
+    starts = (run.result.get("started_from", {}) for run in [*once.values(), *tried])
+    sources = {str(start["run"]): start.get("train_seconds") or 0.0 for start in starts if start.get("name") == SOURCES}
     return {
         "runs": len(once),
         "train_seconds": round(seconds(list(once.values())), 1),
         "tuning_trials": len(tried),
         "tuning_seconds": round(seconds(tried), 1),
+        "sources": len(sources),
+        "source_seconds": round(sum(sources.values()), 1),
     }
 
 

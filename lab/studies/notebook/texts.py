@@ -57,17 +57,20 @@ def largest_effect(results: Results) -> str:
 
 
 def cost_text(cost: Mapping[str, Any]) -> str:
-    """`20 runs, 3.6 minutes`, tuning trials named."""
+    """`20 runs, 3.6 minutes`, tuning trials and sources named."""
     parts = [f"{count(cost['runs'], 'run')}, {minutes(cost['train_seconds'])}"]
     if cost["tuning_trials"]:
         parts.append(f"{count(cost['tuning_trials'], 'tuning trial')}, {minutes(cost['tuning_seconds'])}")
+    if cost.get("sources"):  # which older results do not have
+        parts.append(f"{count(cost['sources'], 'source')}, {minutes(cost['source_seconds'])}")
     return "; ".join(parts)
 
 
 def total_cost(several: Sequence[Results]) -> dict[str, Any]:
     """The costs of all data sets together."""
     costs = [one.facts["cost"] for one in several]
-    return {key: sum(cost[key] for cost in costs) for key in costs[0]}
+    keys = dict.fromkeys(key for cost in costs for key in cost)
+    return {key: sum(cost.get(key, 0) for cost in costs) for key in keys}
 
 
 def minutes(seconds: float) -> str:
