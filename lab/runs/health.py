@@ -32,8 +32,7 @@ class Health:
         self.before: dict[str, Tensor] = {}
         self.acts: dict[str, Pointwise | None] = {}
         self.totals: dict[str, float] = {}
-        """Of the last measure, for all layers together: mean shares of dead units and saturated values, 0 where no
-        activation can die or saturate, and the norm of the gradient of all weights."""
+        """Of the last measure: see `taken_together`."""
         self.said = False
 
     def weights(self) -> dict[str, Tensor]:
@@ -82,11 +81,11 @@ class Health:
             step, {name: value / sizes[name] for name, value in gradients.items() if sizes[name]}, ratios
         )
         self.before = {}
-        self.totals = {
-            "train/dead_units": mean_of(share for name, share in idle.items() if kinds[name] == "dead"),
-            "train/saturated": mean_of(share for name, share in idle.items() if kinds[name] == "saturated"),
-            "train/gradient_norm": math.hypot(*gradients.values()),
-        }
+        dead, saturated = (
+            mean_of(share for name, share in idle.items() if kinds[name] == kind) for kind in ("dead", "saturated")
+        )
+        self.totals = {"train/dead_units": dead, "train/saturated": saturated}
+        self.totals |= taken_together(gradients, ratios, ends(seen, gradients))
         return {tag: value for tag, value in found.items() if math.isfinite(value)}
 
     def idle(self, name: str, layer: nn.Module, inputs: Tensor) -> float | None:
@@ -102,15 +101,7 @@ class Health:
         """Norms of the weights, of their last gradients and of their last update; read from the device at once."""
         weights = self.weights()
         rows = [
-            torch.stack(
-                [
-                    one.float().norm(),
-                    torch.full((), math.nan, device=one.device) if one.grad is None else one.grad.float().norm(),
-                    (one - self.before[name]).float().norm()
-                    if name in self.before
-                    else torch.full((), math.nan, device=one.device),
-                ]
-            )
+            torch.stack([norm_of(one), norm_of(one.grad, one), norm_of(self.before.get(name), one, minus=True)])
             for name, one in weights.items()
         ]
         values = torch.stack(rows).tolist() if rows else []
@@ -140,6 +131,50 @@ class Health:
             others = len(layers) - 1
             more = f" (and {others} more layer{'s' * (others != 1)} like it)" if others else ""
             warnings.warn(f"the net is dying: {what}{more}", stacklevel=2)
+
+
+def norm_of(tensor: Tensor | None, beside: Tensor | None = None, minus: bool = False) -> Tensor:
+    """Norm of `tensor`, or of `beside` minus it, (); NaN on the device of `beside` for None.
+
+    In float64 where there is such: of gradients below 1e-23, as they are behind many sigmoids, float32 squares to 0.
+    """
+    if tensor is None:
+        assert beside is not None
+        return torch.full((), math.nan, device=beside.device, dtype=norm_dtype(beside))
+    found = beside - tensor if minus and beside is not None else tensor
+    return torch.linalg.vector_norm(found, dtype=norm_dtype(found))
+
+
+def norm_dtype(tensor: Tensor) -> torch.dtype:
+    return torch.float32 if tensor.device.type == "mps" else torch.float64
+
+
+def ends(seen: Iterable[str], weighted: Iterable[str]) -> tuple[str, str]:
+    """The first and the last layer that has weights, in the order in which signals reach them.
+
+    Args:
+        seen: names of layers that hold no others, in that order; what is called in training alone is not among them.
+        weighted: names of layers with weights, in any order; of one whose weight is computed `seen` has parts of it.
+    """
+    named = list(weighted)
+    reached = [found for name in seen for found in named if name == found or name.startswith(f"{found}.")]
+    return (reached[0], reached[-1]) if reached else ("", "")
+
+
+def taken_together(
+    gradients: Mapping[str, float], ratios: Mapping[str, float], layers: tuple[str, str]
+) -> dict[str, float]:
+    """`train/gradient_norm`, of all weights; `train/gradient_ratio`, of the first of `layers` over the last, NaN where
+    there is no gradient; and `train/learning_ratio`, the same of update over weight, where updates are known."""
+    first, last = layers
+    found = {"train/gradient_norm": math.hypot(*gradients.values())}
+    found["train/gradient_ratio"] = over(gradients.get(first, math.nan), gradients.get(last, math.nan))
+    return found | ({"train/learning_ratio": over(ratios[first], ratios[last])} if {first, last} <= {*ratios} else {})
+
+
+def over(value: float, other: float) -> float:
+    """`value` / `other`; NaN for 0 / 0."""
+    return value / other if other else math.nan if not value else math.inf
 
 
 def mean_of(shares: Iterable[float]) -> float:
