@@ -207,7 +207,8 @@ def test_the_noise_behind_batch_norm_has_another_distribution_in_each_channel_an
 def test_the_noise_is_not_in_evaluation_nor_in_the_statistics() -> None:
     norm, plain, x = NORMS["noisy_batch"](MAPS), NORMS["batch"](MAPS), 3 + torch.randn(8, *MAPS)
     for _ in range(3):
-        norm(x), plain(x)
+        norm(x)
+        plain(x)
     torch.testing.assert_close(norm.eval()(x), plain.eval()(x))
 
 
