@@ -215,6 +215,21 @@ def test_without_any_gradient_there_is_no_ratio(make_job: MakeJob) -> None:
     assert rows[0]["train/gradient_ratio"] is None
 
 
+def test_weights_under_other_names_have_their_place() -> None:
+    class Bare(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.matrix = nn.Parameter(torch.ones(4, 4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x @ self.matrix
+
+    net = nn.Sequential(Bare(), nn.Tanh(), nn.Linear(4, 2))
+    assert Health(net).ends(["0", "1", "2"], ["2", "0.matrix"]) == ("0.matrix", "2")
+    assert Health(net).ends([], ["0.matrix", "2"]) == ("0.matrix", "2")  # functions alone: as they are listed
+    assert Health(net).ends(["0"], []) == ("", "")
+
+
 def test_layers_with_computed_weights_have_their_place(make_job: MakeJob) -> None:
     rows = logged(make_job, **{"model.weight_std": True, "model.depth": 3, "model.block": "conv-norm-act"})
     assert all(row["train/gradient_ratio"] > 0 for row in rows)

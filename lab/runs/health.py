@@ -3,7 +3,7 @@
 import copy
 import math
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +22,10 @@ the weight), so that rounding leaves it as it is."""
 STILL = 1e-2
 """Update over weight, as a share of the fastest layer's, above which a layer moves all the same: Adam and its kin
 divide by the gradient's size."""
+
+
+TINY = 1e-12
+"""Norm of a gradient below which it is measured anew in float64, as float32 takes the squares of 1e-23 for 0."""
 
 
 class Health:
@@ -85,7 +89,7 @@ class Health:
             mean_of(share for name, share in idle.items() if kinds[name] == kind) for kind in ("dead", "saturated")
         )
         self.totals = {"train/dead_units": dead, "train/saturated": saturated}
-        self.totals |= taken_together(gradients, ratios, ends(seen, gradients))
+        self.totals |= taken_together(gradients, ratios, self.ends(seen, gradients))
         return {tag: value for tag, value in found.items() if math.isfinite(value)}
 
     def idle(self, name: str, layer: nn.Module, inputs: Tensor) -> float | None:
@@ -101,15 +105,36 @@ class Health:
         """Norms of the weights, of their last gradients and of their last update; read from the device at once."""
         weights = self.weights()
         rows = [
-            torch.stack([norm_of(one), norm_of(one.grad, one), norm_of(self.before.get(name), one, minus=True)])
+            torch.stack([norm_of(part, one) for part in (one, one.grad, self.moved(name, one))])
             for name, one in weights.items()
         ]
         values = torch.stack(rows).tolist() if rows else []
+        for row, one in zip(values, weights.values(), strict=True):
+            if one.grad is not None and row[1] < TINY:
+                row[1] = float(one.grad.cpu().double().norm())
         columns: list[dict[str, float]] = []
         for place in range(3):
             column = {name: row[place] for name, row in zip(weights, values, strict=True)}
             columns.append({name: value for name, value in column.items() if not math.isnan(value)})
         return columns[0], columns[1], columns[2]
+
+    def ends(self, seen: Iterable[str], weighted: Iterable[str]) -> tuple[str, str]:
+        """The first and the last layer of `weighted` in the order in which signals reach them; empty if there is none.
+
+        Args:
+            seen: names of layers that hold no others, in that order; what is called in training alone is not there.
+            weighted: names as those of `weights`.
+        """
+        modules, owned = dict(self.model.named_modules()), dict[str, list[str]]()
+        for name in weighted:
+            owned.setdefault(name if name in modules else name.rpartition(".")[0], []).append(name)
+        reached = [one for name in seen for one in owned.get(holder(name, owned), ())]
+        reached = reached or [one for names in owned.values() for one in names]
+        return (reached[0], reached[-1]) if reached else ("", "")
+
+    def moved(self, name: str, weight: Tensor) -> Tensor | None:
+        """The last update of a weight; None where it is not known."""
+        return weight - self.before[name] if name in self.before else None
 
     def check_gradients(self, step: int, gradients: Mapping[str, float], updates: Mapping[str, float]) -> None:
         """Notes layers whose gradient has vanished, as `VANISHED` and `STILL` say."""
@@ -133,32 +158,9 @@ class Health:
             warnings.warn(f"the net is dying: {what}{more}", stacklevel=2)
 
 
-def norm_of(tensor: Tensor | None, beside: Tensor | None = None, minus: bool = False) -> Tensor:
-    """Norm of `tensor`, or of `beside` minus it, (); NaN on the device of `beside` for None.
-
-    In float64 where there is such: of gradients below 1e-23, as they are behind many sigmoids, float32 squares to 0.
-    """
-    if tensor is None:
-        assert beside is not None
-        return torch.full((), math.nan, device=beside.device, dtype=norm_dtype(beside))
-    found = beside - tensor if minus and beside is not None else tensor
-    return torch.linalg.vector_norm(found, dtype=norm_dtype(found))
-
-
-def norm_dtype(tensor: Tensor) -> torch.dtype:
-    return torch.float32 if tensor.device.type == "mps" else torch.float64
-
-
-def ends(seen: Iterable[str], weighted: Iterable[str]) -> tuple[str, str]:
-    """The first and the last layer that has weights, in the order in which signals reach them.
-
-    Args:
-        seen: names of layers that hold no others, in that order; what is called in training alone is not among them.
-        weighted: names of layers with weights, in any order; of one whose weight is computed `seen` has parts of it.
-    """
-    named = list(weighted)
-    reached = [found for name in seen for found in named if name == found or name.startswith(f"{found}.")]
-    return (reached[0], reached[-1]) if reached else ("", "")
+def norm_of(tensor: Tensor | None, beside: Tensor) -> Tensor:
+    """Norm of `tensor`, (); NaN on the device of `beside` for None."""
+    return torch.full((), math.nan, device=beside.device) if tensor is None else tensor.float().norm()
 
 
 def taken_together(
@@ -170,6 +172,13 @@ def taken_together(
     found = {"train/gradient_norm": math.hypot(*gradients.values())}
     found["train/gradient_ratio"] = over(gradients.get(first, math.nan), gradients.get(last, math.nan))
     return found | ({"train/learning_ratio": over(ratios[first], ratios[last])} if {first, last} <= {*ratios} else {})
+
+
+def holder(name: str, owners: Collection[str]) -> str:
+    """The name among `owners` of a layer itself, or of what holds it, as a convolution what computes its weight."""
+    while name and name not in owners:
+        name = name.rpartition(".")[0]
+    return name
 
 
 def over(value: float, other: float) -> float:
