@@ -60,8 +60,8 @@ class DataConfig:
     `data.shift_size`."""
 
     shift_size: float = knob(0.5, above=-1, high=10)
-    """Size of `data.shift`: added to the factor 1 of `scale`, share of the range for `brightness`, radians for
-    `rotation`."""
+    """Size of `data.shift`: added to the factor 1 of `scale`, share of the range for `brightness` and, as a standard
+    deviation, `noise`, radians for `rotation`."""
 
     outliers: float = knob(0.0, low=0, high=1)
     """Share of the training images that are outliers: their scaled values are multiplied by `data.outlier_size`."""
@@ -154,6 +154,9 @@ class ModelConfig:
     init_fan: str = knob("in", choices=("in", "out"))
     """Whose variance `he_normal` and `he_uniform` keep: `in` the activations', by the inputs of a unit; `out` the
     gradients', by the units that an input reaches."""
+
+    head_gain: float = knob(1.0, above=0)
+    """What the first weights of the classifier, and of auxiliary ones, are multiplied by."""
 
     draw: int = knob(0, low=0)
     """Which of the seed's draws of initial weights. Runs that differ only in it share split, order and dropout, and
@@ -315,6 +318,11 @@ class TrainConfig:
     eval_limit: int | None = knob(None, low=1, unit="images")
     """Most validation and test images that an evaluation reads; all of them if null."""
 
+    mc_passes: int = knob(0, low=0, high=1_000_000, zero="off", unit="passes")
+    """Monte-Carlo passes with the drops active (Gal and Ghahramani 2016) by which a classification is tested at the
+    end, besides the plain test: `test/mc_accuracy`, `test/mc_ece` and others. 1 is one pass with the drops off, for
+    comparison."""
+
     device: str = knob("auto", choices=("auto", "cpu", "cuda", "mps"), like="cuda:0")
     """Where the run trains; `auto`: on a GPU if there is one. `cuda:0` names a GPU by its number."""
 
@@ -355,10 +363,14 @@ class TrainConfig:
     """Whether to write histograms of weights, gradients and activations to TensorBoard, each layer's dead units,
     saturated values, gradient norm and update, and the graph of the net; a net that is dying is noted, once. Without
     `train.watch_steps` each logged point has `train/dead_units`, `train/saturated` and `train/gradient_norm`, of all
-    layers, which can be compared."""
+    layers, and `train/gradient_ratio` and `train/learning_ratio`, first layer over last, which can be compared."""
 
     watch_steps: list[int] = knob([], low=1, unit="steps")
     """Steps after which `train.watch` writes; at every logged point if empty."""
+
+    watch_smoothness: bool = False
+    """Whether `train.watch` also measures how smooth the loss is along a step, as `train/gradient_change` and
+    `train/loss_change` of each logged point; takes two more passes through its batch."""
 
     pictures: int = knob(24, low=0, zero="none", unit="images")
     """Images that TensorBoard shows of the first batch, as the net sees it, and of the worst mistakes of the validation
@@ -374,12 +386,12 @@ class StudyConfig:
     """Where the prediction comes from: paper, section or figure."""
 
     metric: str = knob("auto", free="auto, a metric of the runs, or a summary of one")
-    """What is compared: the last value of a metric of the runs, `best(val/accuracy)`, `mean(val/accuracy, 5)` of the
-    last five, `auc(val/accuracy)` (area under the curve), `gap(accuracy)` (by how much val is worse than train at the
-    end), `turns(train/x)` (how often it turned round), `rise(val/loss)` (the sum of its rises),
-    `steps_to(val/accuracy >= 0.8)` or `seconds_to(...)`, or the share of runs that train, `trains(val/accuracy >=
-    0.8)`; a claim may name its own. `auto`: `val/accuracy`, `val/rmse` where numbers are predicted, or `val/loss` where
-    neither is."""
+    """What is compared: the last value of a metric of the runs, `best(val/accuracy)`, `first(...)`,
+    `mean(val/accuracy, 5)` of the last five, `auc(val/accuracy)` (area under the curve), `gap(accuracy)` (by how much
+    val is worse than train at the end), `turns(train/x)` (how often it turned round), `rise(val/loss)` (the sum of its
+    rises), `steps_to(val/accuracy >= 0.8)` or `seconds_to(...)`, or the share of runs that train, `trains(val/accuracy
+    >= 0.8)`; `log10(...)` of a value, for what differs by factors. A claim may name its own. `auto`: `val/accuracy`,
+    `val/rmse` where numbers are predicted, or `val/loss` where neither is."""
 
     trained: str = knob("", free="a condition, as val/accuracy >= 0.5, or nothing")
     """When a run counts as trained, by its last value. Where some seeds do not train, scores are compared among those

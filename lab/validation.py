@@ -183,6 +183,11 @@ def _across(config: RunConfig) -> Iterator[str]:
         yield f"schedule.factor={config.schedule.factor} is out of range; allowed: above 0 and below 1 for plateau"
     if train.watch_steps and not train.watch:
         yield f"train.watch_steps={_shown(train.watch_steps)} does nothing without train.watch=true"
+    if train.watch_smoothness and (not train.watch or train.watch_steps):
+        needed = (
+            "without train.watch=true" if not train.watch else f"with train.watch_steps={_shown(train.watch_steps)}"
+        )
+        yield f"train.watch_smoothness=true does nothing {needed}"
     if config.study.budget and parse_duration(config.study.budget) is None:
         allowed = "a time above 0, as 90 (seconds), 20m or 2h"
         yield f"study.budget={config.study.budget} is out of range; allowed: {allowed}"

@@ -42,7 +42,7 @@ def test_what_keys_take_exists() -> None:
     assert values("model.init") == list(names("inits"))
     assert [key for key, one in all_keys().items() if one.knob == BOOLEAN] == [
         *("model.bias", "model.weight_std", "train.restore_best", "train.channels_last"),
-        *("train.compile", "train.watch", "lint.sweeps", "force"),
+        *("train.compile", "train.watch", "train.watch_smoothness", "lint.sweeps", "force"),
     ]
 
 

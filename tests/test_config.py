@@ -34,7 +34,10 @@ def test_the_fields_are_all_there() -> None:
 # Identity
 
 BOOKKEEPING = {"arm", "seed", "name", "out", "force", "jobs", "data.root"} | {
-    *(f"train.{key}" for key in ("checkpoint_every", "threads", "watch", "watch_steps", "pictures")),
+    *(
+        f"train.{key}"
+        for key in ("checkpoint_every", "threads", "watch", "watch_steps", "watch_smoothness", "pictures")
+    ),
     "lint.sweeps",
     "lint.ignore",
 }

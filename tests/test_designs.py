@@ -1,5 +1,7 @@
 """Claims about chains and interactions, and metrics that sum a curve up."""
 
+import math
+
 import pytest
 from fake_runs import check_claims, compare, scores, write_arms, write_run
 
@@ -130,6 +132,10 @@ def test_metrics_that_sum_a_curve_up(tmp_path):
     assert scores([run], "mean( val/accuracy ,4 )") == [pytest.approx(0.55)]
     assert scores([run], "auc(val/accuracy)") == [pytest.approx((3 + 7 + 16) / 40)]
     assert scores([run], "gap(accuracy)") == [pytest.approx(0.25)]
+    assert scores([run], "first(val/accuracy)") == [0.1]
+    assert scores([run], "log10(first(val/accuracy))") == [pytest.approx(-1)]
+    assert scores([run], "log10(best(val/accuracy))") == [pytest.approx(math.log10(0.9))]
+    assert scores([run], "log10(val/loss)") == [pytest.approx(math.log10(0.4))]
     assert scores([run], "gap(loss)") == [pytest.approx(0.3)]
     assert scores([run], "turns(val/accuracy)") == [1]
     assert scores([run], "rise(val/accuracy)") == [pytest.approx(0.8)]
@@ -160,6 +166,8 @@ def test_a_diverged_run_has_the_worst_of_every_summary(tmp_path):
     for metric in ("best(val/accuracy)", "mean(val/accuracy, 2)", "auc(val/accuracy)"):
         assert scores([run], metric) == [0.0]
     assert scores([run], "gap(accuracy)") == [float("inf")]
+    assert scores([run], "first(val/accuracy)") == [0.9]  # as it was
+    assert scores([run], "log10(val/accuracy)") == [parse_metric("log10(val/accuracy)").worst]
     finished = write_run(tmp_path, A, 1, tags, rows)
     assert scores([finished], "mean(val/accuracy, 1)") == scores([finished], "auc(val/accuracy)") == [0.0]
 

@@ -166,6 +166,75 @@ def test_dead_units_saturation_and_gradients_can_be_compared(make_job: MakeJob) 
     assert all(row["train/gradient_norm"] >= 0 for row in relu)
 
 
+def test_the_first_layer_is_compared_with_the_last() -> None:
+    """In the order of the signals, whatever the order of the modules; 3 and 5 times sqrt(entries) here."""
+
+    class Backwards(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.beside = nn.Linear(9, 9)
+            self.top, self.bottom = nn.Linear(4, 2, bias=False), nn.Linear(4, 4, bias=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.top(self.bottom(x))
+
+    net = Backwards()
+    health = Health(net)
+    for layer, weight, slope in ((net.top, 2.0, 3.0), (net.bottom, 1.0, 5.0)):
+        with torch.no_grad():
+            layer.weight.fill_(weight)
+        layer.weight.grad = torch.full_like(layer.weight, slope)
+    health.keep()
+    with torch.no_grad():
+        net.bottom.weight.sub_(0.5)
+        net.top.weight.sub_(1.0)
+    health.measure(1, layers_seen(net, torch.ones(3, 4)))
+    assert health.totals["train/gradient_ratio"] == pytest.approx(5 * 4 / (3 * math.sqrt(8)))
+    assert health.totals["train/learning_ratio"] == pytest.approx((0.5 / 0.5) / (1.0 / 1.0))
+    health.measure(2, layers_seen(net, torch.ones(3, 4)))
+    assert "train/learning_ratio" not in health.totals  # nobody kept the weights
+
+
+def test_gradients_whose_squares_float32_takes_for_zero_have_a_norm() -> None:
+    net = deep()
+    for name, slope in (("0.weight", 1e-30), ("2.weight", 1.0)):
+        parameter = net.get_parameter(name)
+        parameter.grad = torch.full_like(parameter, slope)
+    health = Health(net)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it has vanished
+        health.measure(1, layers_seen(net, torch.randn(3, 4)))
+    assert health.totals["train/gradient_ratio"] == pytest.approx(1e-30 * math.sqrt(32 / 16), rel=1e-5)
+
+
+@pytest.mark.filterwarnings("ignore:the net is dying")
+def test_without_any_gradient_there_is_no_ratio(make_job: MakeJob) -> None:
+    (row,) = logged(make_job, **{"train.steps": 0})
+    assert (row["train/gradient_norm"], row["train/gradient_ratio"]) == (0, None)
+    rows = logged(make_job, **{"model.init": "zeros"})
+    assert rows[0]["train/gradient_ratio"] is None
+
+
+def test_weights_under_other_names_have_their_place() -> None:
+    class Bare(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.matrix = nn.Parameter(torch.ones(4, 4))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x @ self.matrix
+
+    net = nn.Sequential(Bare(), nn.Tanh(), nn.Linear(4, 2))
+    assert Health(net).ends(["0", "1", "2"], ["2", "0.matrix"]) == ("0.matrix", "2")
+    assert Health(net).ends([], ["0.matrix", "2"]) == ("0.matrix", "2")  # functions alone: as they are listed
+    assert Health(net).ends(["0"], []) == ("", "")
+
+
+def test_layers_with_computed_weights_have_their_place(make_job: MakeJob) -> None:
+    rows = logged(make_job, **{"model.weight_std": True, "model.depth": 3, "model.block": "conv-norm-act"})
+    assert all(row["train/gradient_ratio"] > 0 for row in rows)
+
+
 def test_at_chosen_steps_alone_nothing_is_logged_between(make_job: MakeJob) -> None:
     rows = logged(make_job, **{"train.watch_steps": [2]})
     assert not any("train/dead_units" in row for row in rows)

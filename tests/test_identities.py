@@ -52,7 +52,9 @@ def test_nothing_commutes_across_what_is_random_or_normed() -> None:
     assert between(net("conv-act-norm-pool"), net("conv-norm-act-pool")) is None
 
 
-@pytest.mark.parametrize(("norm", "idle"), [("batch", True), ("instance", True), ("layer", False), ("group", False)])
+@pytest.mark.parametrize(
+    ("norm", "idle"), [("batch", True), ("noisy_batch", True), ("instance", True), ("layer", False), ("group", False)]
+)
 def test_a_bias_before_a_norm(norm: str, idle: bool) -> None:
     proof = between(net("conv-norm-act", norm=norm), net("conv-norm-act", norm=norm, bias=False))
     assert (proof is not None) == idle

@@ -8,7 +8,7 @@ from torch import nn
 
 from lab.config import ModelConfig, RunConfig
 from lab.errors import UserError
-from lab.nets.init import INITS, initialise, parse_gain
+from lab.nets.init import INITS, initialise, parse_gain, scale_head
 from lab.nets.recipe import build
 from lab.validation import validate
 
@@ -137,3 +137,33 @@ def test_own_part_keeps_the_start_of_its_author() -> None:
     initialise(net, "he_normal", "paper", "relu", seed=0)
     gain = net.get_parameter("stage1.block1.norm.gain")
     torch.testing.assert_close(gain, torch.full_like(gain, 0.1))
+
+
+# The classifier
+
+
+def test_the_classifier_alone_is_scaled() -> None:
+    config = ModelConfig(block="conv-act", widths=[4], depth=3, aux_blocks=[1])
+    nets = [build(config, (1, 8, 8), 5) for _ in range(2)]
+    for net in nets:
+        initialise(net, "he_normal", "paper", "relu", seed=0)
+    scale_head(nets[1], 0.1)
+    for (name, one), other in zip(nets[0].named_parameters(), nets[1].parameters(), strict=True):
+        factor = 0.1 if "classifier" in name or "auxiliary" in name else 1.0
+        torch.testing.assert_close(other, factor * one, rtol=1e-6, atol=0, msg=name)
+
+
+def test_behind_norms_the_scale_of_weights_is_no_other_function() -> None:
+    """Ioffe and Szegedy 2015, section 3.3: the classifier's is undone by `head_gain`."""
+    outputs = []
+    for gain, head in ((math.sqrt(2), 1.0), (10 * math.sqrt(2), 0.1)):
+        net = build(ModelConfig(block="conv-norm-act", widths=[4], depth=4), (1, 8, 8), 5)
+        initialise(net, "he_normal", str(gain), "relu", seed=0)
+        scale_head(net, head)
+        outputs.append(net(torch.randn(16, 1, 8, 8, generator=torch.Generator().manual_seed(0))))
+    torch.testing.assert_close(outputs[0], outputs[1], rtol=1e-3, atol=1e-3)
+
+
+def test_a_net_without_a_classifier_is_named() -> None:
+    with pytest.raises(UserError, match=r"model.head_gain=0.5 needs a net with a module named `classifier`"):
+        scale_head(nn.Linear(2, 2), 0.5)

@@ -12,7 +12,8 @@ from lab.cli.main import main
 from lab.config import StudyConfig
 from lab.errors import UserError
 from lab.launch.worker import check
-from lab.metric import QUANTITIES, RESULTS, TAGS, parse_metric, quantity
+from lab.metric import parse_metric
+from lab.quantity import LEAST, QUANTITIES, RESULTS, TAGS, quantity
 from lab.records.writer import summarise
 from lab.runs.build import assemble
 from lab.runs.run import run
@@ -37,6 +38,15 @@ UP, DOWN = False, True
         ("best(val/accuracy)", UP, 0, (0, 1), "", "best"),
         ("best(val/loss)", DOWN, INF, (-INF, INF), "", "best"),
         ("mean( val/accuracy ,5 )", UP, 0, (0, 1), "", "mean"),
+        ("first(train/gradient_norm)", UP, -INF, (0, INF), "", "first"),
+        ("log10(first(train/gradient_norm))", UP, -INF, (math.log10(LEAST), INF), "", "first"),
+        ("log10( val/rmse )", DOWN, INF, (math.log10(LEAST), INF), "", "last"),
+        ("log10(best(val/accuracy))", UP, math.log10(LEAST), (math.log10(LEAST), 0), "", "best"),
+        ("log10(val/r2)", UP, -INF, (-INF, 0), "", "last"),
+        ("log10(num_params)", DOWN, INF, (math.log10(LEAST), INF), "", "result"),
+        ("test/mc_ece", DOWN, 1, (0, 1), "", "last"),
+        ("test/mc_auroc", UP, 0, (0, 1), "", "last"),
+        ("train/loss_change", DOWN, INF, (0, INF), "", "last"),
         ("auc(val/rmse)", DOWN, INF, (0, INF), "", "auc"),
         ("gap(accuracy)", DOWN, INF, (-1, 1), "", "gap"),
         ("gap(loss)", DOWN, INF, (-INF, INF), "", "gap"),
@@ -87,6 +97,22 @@ def test_the_worst_is_not_better_than_anything_within_the_bounds() -> None:
         assert not found.better(math.nan, found.unreached)
 
 
+def test_logarithms_keep_what_is_infinite_and_have_one_for_zero() -> None:
+    metric = parse_metric("log10(train/gradient_norm)")
+    assert [metric.scaled(value) for value in (1000.0, 0.01, 0.0, INF, -INF)] == [3, -2, math.log10(LEAST), INF, -INF]
+    assert math.isnan(metric.scaled(-1.0))
+    assert math.isnan(metric.scaled(math.nan))
+    assert metric.curve_tag == "train/gradient_norm"
+    assert not parse_metric("log10(val/accuracy)").is_about_images
+
+
+def test_what_only_the_test_images_have_has_no_twin_in_validation() -> None:
+    assert parse_metric("test/mc_nll").curve_tag == "test/mc_nll"
+    for text in ("test/mc_nll", "first(val/accuracy)"):
+        assert parse_metric(text).for_choosing().text == "auto"
+    assert parse_metric("log10(test/loss)").for_choosing().text == "log10(val/loss)"
+
+
 def test_parts_of_a_metric() -> None:
     assert parse_metric("mean(val/loss, 5)").count == 5
     time = parse_metric(" steps_to( test/accuracy>=0.8 ) ")
@@ -112,7 +138,9 @@ def test_auto_is_what_the_task_suggests() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["steps_to(val/accuracy)", "seconds_to(val/accuracy >= high)", "worst(val/loss)", "best("]
+    "text",
+    ["steps_to(val/accuracy)", "seconds_to(val/accuracy >= high)", "worst(val/loss)", "best(", "first(val/loss, 3)"]
+    + [f"log10({inner})" for inner in ("gap(loss)", "auto", "trains(val/loss < 1)", "log10(val/loss)", "best(")],
 )
 def test_what_cannot_be_read_is_refused(text) -> None:
     with pytest.raises(UserError, match="cannot be read"):
@@ -175,6 +203,7 @@ def test_what_runs_log_is_known_before_them(make_job: MakeJob) -> None:
     """Tags of each run as it is built, all of `TAGS` between them, and what its result has in the end."""
     several = [
         {"train.clip_norm": 1.0, "train.penalty": "l2", "train.patience": 1, "train.watch": True},
+        {"train.watch": True, "train.watch_smoothness": True, "train.mc_passes": 1},
         {"data.name": "diabetes", "model.block": "linear-act", "data.limit": 100},
         {"data.name": "digits", "data.limit": 100},
         {"data.name": "blank", "model.name": "saddle", "train.loss": "value"},

@@ -19,7 +19,9 @@ from own_parts import NormNet, NormReLU, OwnNorm
 from torch import nn
 
 from lab.cli.main import main
+from lab.config import ModelConfig
 from lab.errors import UserError
+from lab.nets.recipe import build
 from lab.runs.build import assemble
 from lab.training.parallel import ALONE, Ranks, SharedBatchNorm, check_share, joined, share_norms
 
@@ -243,6 +245,14 @@ def test_own_norms_give_the_curve_of_one_process_and_its_prediction(
     (path,) = (tmp_path / "two").rglob("result.json")
     assert main(["predict", "--own-parts", str(path.parent), "--passes", "1"]) == 0
     assert f"{result(tmp_path / 'two')['metrics']['test/accuracy']['last']:.4f}" in capsys.readouterr().out
+
+
+def test_a_norm_with_noise_behind_it_is_shared() -> None:
+    net = build(ModelConfig(block="conv-norm-act", widths=[4], depth=2, norm="noisy_batch"), (1, 8, 8), 3)
+    names = list(net.state_dict())
+    shared = share_norms(net, Ranks(0, 2), torch.device("cpu"))
+    assert any(isinstance(module, SharedBatchNorm) for module in shared.modules())
+    assert list(shared.state_dict()) == names
 
 
 def test_a_run_by_itself_keeps_its_norms(make_job: MakeJob) -> None:

@@ -183,11 +183,37 @@ def test_batch_norm_remembers_for_evaluation() -> None:
     torch.testing.assert_close(norm.eval()(x), expected)
 
 
-@pytest.mark.parametrize("name", [name for name in NORMS if name != "batch"])
+@pytest.mark.parametrize("name", [name for name in NORMS if "batch" not in name])
 def test_other_norms_do_not_know_evaluation(name: str) -> None:
     norm, x = NORMS[name](MAPS), torch.randn(4, *MAPS)
     assert torch.equal(norm(x), norm.eval()(x))
     assert torch.equal(norm(x)[:1], norm(x[:1]))  # nor the other pictures of the batch
+
+
+def test_the_noise_behind_batch_norm_has_another_distribution_in_each_channel_and_step() -> None:
+    norm = NORMS["noisy_batch"]((6, 30, 30)).double()
+    plain = NORMS["batch"]((6, 30, 30)).double()
+    x = 3 + 2 * torch.randn(32, 6, 30, 30, dtype=torch.float64)
+    steps = [norm(x) for _ in range(2)]
+    standard = plain(x)
+    moments = torch.stack([torch.stack([y.mean((0, 2, 3)), (y * standard).mean((0, 2, 3))]) for y in steps])
+    centers, scales = moments[:, 0], moments[:, 1]  # (2, 6): of each step, the mean of m and of s
+    assert (centers.abs() < 0.51).all()
+    assert ((scales > 0.99) & (scales < 1.26)).all()
+    assert (centers[0] - centers[1]).abs().max() > 0.05
+    assert (scales[0] - scales[1]).abs().max() > 0.02
+    assert centers[0].max() - centers[0].min() > 0.05
+    rest = steps[0] - scales[0].view(6, 1, 1) * standard - centers[0].view(6, 1, 1)
+    expected = 0.01 + 0.01 / 3  # the variance of s, at E[x^2] = 1, and that of U(-0.1, 0.1)
+    torch.testing.assert_close(rest.var((0, 2, 3)), torch.full((6,), expected, dtype=torch.float64), rtol=0.1, atol=0)
+
+
+def test_the_noise_is_not_in_evaluation_nor_in_the_statistics() -> None:
+    norm, plain, x = NORMS["noisy_batch"](MAPS), NORMS["batch"](MAPS), 3 + torch.randn(8, *MAPS)
+    for _ in range(3):
+        norm(x)
+        plain(x)
+    torch.testing.assert_close(norm.eval()(x), plain.eval()(x))
 
 
 def test_no_norm_is_nothing() -> None:

@@ -161,6 +161,18 @@ def test_the_first_update_is_that_of_the_optimizer() -> None:
     assert [bool(row.updates) for row in found.rows] == [row.kind == "linear" for row in found.rows]
 
 
+def test_theory_knows_that_the_classifier_is_scaled() -> None:
+    plain, scaled = (profile(4, model__head_gain=gain) for gain in (1.0, 0.1))
+    rows = [found.rows[-1].moment for found in (plain, scaled)]
+    assert rows[1].predicted == pytest.approx(0.01 * (rows[0].predicted or 0))
+    assert rows[1].mean == pytest.approx(0.01 * (rows[0].mean or 0), rel=1e-4)
+
+
+def test_noise_behind_a_norm_has_no_prediction_and_is_measured() -> None:
+    found = profile(2, model__block="linear-norm-act", model__norm="noisy_batch", model__depth=3)
+    assert any(row.moment.predicted is None and row.moment.mean for row in found.rows)
+
+
 def test_regression_has_no_uniform_loss_and_a_value_is_left_out_where_there_is_none() -> None:
     found = profile(1, data__name="diabetes", model__depth=2)
     assert found.uniform_loss is None

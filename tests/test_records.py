@@ -29,7 +29,8 @@ from lab.records.writer import MetricsWriter, summarise
 from lab.runs.run import run
 
 TAGS = ["train/loss", "train/accuracy", "train/lr", "val/loss", "val/accuracy", "train/weight_norm", "train/near_zero"]
-WATCHED_TAGS = [*TAGS, "train/dead_units", "train/saturated", "train/gradient_norm"]
+WATCHED_TAGS = [*TAGS, "train/dead_units", "train/saturated", "train/gradient_norm", "train/gradient_ratio"]
+WATCHED_TAGS += ["train/learning_ratio"]
 
 
 def stop_after(steps: int) -> Callable[[], bool]:

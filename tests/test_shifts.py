@@ -42,6 +42,15 @@ def test_a_quarter_turn_is_torch_s() -> None:
     assert (shifted.float() - plain.rot90(1, (2, 3)).float()).abs().max() <= 1
 
 
+def test_noise_is_that_of_all_seeds_and_as_large_as_asked_for() -> None:
+    plain, shifted = digits(), digits(shift="noise", shift_size=0.1)
+    assert torch.equal(shifted.test.images, digits(1, shift="noise", shift_size=0.1).test.images)
+    middle = (plain.test.images > 100) & (plain.test.images < 155)  # where nothing is cut
+    added = (shifted.test.images.float() - plain.test.images.float())[middle]
+    assert added.std().item() == pytest.approx(25.5, rel=0.05)
+    assert abs(added.mean().item()) < 1.5
+
+
 def test_features_shift_by_standard_deviations_and_do_not_turn() -> None:
     source = load_dataset(DataConfig(name="moons"), 0, CPU)
     shifted = load_dataset(DataConfig(name="moons", shift="brightness", shift_size=1.0), 0, CPU)

@@ -17,7 +17,7 @@ LAB = Path(lab.__file__).parent
 FILES = {path.relative_to(LAB).as_posix(): path for path in sorted(LAB.rglob("*.py"))}
 
 FLOORS = (  # lowest first; a room imports from floors below its own, and from itself
-    ("errors", "knob", "literals", "surface", "tables"),
+    ("errors", "knob", "literals", "quantity", "surface", "tables"),
     ("config",),
     ("identity", "validation"),
     ("metric",),
@@ -36,7 +36,7 @@ DOORS = ("__init__", "__main__")
 """Files of `lab/` itself that are no room: the package, whose version anybody may import, and `python -m lab`."""
 
 WITHOUT_TORCH = (
-    *("errors", "knob", "literals", "surface", "tables", "config", "identity", "validation", "metric"),
+    *("errors", "knob", "literals", "quantity", "surface", "tables", "config", "identity", "validation", "metric"),
     *("records", "studies", "launch", "cli"),
 )
 

@@ -58,6 +58,29 @@ def test_watching_changes_no_number(make_job: MakeJob) -> None:
     assert any("stage1" in name and "conv" in name for name in names)
 
 
+@pytest.mark.parametrize("changes", [{}, {"train.precision": "bf16", "model.norm": "noisy_batch"}])
+def test_two_more_passes_change_no_number(make_job: MakeJob, changes: dict) -> None:
+    changes = WATCHED | {"train.pictures": 0, "train.clip_norm": 0.5, "train.penalty": "l2"} | changes
+    plain = make_job("plain", changes)
+    watched = make_job("watched", {**changes, "train.watch": True, "train.watch_smoothness": True})
+    assert run(plain)["status"] == run(watched)["status"] == "finished"
+    found, extra = numbers(watched), ("train/gradient_change", "train/loss_change")
+    assert all(row[tag] > 0 for row in found for tag in extra)
+    assert [{tag: row[tag] for tag in numbers(plain)[0]} for row in found] == numbers(plain)
+    assert arm_hash(plain.config) == arm_hash(watched.config)
+
+
+def test_an_interrupted_run_measures_the_same_steps(make_job: MakeJob) -> None:
+    changes = WATCHED | {"train.pictures": 0, "train.watch": True, "train.watch_smoothness": True}
+    whole, pieces = make_job("whole", changes), make_job("pieces", changes)
+    run(whole)
+    for stop in (1, 3):  # 3 steps lie between two logged points
+        asked = iter(range(100))
+        assert run(pieces, should_stop=lambda stop=stop, asked=asked: next(asked) == stop)["status"] == "interrupted"
+    assert run(pieces)["status"] == "finished"
+    assert numbers(whole) == numbers(pieces)
+
+
 def test_without_steps_every_logged_point_is_watched(make_job: MakeJob) -> None:
     job = make_job(changes={"train.watch": True, "train.pictures": 0})
     run(job)
@@ -137,6 +160,7 @@ def test_a_grid_of_pictures() -> None:
     ("key", "value", "message"),
     [
         ("pictures", -1, r"train.pictures=-1 is out of range; allowed: 0 \(none\) or more"),
+        ("watch_smoothness", True, r"^train.watch_smoothness=true does nothing without train.watch=true$"),
         ("watch_steps", [3], r"^train.watch_steps=\[3\] does nothing without train.watch=true$"),
     ],
 )

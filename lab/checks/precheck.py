@@ -29,7 +29,7 @@ Rebuild = Callable[[ArmFacts], "tuple[nn.Module, Tensor]"]
 
 IDLE, SAME = "arms-idle", "claim-same"
 
-START = ("model.init", "model.init_gain", "model.init_fan", "model.draw")
+START = ("model.init", "model.init_gain", "model.init_fan", "model.head_gain", "model.draw")
 """Keys of the net that change its first weights alone."""
 
 

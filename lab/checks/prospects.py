@@ -162,7 +162,11 @@ def alike_elsewhere(jobs: Sequence[Job], root: Path) -> list[Run]:
     """Runs of other experiments beside `root` on the data and the net of one of `jobs`, at most so many."""
     wanted = [flatten(job.config) for job in {job.folder.parent: job for job in jobs}.values()]
     keys = [key for key in wanted[0] if key.startswith(("data.", "model.", "train.")) and key != "data.root"]
-    keys = [key for key in keys if key not in ("train.checkpoint_every", "train.threads", "train.watch")]
+    keys = [
+        key
+        for key in keys
+        if key not in ("train.checkpoint_every", "train.threads", "train.watch", "train.watch_smoothness")
+    ]
     same = {values_of(config, keys) for config in wanted}
     paths = itertools.islice(root.parent.glob("*/*/seed=*/result.json"), MOST_READ)
     runs = [run for path in paths if root not in path.parents and (run := read_run(path.parent)) and counts(run)]

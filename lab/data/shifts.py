@@ -3,7 +3,7 @@
 Each function takes images (n, c, h, w), or features (n, f), as float32, the size of the shift and the width of their
 range, 255 for images of 8 bits and else the standard deviation of the training images, and returns values of that
 shape. What is meant by a shift of the inputs: Quiñonero-Candela et al. 2009, "Dataset shift in machine learning"; the
-three kinds are of those of Hendrycks and Dietterich 2019.
+kinds are of those of Hendrycks and Dietterich 2019.
 """
 
 import math
@@ -48,7 +48,19 @@ def rotation(images: Tensor, size: float, width: float) -> Tensor:
     return rotated(images, math.degrees(size))
 
 
-SHIFTS: dict[str, Shift] = {"none": none, "scale": scale, "brightness": brightness, "rotation": rotation}
+def noise(images: Tensor, size: float, width: float) -> Tensor:
+    """Gaussian noise of zero mean, its standard deviation size times the range (see brightness); same for all seeds."""
+    drawn = torch.randn(images.shape, generator=torch.Generator().manual_seed(0))
+    return images + size * width * drawn.to(images.device)
+
+
+SHIFTS: dict[str, Shift] = {
+    "none": none,
+    "scale": scale,
+    "brightness": brightness,
+    "rotation": rotation,
+    "noise": noise,
+}
 
 
 def shifted(source: Source, config: DataConfig) -> Source:

@@ -12,6 +12,7 @@ from torch.nn.utils.parametrize import ParametrizationList
 from lab.config import ModelConfig
 from lab.errors import UserError, choose
 from lab.nets.lsuv import scale_to_unit_variance
+from lab.nets.transfer import check_head, is_head
 
 Scheme = Callable[[Tensor, float | None, Generator], object]
 """Fills a weight, (out, in) or (out, in, k, k), in place. A gain of None means the one of the scheme's paper."""
@@ -197,6 +198,21 @@ def initialise(
     assert done == set(model.parameters())
     if scheme is lsuv and images is not None:
         scale_to_unit_variance(model, images)
+
+
+@torch.no_grad()
+def scale_head(model: nn.Module, gain: float) -> None:
+    """Multiplies the weights of the classifier and of auxiliary ones by `gain`; does nothing for 1.
+
+    Raises:
+        UserError: no module is named `classifier`.
+    """
+    if gain == 1:
+        return
+    check_head(model, f"model.head_gain={gain:g}")
+    for name, parameter in model.named_parameters():
+        if is_head(name) and parameter.ndim > 1:
+            parameter.mul_(gain)
 
 
 def choose_scheme(name: str, gain: str, fan: str) -> Scheme:

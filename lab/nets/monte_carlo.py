@@ -68,21 +68,34 @@ def mc_predict(model: nn.Module, images: Tensor, passes: int, seed: int, regress
         UserWarning: dropping that only the user's training mode reaches, and which is not sampled.
     """
     check_range("passes", passes, passes >= 1, "1 or more")
-    sampled, missed = calls(model, images[:1].expand(2, *images.shape[1:])) if passes > 1 else (0, [])
-    if missed:
-        warnings.warn(
-            f"passes={passes}: {', '.join(missed)} of the net's own code acts in training mode alone and is not "
-            "sampled; call F.dropout(x, p, self.training) in all modes, or use nn.Dropout",
-            stacklevel=2,
-        )
-    if passes > 1 and not sampled and not drops(model):
-        raise UserError(
-            f"passes={passes}: the net has no active dropout (a word `drop` with a rate above 0), so all passes would "
-            "be the same and every interval zero; allowed: 1, the plain prediction"
-        )
+    check_sampled(model, images, passes)
     summarise = of_outputs if regression else of_logits
     parts = [summarise(outputs) for outputs in sample(model, images, passes, seed)]
     return Prediction(*(torch.cat([getattr(part, name) for part in parts]) for name in Prediction.__annotations__))
+
+
+def check_sampled(model: nn.Module, images: Tensor, passes: int, key: str = "passes") -> None:
+    """Raises `UserError` where several passes through `model` would all be the same, and warns of what is not sampled;
+    see `mc_predict`.
+
+    Args:
+        model: any net.
+        images: one or more (n, ...), on its device.
+        passes: how many are asked for.
+        key: what asks for them, for the message.
+    """
+    sampled, missed = calls(model, images[:1].expand(2, *images.shape[1:])) if passes > 1 else (0, [])
+    if missed:
+        warnings.warn(
+            f"{key}={passes}: {', '.join(missed)} of the net's own code acts in training mode alone and is not "
+            "sampled; call F.dropout(x, p, self.training) in all modes, or use nn.Dropout",
+            stacklevel=3,
+        )
+    if passes > 1 and not sampled and not drops(model):
+        raise UserError(
+            f"{key}={passes}: the net has no active dropout (a word `drop` with a rate above 0), so all passes would "
+            "be the same and every interval zero; allowed: 1, the plain prediction"
+        )
 
 
 def of_logits(logits: Tensor) -> Prediction:

@@ -193,6 +193,7 @@ def _add_output(net: nn.Sequential, name: str, num_outputs: int) -> None:
 def _warn_unused(config: ModelConfig) -> None:
     """Warns of settings without effect on a whole net that a user would expect to act on any net."""
     expected = ["output", "aux_blocks"] + ["init"] * (config.name in (*BLUNDERS, *SURFACES))
+    expected += ["head_gain"] * (not obeys_init(config.name))
     default = ModelConfig()
     for key in expected:
         if (value := getattr(config, key)) != getattr(default, key):

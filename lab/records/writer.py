@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lab.metric import quantity
+from lab.quantity import quantity
 from lab.records.events import EventFile, remove_events, watched_events
 from lab.records.results import NOT_SCALARS, read_rows
 from lab.records.write import finite, write_atomically

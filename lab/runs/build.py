@@ -14,12 +14,13 @@ from lab.config import DataConfig, RunConfig, TrainConfig
 from lab.data.batches import Dataset, Order, load_dataset
 from lab.errors import UserError
 from lab.identity import arm_hash, derive_seed, flatten
-from lab.metric import WATCHED
 from lab.nets.auxiliary import WithAuxiliaries
-from lab.nets.init import initialise
+from lab.nets.init import initialise, scale_head
+from lab.nets.monte_carlo import check_sampled
 from lab.nets.recipe import build, obeys_init
 from lab.nets.size import check_size
 from lab.nets.surfaces import Point, check_loss
+from lab.quantity import ALONG_STEP, SAMPLED, WATCHED
 from lab.records.results import read_result
 from lab.records.sources import source_config, source_folder
 from lab.runs.origin import Origin, find_run, open_run
@@ -58,6 +59,8 @@ class Parts:
     """What `result.json` says of another run's weights and of pruning; empty where there is neither."""
     tags: tuple[str, ...]
     """What the run logs, and measures of the test images."""
+    mc_passes: int = 0
+    """Monte-Carlo passes by which the test images are predicted as well."""
 
 
 @dataclass(frozen=True)
@@ -126,10 +129,25 @@ def assemble(config: RunConfig, stand_in: bool = False) -> Parts:
         stopping=make_stopping(train, tags),
         place=model.place if isinstance(model, Point) else dict,
     )
-    tested = (f"test/{name}" for name in ("loss", *eval_metrics.names))
-    watched = WATCHED if train.watch and not train.watch_steps and machine.ranks.size == 1 else ()
+    check_passes(config, model, data)
+    tested = (f"test/{name}" for name in ("loss", *eval_metrics.names, *(SAMPLED if train.mc_passes else ())))
+    watched = (*WATCHED, *(ALONG_STEP if train.watch_smoothness else ()))
+    watched = watched if train.watch and not train.watch_steps and machine.ranks.size == 1 else ()
     logged = (*tags, *tested, *(f"train/{name}" for name in (*own_figures(training), *watched)))
-    return Parts(data, model, training, score, started.record, logged)
+    return Parts(data, model, training, score, started.record, logged, train.mc_passes)
+
+
+def check_passes(config: RunConfig, model: nn.Module, data: Dataset) -> None:
+    """Raises `UserError` where `train.mc_passes` has nothing to measure."""
+    passes = config.train.mc_passes
+    if passes and not data.classes:
+        raise UserError(
+            f"train.mc_passes={passes} is of classes, and data.name={config.data.name} has numbers; allowed: 0, and "
+            "`lab predict --passes` for the intervals of numbers"
+        )
+    if passes:
+        first = torch.zeros(1, dtype=torch.int64, device=data.val.index.device)
+        check_sampled(model, data.val.take(first)[0], passes, "train.mc_passes")
 
 
 def origin_of(config: RunConfig, stand_in: bool) -> Origin | None:
@@ -209,6 +227,7 @@ def make_net(config: RunConfig, data: Dataset, order: Order, machine: Machine) -
         if obeys_init(net.name):
             images = order.batch(0)[0].cpu()  # of the first step, for `lsuv`
             initialise(model, net.init, net.init_gain, net.act, seed, net.init_fan, images)
+            scale_head(model, net.head_gain)
         if config.train.batch_size == machine.ranks.size:
             check_single(model, data.shape, config)
     model = share_norms(model, machine.ranks, machine.device)

@@ -13,8 +13,10 @@ import torch
 from lab.config import RunConfig
 from lab.data.batches import Split
 from lab.identity import derive_seed
+from lab.nets.uncertainty import uncertainty
 from lab.records.write import write_atomically
 from lab.runs.build import Parts, assemble
+from lab.runs.predict import Disturbance, forecast
 from lab.training.checkpoint import previous, read_checkpoint
 from lab.training.divergence import is_well, locate
 from lab.training.evaluation import eval_batch
@@ -28,6 +30,16 @@ def test_scores(parts: Parts, limit: int | None, folder: Path | None) -> dict[st
     if data.classes and seen and folder:
         write_atomically(folder / "predictions.npz", pack_predictions(data.test, torch.cat(seen)))
     return {f"test/{key}": {"last": v, "best": v, "best_step": training.step} for key, v in scores.items()}
+
+
+def sampled_scores(parts: Parts, limit: int | None, seed: int) -> dict[str, dict[str, float]]:
+    """What Monte-Carlo passes tell of the test images, with the draws of `lab predict`; empty if none are asked for."""
+    if not parts.mc_passes:
+        return {}
+    parts.model.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue]  # masks depend on it
+    found = forecast(parts.model, parts.data, parts.mc_passes, Disturbance(0.0, 0.0), limit, seed)
+    figures = uncertainty(found.prediction, found.labels)
+    return {f"test/{key}": {"last": v, "best": v, "best_step": parts.training.step} for key, v in figures.items()}
 
 
 def chance(parts: Parts) -> float:

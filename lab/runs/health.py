@@ -3,7 +3,7 @@
 import copy
 import math
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,10 @@ STILL = 1e-2
 divide by the gradient's size."""
 
 
+TINY = 1e-12
+"""Norm of a gradient below which it is measured anew in float64, as float32 takes the squares of 1e-23 for 0."""
+
+
 class Health:
     """Measures a net's layers at some steps of its training. Nothing is kept of a step that is not measured."""
 
@@ -32,8 +36,7 @@ class Health:
         self.before: dict[str, Tensor] = {}
         self.acts: dict[str, Pointwise | None] = {}
         self.totals: dict[str, float] = {}
-        """Of the last measure, for all layers together: mean shares of dead units and saturated values, 0 where no
-        activation can die or saturate, and the norm of the gradient of all weights."""
+        """Of the last measure: see `taken_together`."""
         self.said = False
 
     def weights(self) -> dict[str, Tensor]:
@@ -82,11 +85,11 @@ class Health:
             step, {name: value / sizes[name] for name, value in gradients.items() if sizes[name]}, ratios
         )
         self.before = {}
-        self.totals = {
-            "train/dead_units": mean_of(share for name, share in idle.items() if kinds[name] == "dead"),
-            "train/saturated": mean_of(share for name, share in idle.items() if kinds[name] == "saturated"),
-            "train/gradient_norm": math.hypot(*gradients.values()),
-        }
+        dead, saturated = (
+            mean_of(share for name, share in idle.items() if kinds[name] == kind) for kind in ("dead", "saturated")
+        )
+        self.totals = {"train/dead_units": dead, "train/saturated": saturated}
+        self.totals |= taken_together(gradients, ratios, self.ends(seen, gradients))
         return {tag: value for tag, value in found.items() if math.isfinite(value)}
 
     def idle(self, name: str, layer: nn.Module, inputs: Tensor) -> float | None:
@@ -102,23 +105,36 @@ class Health:
         """Norms of the weights, of their last gradients and of their last update; read from the device at once."""
         weights = self.weights()
         rows = [
-            torch.stack(
-                [
-                    one.float().norm(),
-                    torch.full((), math.nan, device=one.device) if one.grad is None else one.grad.float().norm(),
-                    (one - self.before[name]).float().norm()
-                    if name in self.before
-                    else torch.full((), math.nan, device=one.device),
-                ]
-            )
+            torch.stack([norm_of(part, one) for part in (one, one.grad, self.moved(name, one))])
             for name, one in weights.items()
         ]
         values = torch.stack(rows).tolist() if rows else []
+        for row, one in zip(values, weights.values(), strict=True):
+            if one.grad is not None and row[1] < TINY:
+                row[1] = float(one.grad.cpu().double().norm())
         columns: list[dict[str, float]] = []
         for place in range(3):
             column = {name: row[place] for name, row in zip(weights, values, strict=True)}
             columns.append({name: value for name, value in column.items() if not math.isnan(value)})
         return columns[0], columns[1], columns[2]
+
+    def ends(self, seen: Iterable[str], weighted: Iterable[str]) -> tuple[str, str]:
+        """The first and the last layer of `weighted` in the order in which signals reach them; empty if there is none.
+
+        Args:
+            seen: names of layers that hold no others, in that order; what is called in training alone is not there.
+            weighted: names as those of `weights`.
+        """
+        modules, owned = dict(self.model.named_modules()), dict[str, list[str]]()
+        for name in weighted:
+            owned.setdefault(name if name in modules else name.rpartition(".")[0], []).append(name)
+        reached = [one for name in seen for one in owned.get(holder(name, owned), ())]
+        reached = reached or [one for names in owned.values() for one in names]
+        return (reached[0], reached[-1]) if reached else ("", "")
+
+    def moved(self, name: str, weight: Tensor) -> Tensor | None:
+        """The last update of a weight; None where it is not known."""
+        return weight - self.before[name] if name in self.before else None
 
     def check_gradients(self, step: int, gradients: Mapping[str, float], updates: Mapping[str, float]) -> None:
         """Notes layers whose gradient has vanished, as `VANISHED` and `STILL` say."""
@@ -140,6 +156,34 @@ class Health:
             others = len(layers) - 1
             more = f" (and {others} more layer{'s' * (others != 1)} like it)" if others else ""
             warnings.warn(f"the net is dying: {what}{more}", stacklevel=2)
+
+
+def norm_of(tensor: Tensor | None, beside: Tensor) -> Tensor:
+    """Norm of `tensor`, (); NaN on the device of `beside` for None."""
+    return torch.full((), math.nan, device=beside.device) if tensor is None else tensor.float().norm()
+
+
+def taken_together(
+    gradients: Mapping[str, float], ratios: Mapping[str, float], layers: tuple[str, str]
+) -> dict[str, float]:
+    """`train/gradient_norm`, of all weights; `train/gradient_ratio`, of the first of `layers` over the last, NaN where
+    there is no gradient; and `train/learning_ratio`, the same of update over weight, where updates are known."""
+    first, last = layers
+    found = {"train/gradient_norm": math.hypot(*gradients.values())}
+    found["train/gradient_ratio"] = over(gradients.get(first, math.nan), gradients.get(last, math.nan))
+    return found | ({"train/learning_ratio": over(ratios[first], ratios[last])} if {first, last} <= {*ratios} else {})
+
+
+def holder(name: str, owners: Collection[str]) -> str:
+    """The name among `owners` of a layer itself, or of what holds it, as a convolution what computes its weight."""
+    while name and name not in owners:
+        name = name.rpartition(".")[0]
+    return name
+
+
+def over(value: float, other: float) -> float:
+    """`value` / `other`; NaN for 0 / 0."""
+    return value / other if other else math.nan if not value else math.inf
 
 
 def mean_of(shares: Iterable[float]) -> float:

@@ -31,7 +31,8 @@ class Recorder:
         if step.ranks.rank == 0:
             self._writer = MetricsWriter(job.folder, self.training.step, job.arm, job.group, train.watch)
         if self._writer and step.ranks.size == 1:  # it uses the net, and would wait for the other ranks forever
-            self._watch = Watch(train, parts.model, parts.data, step.batch, self._writer, self.training.is_logged)
+            logged, paused = self.training.is_logged, self.training.clock.paused
+            self._watch = Watch(train, parts.model, parts.data, step, self._writer, logged, paused)
 
     def start(self) -> None:
         """Before the first step."""

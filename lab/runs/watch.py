@@ -11,7 +11,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from typing import Any
 
 import torch
@@ -22,6 +22,8 @@ from lab.data.batches import Dataset
 from lab.records.image_grid import grid_png
 from lab.records.writer import MetricsWriter
 from lab.runs.health import Health
+from lab.training.smoothness import Smoothness
+from lab.training.step import TrainStep
 
 MOST_ACTIVATIONS = 256
 """Most images of a step from which histograms of activations are made."""
@@ -38,22 +40,26 @@ class Watch:
         config: TrainConfig,
         model: nn.Module,
         data: Dataset,
-        batch: Callable,
+        train_step: TrainStep,
         writer: MetricsWriter,
         logged: Callable[[int], bool] = lambda step: False,
+        paused: Callable[[], AbstractContextManager[object]] = nullcontext,
     ):
         """
         Args:
-            config: `watch`, `watch_steps` and `pictures` are read.
+            config: `watch`, `watch_steps`, `watch_smoothness` and `pictures` are read.
             model: the net, not compiled.
             data: the run's.
-            batch: from a step to its images and labels, as in `TrainStep`.
+            train_step: the run's.
             writer: the run's.
             logged: whether a step will be a logged point.
+            paused: in which the clock of the training stands still.
         """
-        self.config, self.model, self.data, self.batch, self.writer = config, model, data, batch, writer
-        self.steps, self.logged = frozenset(config.watch_steps), logged
+        self.config, self.model, self.data, self.writer = config, model, data, writer
+        self.batch, self.logged, self.paused = train_step.batch, logged, paused
+        self.steps = frozenset(config.watch_steps)
         self.health = Health(model)
+        self.smoothness = Smoothness(train_step) if config.watch and config.watch_smoothness else None
         self.shows_images = config.pictures > 0 and len(data.shape) == 3
 
     def start(self, step: int = 0) -> None:
@@ -70,7 +76,7 @@ class Watch:
         if self.config.watch:
             self.writer.graph(graph_def(self.model, images[:1]))
             self.health.meet(layers_seen(self.model, images[:MOST_ACTIVATIONS]))
-            self.prepare(step)
+            self.prepare(step)  # the clock does not run yet
 
     def report(self, step: int, restored: bool = False) -> dict[str, float]:
         """At a logged step: histograms and health, unless `train.watch_steps` names other steps.
@@ -80,14 +86,21 @@ class Watch:
             restored: whether the weights are now those of an earlier step.
 
         Returns:
-            What is logged of all layers together (`lab.metric.WATCHED`); nothing if the step is not watched.
+            What is logged of all layers together (`lab.quantity.WATCHED`), and of the step (`ALONG_STEP`); nothing if
+            the step is not watched.
         """
         if restored:
-            self.health.forget()
+            self.forget()
         if not self.config.watch or self.steps:
             return {}
         self.show(step)
-        return self.health.totals
+        return self.health.totals | (self.smoothness.measure() if self.smoothness else {})
+
+    def forget(self) -> None:
+        """The weights are replaced, so that nothing is known of the step that led to them."""
+        self.health.forget()
+        if self.smoothness:
+            self.smoothness.forget()
 
     def tick(self, step: int) -> None:
         """After each step; does something at those of `train.watch_steps`, and before a step that will be shown."""
@@ -95,12 +108,15 @@ class Watch:
             return
         if step in self.steps:
             self.show(step)
-        self.prepare(step)
+        self.prepare(step, self.paused)
 
-    def prepare(self, step: int) -> None:
-        """Keeps the weights if the step after `step` will be shown, to tell its update."""
+    def prepare(self, step: int, paused: Callable[[], AbstractContextManager[object]] = nullcontext) -> None:
+        """Keeps what is known before the step after `step`, if that will be shown, to tell what it did."""
         if step + 1 in self.steps or (not self.steps and self.logged(step + 1)):
             self.health.keep()
+            if self.smoothness:
+                with paused():
+                    self.smoothness.keep(step)
 
     def show(self, step: int) -> None:
         """Histograms of weights, of the gradients of the last step as the optimizer saw them, and of activations of its

@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lab.config import ScheduleConfig
-from lab.metric import quantity
+from lab.quantity import quantity
 from lab.training.stopping import check_tag
 
 

@@ -60,15 +60,7 @@ class TrainStep:
 
     def update(self, images: Tensor, labels: Tensor) -> None:
         """Forward, loss, backward, clip, update, sums; a CUDA graph may record it, so no Python value changes here."""
-        with torch.autocast(images.device.type, self.autocast, enabled=self.autocast is not None):
-            outputs = self.model(images)  # (b, k)
-            outputs, auxiliary = outputs if isinstance(outputs, tuple) else (outputs, ())
-            loss = total = self.loss(outputs, labels, "mean")
-            for weight, side_outputs in auxiliary:
-                total = total + weight * self.loss(side_outputs, labels, "mean")
-        penalty = self.penalty() if self.penalty else None
-        if penalty is not None:
-            total = total + penalty
+        total, loss, outputs, penalty = self.objective(images, labels)
 
         self.optimizer.zero_grad(set_to_none=True)
         (self.scaling.scale(total) if self.scaling else total).backward()
@@ -85,3 +77,15 @@ class TrainStep:
             self.bound()
 
         self.tally.add(loss, outputs, labels, clipped, penalty)
+
+    def objective(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        """What the step descends, (); the loss in it without penalty and auxiliary classifiers, (); the outputs (b, k);
+        and the penalty, ()."""
+        with torch.autocast(images.device.type, self.autocast, enabled=self.autocast is not None):
+            outputs = self.model(images)  # (b, k)
+            outputs, auxiliary = outputs if isinstance(outputs, tuple) else (outputs, ())
+            loss = total = self.loss(outputs, labels, "mean")
+            for weight, side_outputs in auxiliary:
+                total = total + weight * self.loss(side_outputs, labels, "mean")
+        penalty = self.penalty() if self.penalty else None
+        return total if penalty is None else total + penalty, loss, outputs, penalty

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lab.config import TrainConfig
 from lab.errors import UserError, nearest
-from lab.metric import quantity
+from lab.quantity import quantity
 
 
 @dataclass

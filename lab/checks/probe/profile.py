@@ -18,6 +18,7 @@ from lab.errors import UserError
 from lab.nets.init import INITS
 from lab.nets.pointwise import Pointwise
 from lab.nets.spread import SPREADS, weight_variance
+from lab.nets.transfer import is_head
 from lab.runs.build import obeys_init
 
 HIDDEN = ("shape",)
@@ -120,7 +121,8 @@ def theoretical(config: RunConfig, draw: Draw, operation: Operation) -> float | 
     if not plain or not obeys_init(config.model.name) or draw.parts.started_from:
         return None
     assert operation.weight is not None
-    return weight_variance(config.model, operation.weight)
+    found = weight_variance(config.model, operation.weight)
+    return found and found * (config.model.head_gain**2 if is_head(operation.place) else 1.0)
 
 
 def predictions(config: RunConfig, found: Sequence[Draw]) -> tuple[dict[int, Forecast], dict[int, Forecast]]:

@@ -2,9 +2,28 @@
 
 import math
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from lab.nets.parts.part import Part, Shape
+
+
+class ChangingNoise(nn.Module):
+    """s x + m with s and m drawn for each value, from a distribution that is another for each channel at each use.
+
+    m ~ U(c - 0.1, c + 0.1) with c ~ U(-0.5, 0.5) and s ~ N(d, 0.1) with d ~ U(1, 1.25), c and d drawn for each channel
+    (Santurkar et al. 2018, algorithm 1 of the appendix). In evaluation x itself. Each of several processes draws its
+    own.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return x
+        each = (1, x.shape[1], *[1] * (x.ndim - 2))  # (1, c, 1, 1), or (1, c)
+        center = x.new_empty(each).uniform_(-0.5, 0.5)
+        scale = x.new_empty(each).uniform_(1.0, 1.25)
+        moved = center + 0.1 * (2 * torch.rand_like(x) - 1)
+        return x * (scale + 0.1 * torch.randn_like(x)) + moved
 
 
 def no_norm(shape: Shape) -> nn.Module:
@@ -38,10 +57,16 @@ def group_norm(shape: Shape) -> nn.Module:
     return nn.GroupNorm(next(fits, 1), shape[0])
 
 
+def noisy_batch_norm(shape: Shape) -> nn.Module:
+    """Batch norm, then in training noise that moves and stretches each map otherwise at every step (Santurkar 2018)."""
+    return nn.Sequential(batch_norm(shape), ChangingNoise())
+
+
 NORMS: dict[str, Part] = {
     "none": no_norm,
     "batch": batch_norm,
     "layer": layer_norm,
     "instance": instance_norm,
     "group": group_norm,
+    "noisy_batch": noisy_batch_norm,
 }

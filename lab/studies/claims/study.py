@@ -9,7 +9,8 @@ from typing import Any
 from lab.config import StudyConfig
 from lab.errors import DamagedFileError, UserError
 from lab.identity import ARM
-from lab.metric import REACHED, TAGS, Metric, parse_metric
+from lab.metric import REACHED, Metric, parse_metric
+from lab.quantity import TAGS
 from lab.records.read import read_yaml
 from lab.records.results import Run
 from lab.studies.claims.claim import Claim, parse_claim

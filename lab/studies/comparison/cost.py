@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from lab.metric import Metric, parse_metric, quantity
+from lab.metric import Metric, parse_metric
+from lab.quantity import quantity
 from lab.records.results import Run
 from lab.studies.comparison.arm import Arm
 from lab.studies.comparison.compare import Comparison

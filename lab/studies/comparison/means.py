@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.metric import quantity
+from lab.quantity import quantity
 from lab.records.places import inside
 from lab.records.results import NOT_SCALARS, Run
 from lab.records.write import remove_file

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab.errors import UserError
-from lab.metric import RESULTS, parse_metric
+from lab.metric import parse_metric
+from lab.quantity import RESULTS
 from lab.records.named import in_all_names
 from lab.records.results import Run, find_runs, without_copies
 from lab.studies.select.arms import completed, differing_keys, swept_keys

@@ -5,14 +5,16 @@ score is therefore about runs that train, and how often they do is a metric by i
 
 A run has trained if it fulfils `study.trained`. Without one, an accuracy has to exceed chance, the share c of the
 commonest class, by more than min(c, (1 - c) / 10); by any other metric a run fails by diverging alone, and so does one
-whose chance is unknown. Times to a threshold, `trains(...)` and figures of the result are of all runs.
+whose chance is unknown. Times to a threshold, first values, `trains(...)` and figures of the
+result are of all runs.
 """
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from lab.metric import Metric, base_name
+from lab.metric import Metric
+from lab.quantity import base_name
 from lab.records.results import Run
 from lab.studies.select.arms import values_of
 from lab.studies.select.pairs import Pairs, complete_rows, match, pair

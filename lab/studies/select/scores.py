@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from lab.errors import UserError
-from lab.metric import COORDINATES, Metric, parse_metric, quantity
+from lab.metric import COORDINATES, Metric, parse_metric
+from lab.quantity import quantity
 from lab.records.results import Run
 from lab.studies.select.misfits import misfit_text
 
@@ -51,10 +52,10 @@ def logged_tags(runs: Iterable[Run]) -> set[str]:
 def score_runs(runs: Sequence[Run], metric: Metric) -> Scores:
     """The score of each run under `metric`; see `lab.metric.parse_metric` for what it may be.
 
-    A diverged run, or one whose last value is not finite, scores the worst value that its metric can take, whatever it
-    reached before: 0 for an accuracy, infinity where lower is better, minus infinity elsewhere. Nothing milder is
-    honest: a net of NaNs is no net, and a number taken from the other runs would depend on who is compared. A time to a
-    threshold is infinite where the run never reached it.
+    A diverged run, its first values aside, or one whose value is not finite, scores the worst value that its metric can
+    take, whatever it reached before: 0 for an accuracy, infinity where lower is better, minus infinity elsewhere.
+    Nothing milder is honest: a net of NaNs is no net, and a number taken from the other runs would depend on who is
+    compared. A time to a threshold is infinite where the run never reached it.
 
     Raises:
         UserError: no run has the metric (lists those there are), or a finished run lacks it.
@@ -78,8 +79,9 @@ def held_out(scores: Scores) -> Scores | None:
     metric = scores.metric
     if metric.kind not in ("last", "best", "mean", "auc") or not metric.tags[0].startswith("val/"):
         return None
-    twin = parse_metric(f"test/{metric.tags[0].removeprefix('val/')}")
-    if not scores.runs or any(twin.text not in run.result["metrics"] for run in scores.runs):
+    tag = f"test/{metric.tags[0].removeprefix('val/')}"
+    twin = parse_metric(f"log10({tag})" if metric.in_decades else tag)
+    if not scores.runs or any(tag not in run.result["metrics"] for run in scores.runs):
         return None
     return replace(scores, metric=twin, values=tuple(score(run, twin) for run in scores.runs))
 
@@ -92,9 +94,9 @@ def score(run: Run, metric: Metric) -> float:
     if metric.is_time_to:
         (tag,), coordinate = metric.tags, COORDINATES[metric.kind]
         return next((row[coordinate] for row in run.history if metric.reached(row.get(tag))), math.inf)
-    if metric.kind == "result" and metric.text not in logged:
-        return float(run.result[metric.text])
-    if run.status == "diverged":
+    if metric.kind == "result" and metric.tags[0] not in logged:
+        return metric.scaled(float(run.result[metric.tags[0]]))
+    if run.status == "diverged" and metric.kind != "first":  # what it was at first it was
         return metric.worst
     for tag in metric.tags:
         if tag not in logged:
@@ -102,7 +104,8 @@ def score(run: Run, metric: Metric) -> float:
     value = summarised(run, metric)
     if metric.is_share:
         return float(metric.reached(value))
-    return metric.worst if value is None or math.isnan(value) else float(value)
+    found = math.nan if value is None else metric.scaled(value)
+    return metric.worst if math.isnan(found) else float(found)
 
 
 def summarised(run: Run, metric: Metric) -> float | None:
@@ -112,7 +115,7 @@ def summarised(run: Run, metric: Metric) -> float | None:
         UserError: the run logged fewer values than the mean is of, or none at all for the area.
     """
     logged, tag = run.result["metrics"], metric.tags[0]
-    if metric.kind not in ("mean", "auc", "gap", "turns", "rise"):
+    if metric.kind not in ("first", "mean", "auc", "gap", "turns", "rise"):
         return logged[tag]["best" if metric.kind == "best" else "last"]
     if metric.kind == "gap":
         val, train = (logged[tag]["last"] for tag in metric.tags)
@@ -120,6 +123,8 @@ def summarised(run: Run, metric: Metric) -> float | None:
             return None
         return val - train if quantity(tag).lower_is_better else train - val
     points = [(row["step"], row[tag]) for row in run.history if tag in row]
+    if metric.kind == "first":
+        return points[0][1] if points else logged[tag]["last"]  # of the test images there is one value
     if len(points) < metric.count:
         times = "once" if len(points) == 1 else f"{len(points)} times"
         raise UserError(f"the run in {run.path} logged '{tag}' {times}; a mean of {metric.count} needs as many")
