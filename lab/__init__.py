@@ -2,9 +2,9 @@
 
 Imports point down this list, and `tests/test_structure.py` holds the order:
 
-    cli                    the commands; the only folder with Hydra
+    cli                    the commands
     launch                 many runs: sweeps, tuning, worker processes
-    checks                 theory, before the first run: which arms are one and the same
+    checks, overrides      theory, before the first run; from overrides and files to runs, the only folder with Hydra
     runs, studies          one run, which joins data, net and training; evidence, from records to a verdict
     data, nets, records    data sets on the device; networks; the files that a run leaves behind
     training               one run's loop, optimizers, schedules, losses, checkpoints

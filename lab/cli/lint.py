@@ -4,9 +4,9 @@ import argparse
 import shlex
 from collections.abc import Iterable, Sequence
 
-from lab.cli.plan import Options, all_jobs, one_job
 from lab.errors import UserError, nearest
 from lab.identity import arm_hash
+from lab.overrides.plan import Options, all_jobs, one_job
 from lab.tables import read_rules
 
 

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from lab.cli.plan import Options, all_jobs
 from lab.errors import UserError, nearest
+from lab.overrides.plan import Options, all_jobs
 from lab.records.places import Job
 from lab.studies.select.selectors import label
 

@@ -5,10 +5,11 @@ from collections.abc import Collection
 from contextlib import nullcontext, suppress
 from typing import Any
 
-from lab.cli.overrides import wants_auto
-from lab.cli.plan import all_jobs, read_options, shown_configuration
+from lab.cli.options import read_options
 from lab.config import RunConfig
 from lab.errors import UserError
+from lab.overrides.plan import all_jobs, shown_configuration
+from lab.overrides.seeds import wants_auto
 from lab.records.places import Job
 from lab.studies.claims.study import check_metrics, parse_study
 from lab.studies.select.reference import check_keys

@@ -1,6 +1,5 @@
 """From typed overrides to the runs that they stand for."""
 
-import argparse
 import copy
 import hashlib
 import itertools
@@ -13,17 +12,16 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from lab.cli.catalogue import group_files, own_dir
-from lab.cli.compose import PRIMARY, Composer, check_primary, configurations
-from lab.cli.formula import is_formula
-from lab.cli.named_arms import chosen_arms, is_excluded, read_arms
-from lab.cli.overrides import asked_seeds, number_asked, read_seeds, take_seeds
-from lab.cli.parsers import GONE, PARSERS
-from lab.cli.typed import short_word
-from lab.cli.words import Files, Word, doubled, is_part, read_words
 from lab.config import RunConfig
 from lab.errors import UserError, refuse
 from lab.identity import ARM, NOT_IDENTITY, flatten
+from lab.overrides.compose import PRIMARY, Composer, check_primary, configurations
+from lab.overrides.files import group_files, own_dir
+from lab.overrides.formula import is_formula
+from lab.overrides.named_arms import chosen_arms, is_excluded, read_arms
+from lab.overrides.seeds import asked_seeds, number_asked, read_seeds, take_seeds
+from lab.overrides.typed import short_word
+from lab.overrides.words import Files, Word, doubled, is_part, read_words
 from lab.records.places import Job, arm_folder, arm_folders
 from lab.validation import all_keys, validate
 
@@ -43,22 +41,6 @@ class Options:
 
     yes: bool | None = False
     """Whether any number of runs is meant; None where one run is."""
-
-
-def read_options(verb: str, words: list[str]) -> tuple[argparse.Namespace, Options]:
-    """What `words` of a verb that takes overrides say: everything, and the flags that matter here.
-
-    Raises:
-        UserError: a flag is none.
-    """
-    for word in words:
-        if word.partition("=")[0] in GONE and word.startswith("-"):
-            raise UserError(f"{verb} {short_word(word)}: no flag of the lab; {GONE[word.partition('=')[0]]}")
-    args = PARSERS[verb]().parse_intermixed_args(words)
-    many = vars(args)
-    return args, Options(
-        args.config_dir, args.config_name, many.get("multirun", False), args.own_parts, many.get("yes")
-    )
 
 
 def all_jobs(verb: str, typed: list[str], options: Options | None = None) -> list[list[Job]]:

@@ -23,13 +23,13 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from lab.cli.catalogue import config_dir, yaml_files
-from lab.cli.formula import evaluate, is_formula
-from lab.cli.own_files import OwnFiles
-from lab.cli.typed import short_word, typed
 from lab.config import RunConfig
 from lab.errors import UserError, nearest, unknown
 from lab.identity import default_leaves
+from lab.overrides.files import config_dir, yaml_files
+from lab.overrides.formula import evaluate, is_formula
+from lab.overrides.own_files import OwnFiles
+from lab.overrides.typed import short_word, typed
 from lab.studies.select.reference import check_form
 from lab.studies.select.selectors import as_selector
 from lab.validation import all_keys
