@@ -1,19 +1,14 @@
 """`lab train`: one run, a sweep, or a whole experiment."""
 
 import sys
-from collections.abc import Collection
 from contextlib import nullcontext, suppress
 from typing import Any
 
 from lab.cli.options import read_options
-from lab.config import RunConfig
-from lab.errors import UserError
 from lab.overrides.plan import all_jobs, shown_configuration
 from lab.overrides.seeds import wants_auto
 from lab.records.places import Job
-from lab.studies.claims.study import check_metrics, parse_study
-from lab.studies.select.reference import check_keys
-from lab.system.machine import is_first_process, local_rank, num_processes
+from lab.system.machine import is_first_process
 from lab.system.signals import INTERRUPTED
 
 
@@ -39,62 +34,33 @@ def train(argv: list[str]) -> int:
 
 
 def _start(jobs: list[Job], auto: bool) -> int:
-    study = jobs[0].config.study
-    if auto or len(jobs) > 1 or study.claims or study.tune:
-        if num_processes() > 1:
-            raise UserError(
-                f"torchrun started {num_processes()} processes for one run, and this is a sweep of {len(jobs)} "
-                f"run{'s' * (len(jobs) != 1)}; "
-                "without torchrun they train side by side (jobs=N)"
-            )
+    from lab.launch.alone import needs_sweep
+
+    if needs_sweep(jobs, auto):
         if auto:
             from lab.launch.auto import auto_sweep
 
-            return auto_sweep(jobs)
+            return auto_sweep(jobs).code
         from lab.launch.sweep import sweep
 
-        return sweep(jobs)
-    check_keys(study.reference)
-    check_metrics(parse_study(study))
+        return sweep(jobs).code
     return _run_alone(jobs[0])
 
 
 def _run_alone(job: Job) -> int:
     """One run in this process, shown as it goes."""
-    from lab.launch.changed import change_notes
-    from lab.records.notes import notes_text
+    first, done = is_first_process(), job.is_terminal()
+    if not done:
+        import lab.runs.preload  # noqa: F401 (first: it imports fast)
+    from lab.launch.alone import train_alone
     from lab.records.outcome import next_steps, outcome
     from lab.records.places import settled
-    from lab.records.results import read_result
+    from lab.runs.progress import Console
     from lab.studies.statistics.numerals import count
 
-    first = is_first_process()
-    if first and (changed := change_notes([job])):
-        print(*changed, sep="\n", file=sys.stderr)
-    if job.is_terminal():
-        result = read_result(job.folder) or {}
-        if first:
-            print(f"{job.folder} {is_already(result)}; force=true starts over")
-    else:
-        import lab.runs.preload  # noqa: F401 (first: it imports fast)
-        from lab.launch.register import register
-        from lab.runs.progress import Console
-        from lab.runs.run import run
-        from lab.system.devices import set_threads
-        from lab.training.parallel import joined
-
-        set_threads(job.config.train.threads)
-        with joined(num_processes(), *local_rank(), job.config.train.device):
-            named = job.config.name != RunConfig().name  # single runs under the default name are attempts
-
-            def begin(tags: Collection[str]) -> None:
-                check_metrics(parse_study(job.config.study), tags)
-                if named:
-                    register([job], job.folder.parent.parent)
-
-            result = run(job, Console() if first else None, begin=begin)
-        if first and (notes := notes_text([result])):
-            print(*notes, sep="\n", file=sys.stderr)
+    result = train_alone(job, Console() if first else None)
+    if first and done:
+        print(f"{job.folder} {is_already(result)}; force=true starts over")
     if result["status"] == "failed":
         where = f"{settled(job).folder / 'result.json'} has the traceback"
         print(f"failed: {result['error']}", *next_steps([result]), where, sep="\n", file=sys.stderr)

@@ -12,7 +12,8 @@ from lab.launch.slots import DiedError, Slot, Stop, first_ready, kill_all, make_
 from lab.launch.worker import check, start_worker
 from lab.records.places import Job
 from lab.system.machine import num_cores
-from lab.system.signals import farewell, leave, on_first_stop_signal, warn
+from lab.system.reporter import reporter
+from lab.system.signals import farewell, on_first_stop_signal
 
 
 def train_runs(
@@ -66,7 +67,7 @@ def _check(
     sweep: Sequence[Job],
     study: StudyConfig,
 ) -> bool:
-    """Has the first slot check all arms, prints and keeps what it finds; whether there was time for that.
+    """Has the first slot check all arms, tells and keeps what it finds; whether there was time for that.
 
     Raises:
         UserError: a configuration is wrong.
@@ -108,12 +109,13 @@ def has_gpu() -> bool:
 def stop_on_signals(stop: Stop, slots: list[Slot]) -> Iterator[None]:
     """The first stop signal asks all runs to stop with a checkpoint; a second one stops at once."""
 
-    def ask() -> None:
+    def ask() -> bool:
         if not slots:  # nothing has begun: a server that is still importing would have to be waited for
-            leave()
+            return False
         stop.ask()
         if stop.training:
-            warn("\nstopping: each run under way writes its checkpoint (again to stop at once)")
+            reporter().alert("\nstopping: each run under way writes its checkpoint (again to stop at once)")
+        return True
 
     with on_first_stop_signal(ask, partial(kill_all, slots)):
         yield

@@ -46,6 +46,8 @@ def configurations(own: Path | None = None) -> Iterator[None]:
         UserError: what Hydra or OmegaConf found wrong within, in our words.
     """
     ConfigStore.instance().store(name="run_config", node=RunConfig)
+    base = version.VersionBase.instance()
+    version_before = base.version_base
     version.setbase("1.3")
     Plugins.instance()  # brings the kinds of sources, those of `pkg://` and of plain folders among them
     path = ConfigSearchPathImpl()
@@ -63,6 +65,7 @@ def configurations(own: Path | None = None) -> Iterator[None]:
     except (HydraException, OmegaConfBaseException, RecursionError) as error:
         raise UserError(plain_message(error)) from error
     finally:
+        base.version_base = version_before
         GlobalHydra.instance().clear()
         if before is not None:
             GlobalHydra.instance().initialize(before)

@@ -5,7 +5,6 @@ import hashlib
 import itertools
 import math
 import shlex
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from lab.overrides.seeds import asked_seeds, number_asked, read_seeds, take_seed
 from lab.overrides.typed import short_word
 from lab.overrides.words import Files, Word, doubled, is_part, read_words
 from lab.records.places import Job, arm_folder, arm_folders
+from lab.system.reporter import note
 from lab.validation import all_keys, validate
 
 MANY = 5000
@@ -59,7 +59,8 @@ def all_jobs(verb: str, typed: list[str], options: Options | None = None) -> lis
     own = own_dir(options.config_dir)
     files, (rest, asked) = group_files(own), take_seeds(typed)
     given = read_words(rest, files)
-    print(*map("{}\n".format, doubled(given)), sep="", end="", file=sys.stderr)
+    for line in doubled(given):
+        note(line)
     words = list({word.key: word for word in given}.values())
     experiments = next((word for word in words if word.key == "experiment" and word.swept), None)
     others = [word for word in words if word is not experiments]
@@ -240,7 +241,7 @@ def refuse_many(axes: Mapping[str, Sequence[str]], num_seeds: int, config: RunCo
         number += math.prod(sizes[key] for key in axes) * math.prod(lists) * config.study.tune_seeds
     if number > MANY and not yes:
         factors = " x ".join(f"{size:,} of {key}" for key, size in sizes.items() if size > 1)
-        hint = "" if yes is None else f", more than {MANY:,}; --yes goes on with them"
+        hint = "" if yes is None else f", more than {MANY:,}; --yes goes on with them (yes=True in Python)"
         raise UserError(f"this is a sweep of {number:,} runs ({factors}){hint}")
 
 
