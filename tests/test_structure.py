@@ -27,6 +27,7 @@ FLOORS = (  # lowest first; a room imports from floors below its own, and from i
     ("runs", "studies"),
     ("checks", "overrides"),
     ("launch",),
+    ("api",),
     ("cli",),
 )
 STUDIES = ("select", "statistics", "claims", "comparison", "figures", "report", "notebook")
@@ -104,7 +105,9 @@ def test_every_folder_says_what_never_lives_there(name: str) -> None:
     assert not rest or name == "studies/__init__.py", "one folder has something for notebooks"
 
 
-@pytest.mark.parametrize("module", ["lab", "lab.cli.main", "lab.cli.catalogue", "lab.validation", "lab.studies"])
+@pytest.mark.parametrize(
+    "module", ["lab", "lab.api.calls", "lab.cli.main", "lab.cli.catalogue", "lab.validation", "lab.studies"]
+)
 def test_an_import_is_light(module: str) -> None:
     heavy = "{'torch', 'torchvision', 'hydra', 'omegaconf', 'sklearn', 'scipy', 'matplotlib', 'tensorboard', 'pandas'}"
     code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"

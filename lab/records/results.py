@@ -181,8 +181,11 @@ def is_number_or_null(value: Any) -> bool:
 def read_run(path: Path) -> Run | None:
     """The run in `path`, or None where it left no result."""
     result = read_result(path)
-    if result is None:
-        return None
+    return None if result is None else as_run(path, result)
+
+
+def as_run(path: Path, result: dict[str, Any]) -> Run:
+    """The run in `path` whose `result.json` holds `result`."""
     return Run(
         path=path,
         config=result["config"],
