@@ -8,8 +8,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import PIPE
 from typing import Any
 
 import pytest
@@ -441,17 +443,49 @@ def test_a_sweep_leaves_no_process_and_no_setting_behind(tmp_path: Path) -> None
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+STOPPED = """
+import signal
+import sys
+from pathlib import Path
+
+import lab
+
+handlers = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
+words = {"data.limit": 100, "train": {"batch_size": 20, "eval_limit": 50, "eval_every": 1}, "model.widths": [4]}
+try:
+    lab.sweep(words, {"train.steps": 10**6, "jobs": 2, "seed": "0,1"})
+except KeyboardInterrupt:
+    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert len(list(Path("outputs").rglob("checkpoint.pt"))) == 2
+    assert len(list(Path("outputs").rglob("result.json"))) == 2
+    sys.exit(7)
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_of_a_sweep_leaves_checkpoints_and_handlers(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", STOPPED], stdout=PIPE, stderr=PIPE, text=True)
+    deadline = time.monotonic() + 200
+    while len([path for path in tmp_path.rglob("metrics.jsonl") if path.stat().st_size]) < 2:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    assert (*process.communicate(timeout=100), process.returncode) == ("", "", 7)
+
+
 NOTEBOOK = ROOT / "examples" / "first_steps.ipynb"
 
 
 @pytest.mark.slow
-def test_the_example_runs_in_jupyter(tmp_path: Path) -> None:
+def test_the_example_runs_in_jupyter(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     nbformat, client = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")
     book = nbformat.read(NOTEBOOK, as_version=4)
     client.NotebookClient(
         book, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}}
     ).execute()
+    capfd.readouterr()  # the kernel has its own log
     outputs = [one for cell in book.cells if cell.cell_type == "code" for one in cell.outputs]
     assert not [one for one in outputs if one.output_type == "error"]
     shown = [one for one in outputs if one.output_type in ("execute_result", "display_data")]
