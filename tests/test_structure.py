@@ -96,6 +96,20 @@ def test_libraries_are_imported_where_they_belong(name: str) -> None:
         assert not any(within(module, ("torchvision",)) for module in found)
 
 
+PRINTERS = {"system/reporter.py", "system/streams.py", "runs/progress.py"}
+"""Files below the command line that print; all others tell `lab.system.reporter`."""
+
+
+def test_nothing_below_the_command_line_prints_or_exits() -> None:
+    found = set()
+    for name, path in FILES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if rooms(name)[0] not in ("cli", "__main__") and called in ("print", "sys.exit", "exit", "quit"):
+                found.add(name)
+    assert found == PRINTERS
+
+
 @pytest.mark.parametrize("name", [name for name in FILES if name.endswith("/__init__.py")])
 def test_every_folder_says_what_never_lives_there(name: str) -> None:
     tree = ast.parse(FILES[name].read_text())
