@@ -1,9 +1,10 @@
 """The functions of `import lab`: what the verbs of the command line do, with objects as results and nothing printed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from lab.api.asked import PathLike, jobs_of, selecting
 from lab.api.session import RunBar, session, torch_untouched
 from lab.errors import FailedRunError, UserError
 from lab.overrides.spelled import spelled
@@ -14,12 +15,9 @@ if TYPE_CHECKING:
     from lab.api.checked_result import Findings, ProbeResult
     from lab.api.comparison_result import ComparisonResult
     from lab.api.run_result import RunResult
-    from lab.records.places import Job
 
 Overrides = str | Mapping[str, Any] | Sequence[Any]
 """`"optimizer.lr=0.1"`, `{"optimizer.lr": 0.1}`, or a list of such."""
-
-PathLike = str | Path
 
 
 def train(*overrides: Overrides, progress: bool = True, config_dir: PathLike | None = None) -> "RunResult":
@@ -292,17 +290,3 @@ def probe(
         set_threads(jobs[0].config.train.threads)
         named = [(job, label(job.arm) or job.config.name) for job in reversed(arms.values())]
         return ProbeResult([profile(job.config, draws, name) for job, name in named])
-
-
-def jobs_of(verb: str, words: list[str], config_dir: PathLike | None, yes: bool = False) -> "list[list[Job]]":
-    """The runs that `words` stand for, one list an experiment."""
-    from lab.overrides.plan import Options, all_jobs
-
-    return all_jobs(verb, words, Options(config_dir=None if config_dir is None else str(config_dir), yes=yes))
-
-
-def selecting(given: str | Mapping[str, Any] | Iterable[str]) -> list[str]:
-    """Conditions as `key=value`."""
-    if isinstance(given, str):
-        return [given]
-    return spelled(given) if isinstance(given, Mapping) else list(given)
