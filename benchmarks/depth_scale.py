@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from lab.cli.plan import all_jobs
+from lab.overrides.plan import all_jobs
 from lab.records.places import Job
 from lab.records.results import read_result
 from lab.runs.run import run

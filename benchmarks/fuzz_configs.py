@@ -170,8 +170,8 @@ def overrides(seed: int, number: int, sources: list[str]) -> dict[str, str]:
 
 def outcome(given: Mapping[str, str], folder: Path) -> tuple[str, str]:
     """(`trained`, status), (`refused`, message), or another outcome and why."""
-    from lab.cli.plan import one_job
     from lab.errors import UserError
+    from lab.overrides.plan import one_job
     from lab.runs.run import run
 
     try:

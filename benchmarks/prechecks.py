@@ -11,8 +11,8 @@ import time
 import torch
 
 import lab.launch.worker
-from lab.cli.plan import all_jobs
 from lab.launch.worker import check
+from lab.overrides.plan import all_jobs
 
 WORDS = [
     "model.act=relu,tanh,elu,gelu,leaky_relu",

@@ -32,11 +32,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lab.cli.plan import one_job
 from lab.config import RunConfig
 from lab.data.batches import Split
 from lab.errors import UserError
 from lab.identity import derive_seed
+from lab.overrides.plan import one_job
 from lab.records.writer import MetricsWriter
 from lab.runs.build import Parts, assemble
 from lab.system.devices import device_name

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from lab.cli.plan import all_jobs
+from lab.overrides.plan import all_jobs
 from lab.records.places import Job
 from lab.records.write import finite, write_json
 

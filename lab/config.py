@@ -1,8 +1,8 @@
 """Every key of a run: its default, meaning, unit and range. Nothing outside this file supplies a default.
 
-The rest of the lab sees plain dataclasses; Hydra fills them (`lab.cli.compose`). Files under `configs/` hold only what
-differs. What a key admits is metadata of its field (`lab.knob`), which `lab.validation` checks, `lab list keys` prints
-and TAB completes; the docstring gives the meaning alone.
+The rest of the lab sees plain dataclasses; Hydra fills them (`lab.overrides.compose`). Files under `configs/` hold only
+what differs. What a key admits is metadata of its field (`lab.knob`), which `lab.validation` checks, `lab list keys`
+prints and TAB completes; the docstring gives the meaning alone.
 """
 
 from dataclasses import dataclass, field

@@ -25,6 +25,12 @@ class DamagedFileError(UserError):
     """A file that was whole once is cut short or altered. A sweep goes on without the runs that need it."""
 
 
+class FailedRunError(UserError):
+    """Runs failed, and what they were for is not there. What was computed stays; the same call goes on."""
+
+    exit_code = 1
+
+
 class InTheWayError(UserError, OSError):
     """A link, or a folder, stands where the lab writes a file, or makes a folder."""
 

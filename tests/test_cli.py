@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.cli.main import main
+from lab.launch.ended import Ended
 
 QUICK = ["train.steps=2", "train.eval_limit=50", "train.threads=1"]
 
@@ -223,6 +224,6 @@ def test_compare_by_keys(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_an_interrupted_experiment_is_the_last_one(monkeypatch: pytest.MonkeyPatch) -> None:
     begun = []
-    monkeypatch.setattr("lab.launch.sweep.sweep", lambda jobs: begun.append(jobs[0].config.name) or 130)
+    monkeypatch.setattr("lab.launch.sweep.sweep", lambda jobs: begun.append(jobs[0].config.name) or Ended(130))
     assert main(["train", "experiment=null,norm_place"]) == 130
     assert begun == ["null"]

@@ -137,7 +137,7 @@ def test_a_line_a_run_as_a_sweep_goes_on(make_job: MakeJob, capsys: pytest.Captu
 
 
 def test_an_interrupted_sweep_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
-    assert interrupted() == 130
+    assert interrupted().code == 130
     assert "the same command goes on where this one stopped" in capsys.readouterr().err
 
 
@@ -164,7 +164,7 @@ def test_failed_runs_come_last_with_what_to_do(
     job = make_job()
     job.folder.mkdir(parents=True)
     write_json(job.folder / "result.json", {**job.record(), "status": "failed", "error": "boom", "metrics": {}})
-    assert compare_jobs([job], parse_study({}), job.folder.parent.parent, {}, False) == 1
+    assert compare_jobs([job], parse_study({}), job.folder.parent.parent, {}, False).code == 1
     said = capsys.readouterr().err.splitlines()
     assert said[1] == "1 of 1 run failed:"
     assert said[-1] == "mend the cause, and the same command trains what is missing"

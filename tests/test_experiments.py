@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from lab.cli.catalogue import config_dir
 from lab.cli.main import main
-from lab.cli.plan import all_jobs
 from lab.config import RunConfig
 from lab.identity import flatten
+from lab.overrides.files import config_dir
+from lab.overrides.plan import all_jobs
 from lab.runs.build import assemble
 from lab.studies.claims.study import check_claims, parse_study
 

@@ -143,7 +143,7 @@ def test_wrong_selections_are_refused(runs, words, message):
 
 def test_without_pandas_the_extra_is_named(runs, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)  # as if it was not installed
-    with pytest.raises(UserError, match=r"load needs pandas.*: pip install 'architecture-lab\[notebook\]'"):
+    with pytest.raises(UserError, match=r"a data frame needs pandas.*: pip install 'architecture-lab\[notebook\]'"):
         lab.studies.load(tmp_path / "one")
     assert main(["compare", str(tmp_path / "one"), "--format", "csv"]) == 0  # nothing else needs it
 

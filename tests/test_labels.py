@@ -10,9 +10,9 @@ import pytest
 from fake_runs import compare, write_run
 
 from lab.cli.main import main
-from lab.cli.plan import all_jobs
 from lab.errors import UserError
 from lab.identity import flatten
+from lab.overrides.plan import all_jobs
 from lab.records.results import Run
 from lab.studies.claims.study import check_claims, parse_study
 from lab.studies.comparison.compare import Comparison

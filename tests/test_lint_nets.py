@@ -26,9 +26,9 @@ from lab.checks.lint.finding import Said
 from lab.checks.lint.linter import examples, lint
 from lab.checks.lint.render import as_text
 from lab.checks.lint.task import Task
-from lab.cli.plan import Options, one_job
 from lab.config import RunConfig
 from lab.nets.parts.pools import POOLS
+from lab.overrides.plan import Options, one_job
 
 CLASSES = Task("classes", 10, "cross_entropy", "logits", optimizer="adam", lr=1e-3, batch_size=64, updates=1000)
 

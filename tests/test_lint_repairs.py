@@ -4,7 +4,7 @@ import pytest
 
 from lab.checks.lint.configured import lint_config
 from lab.checks.lint.repairs import repairs
-from lab.cli.plan import Options, one_job
+from lab.overrides.plan import Options, one_job
 
 FAULTS: dict[str, tuple[str, str]] = {
     # Overrides: (rule, repair that is among those printed).

@@ -91,7 +91,7 @@ def test_the_record_keeps_the_largest_seed(tmp_path) -> None:
 
 
 def test_seeds_are_added_after_the_last_finished_sweep(tmp_path) -> None:
-    from lab.cli.overrides import asked_seeds, take_seeds
+    from lab.overrides.seeds import asked_seeds, take_seeds
 
     assert take_seeds(["a=1", "seeds=+5"]) == (["a=1"], "+5")
     own = [0, 1]
@@ -112,7 +112,7 @@ def test_seeds_are_added_after_the_last_finished_sweep(tmp_path) -> None:
     ],
 )
 def test_wrong_seeds_are_refused(typed, message) -> None:
-    from lab.cli.overrides import take_seeds
+    from lab.overrides.seeds import take_seeds
 
     with pytest.raises(UserError, match=message):
         take_seeds(typed)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.cli.formula import evaluate, is_formula
 from lab.cli.main import main
-from lab.cli.plan import all_jobs
 from lab.errors import UserError
 from lab.identity import default_leaves, flatten
+from lab.overrides.formula import evaluate, is_formula
+from lab.overrides.plan import all_jobs
 from lab.records.places import Job
 from lab.records.registration import read_registration
 from lab.studies import load

@@ -14,8 +14,8 @@ from fake_runs import write_arms
 
 from lab.cli.claim_text import read_claim
 from lab.cli.main import main
-from lab.cli.plan import Options, all_jobs
 from lab.errors import UserError
+from lab.overrides.plan import Options, all_jobs
 from lab.studies.claims.study import parse_study
 from lab.studies.notebook.arms_table import arms_columns
 from lab.studies.notebook.committed import read_results

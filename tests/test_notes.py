@@ -5,11 +5,14 @@ import warnings
 import pytest
 from conftest import MakeJob
 
+from lab.errors import UserError
+from lab.launch.slots import Slot, make_context, stop_server
 from lab.launch.sweep_log import SweepLog
 from lab.metric import parse_metric
 from lab.records.notes import noted, notes_text
 from lab.records.results import read_result
 from lab.runs.run import run
+from lab.system.reporter import Keeper, note, reporting_to
 
 
 @pytest.mark.filterwarnings("default::UserWarning")
@@ -47,3 +50,24 @@ def test_a_sweep_says_each_note_once(make_job: MakeJob, capsys: pytest.CaptureFi
     ]
     assert notes_text([{"notes": ["a"]}]) == ["note: a"]
     assert notes_text([{"status": "finished"}]) == []  # an old one
+
+
+def fails_with(remark: str) -> None:
+    note(remark)
+    raise UserError("wrong")
+
+
+def test_what_a_worker_remarks_is_told_by_its_parent() -> None:
+    """Also where it fails; nothing is printed by the worker, whom a notebook would not hear."""
+    slot = Slot(make_context([]), bool)
+    try:
+        slot.submit(note, "first")
+        with reporting_to(kept := Keeper()):
+            slot.result()
+            slot.submit(fails_with, "second")
+            with pytest.raises(UserError, match="wrong"):
+                slot.result()
+    finally:
+        slot.close()
+        stop_server()
+    assert kept.notes == ["first", "second"]

@@ -10,9 +10,9 @@ import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 
-from lab.cli.catalogue import config_dir
 from lab.config import OptimizerConfig, RunConfig, TrainConfig
 from lab.errors import UserError
+from lab.overrides.files import config_dir
 from lab.training.clipping import CLIPS, make_clip
 from lab.training.optimizers import OPTIMIZERS, make_optimizer
 from lab.validation import validate

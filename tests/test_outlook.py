@@ -8,8 +8,8 @@ from fake_runs import compare, write_arms
 from scipy import stats
 
 from lab.cli.main import main
-from lab.cli.plan import all_jobs
 from lab.launch.outlook import sign_lines
+from lab.overrides.plan import all_jobs
 from lab.records.write import write_json
 from lab.studies.statistics.numerals import duration, seed_spans
 from lab.studies.statistics.power import least_effect

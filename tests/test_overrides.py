@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 import lab.cli.lr_range
-import lab.cli.plan
 import lab.cli.train
-from lab.cli.choices import choices
+import lab.overrides.plan
 from lab.cli.main import main
-from lab.cli.typed import typed
 from lab.errors import UserError
 from lab.identity import flatten
 from lab.literals import literal
+from lab.overrides.choices import choices
+from lab.overrides.typed import typed
 from lab.records.places import Job
 
 ROOT = Path(__file__).parent.parent
@@ -150,7 +150,7 @@ def test_many_runs_are_counted_before_they_are_made(
         assert re.match(rf"lab: this is a sweep of {number} runs .*; --yes goes on", capsys.readouterr().err)
     assert main(["lr-range", "seeds=9999999"]) == 2
     assert "--yes" not in capsys.readouterr().err
-    monkeypatch.setattr(lab.cli.plan, "MANY", 2)
+    monkeypatch.setattr(lab.overrides.plan, "MANY", 2)
     assert main(["train", "seed=0,1,2"]) == 2
     assert len(train("seed=0,1,2", "--yes")) == 3
 

@@ -10,12 +10,12 @@ from fake_runs import write_run
 from lab.checks.precheck import examine
 from lab.checks.prospects import best_p
 from lab.cli.main import main
-from lab.cli.plan import all_jobs
 from lab.config import StudyConfig
 from lab.identity import flatten
 from lab.launch.prelude import claims_ahead
 from lab.launch.worker import check
 from lab.metric import parse_metric
+from lab.overrides.plan import all_jobs
 from lab.records.checked import Remark, read_checked
 from lab.records.places import Job
 from lab.studies.claims.claim import parse_claim

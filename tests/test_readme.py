@@ -16,9 +16,10 @@ from urllib.parse import unquote
 import pytest
 
 from lab.cli.main import VERBS, main
+from lab.cli.options import read_options
 from lab.cli.parsers import PARSERS
-from lab.cli.plan import all_jobs, one_job, read_options
 from lab.identity import flatten
+from lab.overrides.plan import all_jobs, one_job
 from lab.studies.claims.study import check_claims, parse_study
 
 ROOT = Path(__file__).parent.parent

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from fake_runs import write_arms
 
-import lab.cli.plan
 import lab.cli.train
 import lab.launch.sweep
+import lab.overrides.plan
 from lab.cli.main import main
 from lab.errors import UserError
 from lab.records.places import Job
@@ -58,7 +58,7 @@ def test_what_is_typed_replaces_the_reference(words: list[str], found: dict[str,
 
 def test_a_run_can_be_repeated_from_its_overrides(started: list[Job]) -> None:
     assert main(["train", "experiment=xavier_vs_he", "seed=0", "study.reference={model.depth:30}"]) == 0
-    job = lab.cli.plan.one_job("train", started[0].overrides)
+    job = lab.overrides.plan.one_job("train", started[0].overrides)
     assert job.config.study.reference == {"model.depth": 30}
     assert job.folder == started[0].folder
 

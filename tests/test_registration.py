@@ -289,7 +289,7 @@ def test_seeds_that_are_picked_on_the_command_line_do_not_pick_the_verdict(root:
 
     (whole,) = compared(root)["claims"]
     capsys.readouterr()
-    assert sweep(jobs(root, [0, 2], [CLAIM])) == 0
+    assert sweep(jobs(root, [0, 2], [CLAIM])).code == 0
     assert "seeds 1, 3 and 4 (all finished seeds count)" in capsys.readouterr().out
     (picked,) = json.loads((root / "verdict.json").read_text())["claims"]
     assert [picked[key] for key in ("p", "n", "looks")] == [whole[key] for key in ("p", "n", "looks")]

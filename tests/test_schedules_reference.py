@@ -11,9 +11,9 @@ import yaml
 from torch import nn
 from torch.optim import lr_scheduler
 
-from lab.cli.catalogue import config_dir
 from lab.config import RunConfig, ScheduleConfig
 from lab.errors import UserError
+from lab.overrides.files import config_dir
 from lab.training.schedules import SCHEDULES, Rate, make_schedule
 from lab.validation import validate
 

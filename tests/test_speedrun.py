@@ -11,10 +11,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lab.cli.plan import all_jobs
 from lab.config import DataConfig, RunConfig
 from lab.data.augment import cutout
 from lab.nets.recipe import build
+from lab.overrides.plan import all_jobs
 
 FILE = Path(__file__).parent.parent / "benchmarks" / "speedrun.py"
 spec = importlib.util.spec_from_file_location("speedrun", FILE)

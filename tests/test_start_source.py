@@ -10,13 +10,13 @@ from conftest import MakeJob
 
 import lab.launch.local
 from lab.cli.main import main
-from lab.cli.plan import all_jobs
 from lab.errors import UserError
 from lab.identity import arm_hash, flatten
 from lab.launch.local import train_runs
 from lab.launch.outlook import outlook
 from lab.launch.sources import SourceError, missing_sources, refuse_unfinished
 from lab.launch.tune import FIRST_SEED, make_trials, tuned_jobs
+from lab.overrides.plan import all_jobs
 from lab.records.places import Job, settled
 from lab.records.results import read_result, read_run
 from lab.records.sources import source_config, source_job, source_jobs

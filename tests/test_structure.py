@@ -25,8 +25,9 @@ FLOORS = (  # lowest first; a room imports from floors below its own, and from i
     ("training",),
     ("data", "nets", "records"),
     ("runs", "studies"),
-    ("checks",),
+    ("checks", "overrides"),
     ("launch",),
+    ("api",),
     ("cli",),
 )
 STUDIES = ("select", "statistics", "claims", "comparison", "figures", "report", "notebook")
@@ -37,7 +38,7 @@ DOORS = ("__init__", "__main__")
 
 WITHOUT_TORCH = (
     *("errors", "knob", "literals", "quantity", "surface", "tables", "config", "identity", "validation", "metric"),
-    *("records", "studies", "launch", "cli"),
+    *("records", "studies", "overrides", "launch", "cli"),
 )
 
 
@@ -89,10 +90,24 @@ def test_libraries_are_imported_where_they_belong(name: str) -> None:
     found = set(imports(FILES[name]))
     if rooms(name)[0] in WITHOUT_TORCH:
         assert not any(within(module, ("torch", "torchvision")) for module in found)
-    if rooms(name)[0] != "cli":
+    if rooms(name)[0] != "overrides":
         assert not any(within(module, ("hydra", "omegaconf")) for module in found)
     if name != "system/vision.py":
         assert not any(within(module, ("torchvision",)) for module in found)
+
+
+PRINTERS = {"system/reporter.py", "system/streams.py", "runs/progress.py"}
+"""Files below the command line that print; all others tell `lab.system.reporter`."""
+
+
+def test_nothing_below_the_command_line_prints_or_exits() -> None:
+    found = set()
+    for name, path in FILES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if rooms(name)[0] not in ("cli", "__main__") and called in ("print", "sys.exit", "exit", "quit"):
+                found.add(name)
+    assert found == PRINTERS
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.endswith("/__init__.py")])
@@ -104,7 +119,9 @@ def test_every_folder_says_what_never_lives_there(name: str) -> None:
     assert not rest or name == "studies/__init__.py", "one folder has something for notebooks"
 
 
-@pytest.mark.parametrize("module", ["lab", "lab.cli.main", "lab.cli.catalogue", "lab.validation", "lab.studies"])
+@pytest.mark.parametrize(
+    "module", ["lab", "lab.api.calls", "lab.cli.main", "lab.cli.catalogue", "lab.validation", "lab.studies"]
+)
 def test_an_import_is_light(module: str) -> None:
     heavy = "{'torch', 'torchvision', 'hydra', 'omegaconf', 'sklearn', 'scipy', 'matplotlib', 'tensorboard', 'pandas'}"
     code = f"import sys, {module}; print(sorted({heavy} & set(sys.modules)))"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from conftest import MakeJob
 
-import lab.cli.plan
 import lab.cli.train
+import lab.overrides.plan
 from lab.cli.main import main
 from lab.errors import UserError
 from lab.launch.tune import FIRST_SEED
@@ -99,5 +99,5 @@ def test_the_folder_of_an_arm_is_typed_as_it_is(quotes: str, tmp_path: Path, mon
         typed = ",".join(f"{quotes}{one}{quotes}" for one in given)
         assert main(["train", f"start.run={typed}"]) == 0
         assert [job.config.start.run for job in started] == given
-        again: list[Any] = [lab.cli.plan.one_job("train", job.overrides).config for job in started]
+        again: list[Any] = [lab.overrides.plan.one_job("train", job.overrides).config for job in started]
         assert again == [job.config for job in started]

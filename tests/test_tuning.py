@@ -14,14 +14,14 @@ import yaml
 from fake_runs import compare, write_run
 
 import lab.launch.sweep
-from lab.cli.compose import typed_grid
 from lab.cli.main import main
-from lab.cli.plan import one_job
 from lab.config import RunConfig
 from lab.errors import UserError
 from lab.identity import arm_hash, flatten
 from lab.launch.tune import FIRST_SEED, check_tuning, rank
 from lab.metric import parse_metric
+from lab.overrides.compose import typed_grid
+from lab.overrides.plan import one_job
 from lab.records.places import Job
 from lab.records.results import find_runs
 from lab.records.tuning import Tried, TunedArm, Tuning, base_id, read_tuning, write_tuning

@@ -6,7 +6,6 @@ import torch.nn.functional as F
 import yaml
 from torch import Tensor, nn
 
-from lab.cli.catalogue import config_dir
 from lab.config import ModelConfig, RunConfig
 from lab.errors import UserError
 from lab.nets.blunders import BLUNDERS
@@ -14,6 +13,7 @@ from lab.nets.init import initialise
 from lab.nets.recipe import build, obeys_init
 from lab.nets.surfaces import SURFACES
 from lab.nets.zoo import NETS, Branches
+from lab.overrides.files import config_dir
 from lab.runs.build import assemble
 from lab.validation import validate
 

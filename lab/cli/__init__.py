@@ -1,4 +1,4 @@
-"""The command line: verbs, overrides, completion, and the catalogue of names. The only folder with Hydra.
+"""The command line: verbs, their flags, completion, and the catalogue of names.
 
 Never here: anything that a notebook needs too. No other folder imports this one.
 """

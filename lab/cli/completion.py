@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
-from lab.cli.catalogue import GROUPS, KINDS, group_files, names, own_dir
+from lab.cli.catalogue import KINDS, names
 from lab.cli.parsers import flags
 from lab.cli.scripts import SCRIPTS
 from lab.errors import UserError
 from lab.identity import default_leaves
+from lab.overrides.files import GROUPS, group_files, own_dir
 from lab.tables import read_downloads
 from lab.validation import all_keys
 

@@ -4,9 +4,8 @@ import argparse
 import shlex
 from collections.abc import Iterable, Sequence
 
-from lab.cli.plan import Options, all_jobs, one_job
 from lab.errors import UserError, nearest
-from lab.identity import arm_hash
+from lab.overrides.plan import Options, all_jobs, one_job
 from lab.tables import read_rules
 
 
@@ -16,13 +15,12 @@ def lint(args: argparse.Namespace, options: Options) -> int:
     Raises:
         UserError: a flag or an override is wrong.
     """
-    from lab.checks.lint.configured import lint_config, worst
+    from lab.checks.lint.configured import worst
     from lab.checks.lint.linter import RULES
     from lab.checks.lint.render import AS, FORMATS, explained
     from lab.checks.lint.repairs import repairs
-    from lab.checks.precheck import SWEEP_RULES, examine, said_of
-    from lab.launch.prelude import claims_ahead
-    from lab.studies.claims.study import parse_study
+    from lab.checks.precheck import SWEEP_RULES
+    from lab.launch.linted import count_arms, lint_jobs
 
     codes = read_rules()
     if args.explain:
@@ -42,19 +40,11 @@ def lint(args: argparse.Namespace, options: Options) -> int:
         said = lint_module(args, rules)
     else:
         batches = all_jobs("lint", args.overrides, options)
-        arms = {arm_hash(job.config) for jobs in batches for job in jobs}
-        if args.fix and len(arms) > 1:
-            raise UserError(f"--fix repairs one net, and this is a sweep of {len(arms)} arms; give one value a key")
-        config = batches[0][0].config
-        if len(arms) > 1:
-            studies = [parse_study(jobs[0].config.study) for jobs in batches]
-            pairs = list(zip(batches, studies, strict=True))
-            found = [one for pair in pairs for one in (*claims_ahead(*pair), *examine(*pair))]
-            said = [one for one in said_of(found) if one.rule.code in kept]
-        else:
-            said = lint_config(config, [rule for rule in rules if rule.code not in config.lint.ignore])
+        if args.fix and (num_arms := count_arms(batches)) > 1:
+            raise UserError(f"--fix repairs one net, and this is a sweep of {num_arms} arms; give one value a key")
+        said = lint_jobs(batches, kept)
         if args.fix:
-            return fix(args.overrides, options, repairs(said, config), rules)
+            return fix(args.overrides, options, repairs(said, batches[0][0].config), rules)
     print(AS[args.format](said))
     return int(worst(said) == "error")
 

@@ -105,9 +105,10 @@ def train_verb(words: list[str]) -> int:
 
 def plan_verb(words: list[str]) -> int:
     """`lab plan`: what `lab train` would do."""
-    from lab.cli.overrides import wants_auto
-    from lab.cli.plan import all_jobs, read_options
+    from lab.cli.options import read_options
     from lab.launch.outlook import outlook
+    from lab.overrides.plan import all_jobs
+    from lab.overrides.seeds import wants_auto
 
     args, options = read_options("plan", words)
     batches = all_jobs("plan", args.overrides, options)
@@ -118,14 +119,14 @@ def plan_verb(words: list[str]) -> int:
 def lint_verb(words: list[str]) -> int:
     """`lab lint`: one net, put to the rules."""
     from lab.cli.lint import lint
-    from lab.cli.plan import read_options
+    from lab.cli.options import read_options
 
     return lint(*read_options("lint", words))
 
 
 def probe_verb(words: list[str]) -> int:
     """`lab probe`: nets at their start."""
-    from lab.cli.plan import read_options
+    from lab.cli.options import read_options
     from lab.cli.probe import probe
 
     return probe(*read_options("probe", words))
@@ -133,7 +134,8 @@ def probe_verb(words: list[str]) -> int:
 
 def lr_range_verb(words: list[str]) -> int:
     """`lab lr-range`: which rates a configuration can be trained with."""
-    from lab.cli.plan import one_job, read_options
+    from lab.cli.options import read_options
+    from lab.overrides.plan import one_job
 
     args, options = read_options("lr-range", words)
     job = one_job("lr-range", args.overrides, options)
@@ -178,7 +180,8 @@ def predict_verb(words: list[str]) -> int:
 
 def list_verb(words: list[str]) -> int:
     """`lab list`: names, a line each."""
-    from lab.cli.catalogue import own_dir, render_names
+    from lab.cli.catalogue import render_names
+    from lab.overrides.files import own_dir
 
     args = parser("list").parse_args(words)
     print(render_names(args.kind, args.prefix, own_dir(args.config_dir)), end="")

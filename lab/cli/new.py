@@ -11,13 +11,13 @@ from typing import Any
 
 import yaml
 
-from lab.cli.catalogue import config_dir, group_files, own_dir
 from lab.cli.claim_text import read_claim
-from lab.cli.plan import Options, all_jobs
-from lab.cli.words import read_words
 from lab.errors import UserError, check_range, refuse
 from lab.launch.tune import compared_arms
 from lab.literals import literal
+from lab.overrides.files import config_dir, group_files, own_dir
+from lab.overrides.plan import Options, all_jobs
+from lab.overrides.words import read_words
 from lab.records.places import Job
 from lab.records.write import write_atomically
 from lab.studies.claims.study import check_claims, parse_study

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from lab.cli.catalogue import group_files, own_dir
 from lab.errors import UserError, unknown
+from lab.overrides.files import group_files, own_dir
 from lab.studies.notebook.notes import FILE as NOTES
 from lab.studies.notebook.pages import (
     PAGE,

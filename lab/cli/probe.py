@@ -3,12 +3,10 @@
 import argparse
 from pathlib import Path
 
-from lab.cli.plan import Options, all_jobs
 from lab.errors import UserError, nearest
+from lab.overrides.plan import Options, all_jobs
 from lab.records.places import Job
 from lab.studies.select.selectors import label
-
-MOST_DRAWS = 1000
 
 
 def probe(args: argparse.Namespace, options: Options) -> int:
@@ -17,14 +15,14 @@ def probe(args: argparse.Namespace, options: Options) -> int:
     Raises:
         UserError: a flag or an override is wrong, or the folder holds somebody else's files.
     """
+    from lab.checks.probe.profile import check_draws
     from lab.checks.probe.render import AS, FORMATS
 
     if args.format not in FORMATS:
         raise UserError(
             f"--format={args.format} is unknown{nearest(args.format, FORMATS)}; there are: {', '.join(FORMATS)}"
         )
-    if not 1 <= args.draws <= MOST_DRAWS:
-        raise UserError(f"--draws={args.draws} is out of range; allowed: 1 to {MOST_DRAWS}")
+    check_draws("--draws", args.draws)
     jobs = arms(args.overrides, options)
     from lab.checks.probe.files import PROBES, claim, write_probe
     from lab.checks.probe.profile import probe as profile

@@ -1,18 +1,14 @@
 """`lab train`: one run, a sweep, or a whole experiment."""
 
 import sys
-from collections.abc import Collection
 from contextlib import nullcontext, suppress
 from typing import Any
 
-from lab.cli.overrides import wants_auto
-from lab.cli.plan import all_jobs, read_options, shown_configuration
-from lab.config import RunConfig
-from lab.errors import UserError
+from lab.cli.options import read_options
+from lab.overrides.plan import all_jobs, shown_configuration
+from lab.overrides.seeds import wants_auto
 from lab.records.places import Job
-from lab.studies.claims.study import check_metrics, parse_study
-from lab.studies.select.reference import check_keys
-from lab.system.machine import is_first_process, local_rank, num_processes
+from lab.system.machine import is_first_process
 from lab.system.signals import INTERRUPTED
 
 
@@ -38,64 +34,33 @@ def train(argv: list[str]) -> int:
 
 
 def _start(jobs: list[Job], auto: bool) -> int:
-    study = jobs[0].config.study
-    if auto or len(jobs) > 1 or study.claims or study.tune:
-        if num_processes() > 1:
-            raise UserError(
-                f"torchrun started {num_processes()} processes for one run, and this is a sweep of {len(jobs)} "
-                f"run{'s' * (len(jobs) != 1)}; "
-                "without torchrun they train side by side (jobs=N)"
-            )
+    from lab.launch.alone import needs_sweep
+
+    if needs_sweep(jobs, auto):
         if auto:
             from lab.launch.auto import auto_sweep
 
-            return auto_sweep(jobs)
+            return auto_sweep(jobs).code
         from lab.launch.sweep import sweep
 
-        return sweep(jobs)
-    check_keys(study.reference)
-    check_metrics(parse_study(study))
+        return sweep(jobs).code
     return _run_alone(jobs[0])
 
 
 def _run_alone(job: Job) -> int:
     """One run in this process, shown as it goes."""
-    from lab.launch.changed import change_notes
-    from lab.records.notes import notes_text
+    first, done = is_first_process(), job.is_terminal()
+    if not done:
+        import lab.runs.preload  # noqa: F401 (first: it imports fast)
+    from lab.launch.alone import train_alone
     from lab.records.outcome import next_steps, outcome
     from lab.records.places import settled
-    from lab.records.results import read_result
+    from lab.runs.progress import Console
     from lab.studies.statistics.numerals import count
 
-    first = is_first_process()
-    if first and (changed := change_notes([job])):
-        print(*changed, sep="\n", file=sys.stderr)
-    if job.is_terminal():
-        result = read_result(job.folder) or {}
-        if first:
-            print(f"{job.folder} {is_already(result)}; force=true starts over")
-    else:
-        import lab.runs.preload  # noqa: F401 (first: it imports fast)
-        from lab.launch.register import register
-        from lab.runs.progress import Console
-        from lab.runs.run import run
-        from lab.system.devices import set_threads
-        from lab.training.parallel import joined
-
-        set_threads(job.config.train.threads)
-        with joined(num_processes(), *local_rank(), job.config.train.device):
-            if _train_source(job, first) == INTERRUPTED:
-                return INTERRUPTED
-            named = job.config.name != RunConfig().name  # single runs under the default name are attempts
-
-            def begin(tags: Collection[str]) -> None:
-                check_metrics(parse_study(job.config.study), tags)
-                if named:
-                    register([job], job.folder.parent.parent)
-
-            result = run(job, Console() if first else None, begin=begin)
-        if first and (notes := notes_text([result])):
-            print(*notes, sep="\n", file=sys.stderr)
+    result = train_alone(job, Console() if first else None)
+    if first and done:
+        print(f"{job.folder} {is_already(result)}; force=true starts over")
     if result["status"] == "failed":
         where = f"{settled(job).folder / 'result.json'} has the traceback"
         print(f"failed: {result['error']}", *next_steps([result]), where, sep="\n", file=sys.stderr)
@@ -112,40 +77,6 @@ def _run_alone(job: Job) -> int:
         print("  ".join([f"{words}, {speed}:", *shown]), *next_steps([result]), sep="\n")
         print(f"results: {folder}\ncurves:  lab board {folder.parent.parent}")
     return INTERRUPTED if interrupted else 0
-
-
-def _train_source(job: Job, first: bool) -> int:
-    """Trains the run that `job` starts from, where it is missing, after a check of `job` itself.
-
-    Args:
-        job: a single run.
-        first: whether this process prints.
-
-    Returns:
-        0, or the exit code of an interruption.
-
-    Raises:
-        UserError: `job` is not possible, or its source did not end well.
-    """
-    from lab.launch.sources import missing_sources, refuse_unfinished
-    from lab.records.notes import noted
-    from lab.runs.build import assemble
-    from lab.runs.progress import Console
-    from lab.runs.run import run
-    from lab.training.parallel import current_ranks
-
-    for source in missing_sources([job]):
-        with noted():  # the run repeats its own
-            tags = assemble(job.config, stand_in=True).tags
-        check_metrics(parse_study(job.config.study), tags)
-        if first:
-            print(f"1 source first, which the run starts from: {source.folder}", flush=True)
-        result = run(source, Console() if first else None)
-        current_ranks().agree(True)  # all wait for the first, which writes the result
-        if result["status"] == "interrupted":
-            return INTERRUPTED
-    refuse_unfinished([job])
-    return 0
 
 
 def is_already(result: dict[str, Any]) -> str:

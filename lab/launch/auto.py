@@ -1,7 +1,6 @@
 """`seeds=auto`: seeds are added, analysis by analysis, to the arms of claims that are still open."""
 
 import math
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -10,6 +9,7 @@ from pathlib import Path
 from lab.config import RunConfig
 from lab.errors import UserError
 from lab.identity import arm_hash
+from lab.launch.ended import Ended
 from lab.launch.local import share_machine, train_runs
 from lab.launch.register import register, remember_runs
 from lab.launch.sweep import compare_jobs, interrupted, stopped_early, sweep
@@ -25,17 +25,15 @@ from lab.studies.select.arms import completed
 from lab.studies.select.scores import counts
 from lab.studies.statistics.group_sequential import FUTILE, holm_levels, planned_analyses
 from lab.studies.statistics.numerals import count
+from lab.system.reporter import note, say
 from lab.validation import parse_duration
 
 
-def auto_sweep(jobs: list[Job]) -> int:
+def auto_sweep(jobs: list[Job]) -> Ended:
     """Trains as many seeds of `jobs`, which has all that may be needed, as its claims need, and compares them.
 
-    Returns:
-        The exit code, as that of `lab.launch.sweep.sweep`.
-
     Raises:
-        UserError: as there; or there is no claim, or the experiment was analysed by another plan.
+        UserError: as `lab.launch.sweep.sweep`; or there is no claim, or the experiment was analysed by another plan.
     """
     config = jobs[0].config
     study, root = parse_study(config.study), Path(config.out) / config.name
@@ -92,7 +90,7 @@ def begin_design(jobs: Sequence[Job], study: Study, root: Path) -> Design:
     return design
 
 
-def train_in_stages(jobs: list[Job], study: Study, root: Path, tuned: bool) -> int:
+def train_in_stages(jobs: list[Job], study: Study, root: Path, tuned: bool) -> Ended:
     """Takes the place of `train_and_compare`: trains and analyses until no claim is open, or time or seeds are used.
 
     Args:
@@ -100,9 +98,6 @@ def train_in_stages(jobs: list[Job], study: Study, root: Path, tuned: bool) -> i
         study: what they are for.
         root: the folder of the experiment.
         tuned: whether the values of nuisance keys were picked before.
-
-    Returns:
-        The exit code.
     """
     config, begun = jobs[0].config, time.monotonic()
     budget = parse_duration(config.study.budget) or math.inf
@@ -111,9 +106,9 @@ def train_in_stages(jobs: list[Job], study: Study, root: Path, tuned: bool) -> i
         register(jobs, root)  # the arms as they were tuned
     arms = {arm_hash(job.config) for job in jobs}
     planned = ", ".join(map(str, design.analyses))
-    print(f"{config.name}: {count(len(arms), 'arm')}, analysed with {planned} seeds until all is decided", flush=True)
+    say(f"{config.name}: {count(len(arms), 'arm')}, analysed with {planned} seeds until all is decided")
     for key in stopped_early(jobs):
-        print(f"note: {key} ends arms at different steps, so they are compared after unequal training", file=sys.stderr)
+        note(f"note: {key} ends arms at different steps, so they are compared after unequal training")
     verdicts = stand(jobs, study, design)
     while (wanted := open_arms(verdicts) if design.held else arms) and design.held < len(design.analyses):
         seeds = design.analyses[design.held]
@@ -123,7 +118,7 @@ def train_in_stages(jobs: list[Job], study: Study, root: Path, tuned: bool) -> i
             problem = f"study.budget={config.study.budget} is spent; the same command goes on"
             break
         if missing:
-            print(f"{seeds} seeds: {count(len(missing), 'run')} of {count(len(wanted), 'arm')}", flush=True)
+            say(f"{seeds} seeds: {count(len(missing), 'run')} of {count(len(wanted), 'arm')}")
             # A tuned sweep was searched for keys that do nothing before its tuning trials.
             stopped, errors = train_runs(missing, () if tuned or design.held else batch)
             remember_runs(root)
@@ -134,9 +129,9 @@ def train_in_stages(jobs: list[Job], study: Study, root: Path, tuned: bool) -> i
             break
         design = write_design(root, replace(design, held=design.held + 1))
         verdicts = stand(jobs, study, design)
-    code = compare_jobs(begun_jobs(jobs, errors), study, root, errors, tuned)
-    print("\n".join(["", *ending_lines(verdicts, problem)]), flush=True)
-    return code
+    ended = compare_jobs(begun_jobs(jobs, errors), study, root, errors, tuned)
+    say("\n".join(["", *ending_lines(verdicts, problem)]))
+    return ended
 
 
 def stand(jobs: Sequence[Job], study: Study, design: Design) -> list[Verdict]:

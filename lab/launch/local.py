@@ -14,7 +14,8 @@ from lab.launch.worker import check, start_worker
 from lab.records.places import Job
 from lab.studies.statistics.numerals import count
 from lab.system.machine import num_cores
-from lab.system.signals import farewell, leave, on_first_stop_signal, warn
+from lab.system.reporter import reporter, say
+from lab.system.signals import farewell, on_first_stop_signal
 
 
 def train_runs(
@@ -52,7 +53,7 @@ def train_runs(
             if _check(slots, open_slot, stop, jobs, sweep, study or jobs[0].config.study):
                 stop.training = True
                 if sources := missing_sources(jobs):
-                    print(f"{count(len(sources), 'source')} first, which runs start from", flush=True)
+                    say(f"{count(len(sources), 'source')} first, which runs start from")
                     drain(sources, slots, open_slot, stop)
                 if not stop.asked:
                     refuse_unfinished(jobs)
@@ -75,7 +76,7 @@ def _check(
     sweep: Sequence[Job],
     study: StudyConfig,
 ) -> bool:
-    """Has the first slot check all arms, prints and keeps what it finds; whether there was time for that.
+    """Has the first slot check all arms, tells and keeps what it finds; whether there was time for that.
 
     Raises:
         UserError: a configuration is wrong.
@@ -117,12 +118,13 @@ def has_gpu() -> bool:
 def stop_on_signals(stop: Stop, slots: list[Slot]) -> Iterator[None]:
     """The first stop signal asks all runs to stop with a checkpoint; a second one stops at once."""
 
-    def ask() -> None:
+    def ask() -> bool:
         if not slots:  # nothing has begun: a server that is still importing would have to be waited for
-            leave()
+            return False
         stop.ask()
         if stop.training:
-            warn("\nstopping: each run under way writes its checkpoint (again to stop at once)")
+            reporter().alert("\nstopping: each run under way writes its checkpoint (again to stop at once)")
+        return True
 
     with on_first_stop_signal(ask, partial(kill_all, slots)):
         yield

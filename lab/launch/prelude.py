@@ -12,7 +12,7 @@ from lab.studies.select.scores import logged_tags
 
 
 def tell_prospects(jobs: Sequence[Job], study: Study, auto: bool) -> None:
-    """Prints what the seeds of `jobs` can decide of the claims, and writes it into the folder of their experiment."""
+    """Tells what the seeds of `jobs` can decide of the claims, and writes it into the folder of their experiment."""
     found = claims_ahead(jobs, study, auto)
     tell(found)
     keep_prospects(home(jobs[0].config), found)

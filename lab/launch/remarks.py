@@ -1,6 +1,5 @@
 """What was found in the arms of a sweep: told on the screen, and kept in `checked.json`."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,22 +8,23 @@ from lab.identity import arm_hash
 from lab.records.checked import Checked, Remark, keep_arms
 from lab.records.places import Job
 from lab.records.results import TRIALS
+from lab.system.reporter import note
 
 MOST_LINES = 8
 """Lines before a sweep; the others are in the report, and told by `lab lint`."""
 
 
 def tell(remarks: Sequence[Remark]) -> None:
-    """Prints remarks, a line each, the first few of them."""
+    """Tells remarks, a line each, the first few of them."""
     for one in remarks[:MOST_LINES]:
-        print(f"{one.severity}[{one.code}]: {one.text}", file=sys.stderr, flush=True)
+        note(f"{one.severity}[{one.code}]: {one.text}")
     if len(remarks) > MOST_LINES:
         rest = len(remarks) - MOST_LINES
-        print(f"and {rest} more: lab lint with the same words shows all", file=sys.stderr, flush=True)
+        note(f"and {rest} more: lab lint with the same words shows all")
 
 
 def tell_arms(found: Checked, jobs: Sequence[Job]) -> None:
-    """Prints what was found of the arms of `jobs`, and writes it into the folder of their experiment."""
+    """Tells what was found of the arms of `jobs`, and writes it into the folder of their experiment."""
     tell(found.remarks)
     if jobs:
         keep_arms(home(jobs[0].config), found, list(dict.fromkeys(arm_hash(job.config) for job in jobs)))

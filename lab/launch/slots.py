@@ -12,12 +12,14 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
+from types import ModuleType
 from typing import Any
 
 from lab.errors import UserError, described
+from lab.system.reporter import Keeper, note, reporting_to
 from lab.system.signals import held_back, let_through, on_leaving
 
 
@@ -62,7 +64,8 @@ class Slot:
         """
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs, list(sys.path), prepare, args))
-        self.process.start()
+        with without_main():
+            self.process.start()
         theirs.close()
 
     def submit(self, function: Callable[..., object], *args: object) -> None:
@@ -77,10 +80,12 @@ class Slot:
             DiedError: the process ended without an answer.
         """
         try:
-            well, value = self.pipe.recv()
+            well, value, notes = self.pipe.recv()
         except (OSError, EOFError):
             self.process.join()
             raise DiedError(end_text(self.process.exitcode)) from None
+        for line in notes:
+            note(line)
         if not well:
             raise value
         return value
@@ -113,11 +118,13 @@ def serve(calls: Connection, path: list[str], prepare: Callable[..., object], ar
     with suppress(EOFError, OSError):  # nobody asks, or listens, any more
         while True:
             function, given = calls.recv()
+            kept = Keeper()  # the parent tells it
             try:
-                answer = True, function(*given)
+                with reporting_to(kept):
+                    answer = True, function(*given)
             except BaseException as error:  # no Ctrl-C, but `sys.exit` of a user's own code, say
                 answer = False, portable(error)
-            calls.send(answer)
+            calls.send((*answer, kept.notes))
 
 
 def portable(error: BaseException) -> Exception:
@@ -132,30 +139,77 @@ def portable(error: BaseException) -> Exception:
     return RuntimeError(described(error))
 
 
+@contextmanager
+def without_main() -> Iterator[None]:
+    """A process that starts within imports nothing of the caller's main module: a script without a guard would be run
+    by it once more."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+_preload_before: list[list[str]] = []
+"""What the server was to import before the lab asked for more; empty where the server is none of the lab's."""
+
+
 def make_context(preload: Sequence[str]) -> Any:
     """The context of `multiprocessing` in which workers start; where it can, a server imports `preload` for all.
 
     The server and its helper never get a stop signal, which would end them while a worker writes its checkpoint.
     """
-    os.environ["PYTHONSAFEPATH"] = "1"  # else these processes import `random.py` and the like from where one types
     if "forkserver" not in multiprocessing.get_all_start_methods():
+        os.environ["PYTHONSAFEPATH"] = "1"  # as below, for each process
         return multiprocessing.get_context("spawn")
     from multiprocessing import forkserver, resource_tracker
 
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(preload))
-    for start in (resource_tracker.ensure_running, forkserver.ensure_running):
-        with held_back():  # twice, as the first one lets signals through
-            start()
+    context, server = multiprocessing.get_context("forkserver"), _server()
+    if server._forkserver_pid is None:
+        _preload_before.append(server._preload_modules)
+        context.set_forkserver_preload(list(preload))
+    with safe_path():
+        for start in (resource_tracker.ensure_running, forkserver.ensure_running):
+            with held_back():  # twice, as the first one lets signals through
+                start()
     on_leaving(clean_up)
     return context
 
 
-def clean_up() -> None:
-    """Ends the server at once, which may be importing, and removes its socket."""
+@contextmanager
+def safe_path() -> Iterator[None]:
+    """A process that starts within does not import `random.py` and the like from where one types."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
+
+
+def _server() -> Any:
+    """The server of this process, whether it runs or not."""
     from multiprocessing import forkserver
 
-    if number := getattr(getattr(forkserver, "_forkserver", None), "_forkserver_pid", None):
+    return forkserver._forkserver  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def stop_server() -> None:
+    """Ends the server of `make_context`: processes that the caller starts later have none of its settings."""
+    if _preload_before:
+        server = _server()
+        server._stop()
+        server._preload_modules = _preload_before.pop()
+        _preload_before.clear()
+
+
+def clean_up() -> None:
+    """Ends the server at once, which may be importing, and removes its socket."""
+    if number := _server()._forkserver_pid:
         os.kill(number, signal.SIGKILL)
     shutil.rmtree(multiprocessing.util.get_temp_dir(), ignore_errors=True)
 

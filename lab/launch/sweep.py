@@ -1,13 +1,14 @@
 """Many runs: those that are not finished train in parallel processes, then all are compared."""
 
-import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from lab.config import TrainConfig
 from lab.errors import UserError
 from lab.launch.changed import change_notes
+from lab.launch.ended import Ended
 from lab.launch.local import train_runs
 from lab.launch.prelude import tell_prospects
 from lab.launch.register import register, remember_runs
@@ -18,27 +19,31 @@ from lab.records.results import NOT_WITHOUT, SOURCES, TRIALS, Run, failures, is_
 from lab.records.tuning import is_trial, read_tuning
 from lab.studies.claims.study import Study, check_claims, parse_study
 from lab.studies.statistics.numerals import count, seed_spans
+from lab.system.machine import num_processes
+from lab.system.reporter import note, say
 from lab.system.signals import INTERRUPTED, say_interrupted
 
-Finish = Callable[[list[Job], Study, Path, bool], int]
+Finish = Callable[[list[Job], Study, Path, bool], Ended]
 """What trains the runs and compares them: `train_and_compare`, or what takes its place."""
 
 
-def sweep(jobs: list[Job], finish: Finish | None = None) -> int:
+def sweep(jobs: list[Job], finish: Finish | None = None) -> Ended:
     """Trains what is missing of `jobs`, then compares all of them.
 
     Args:
         jobs: the runs, of one experiment.
         finish: does so another way than `train_and_compare`, all at once: `lab.launch.auto.train_in_stages`.
 
-    Returns:
-        The exit code: 0, 1 if a run failed, 130 if interrupted.
-
     Raises:
         UserError: a configuration or a claim of the study is wrong, or the outputs cannot be written; nothing has been
             trained then.
     """
     config = jobs[0].config
+    if num_processes() > 1:
+        raise UserError(
+            f"torchrun started {num_processes()} processes for one run, and this is a sweep of "
+            f"{count(len(jobs), 'run')}; without torchrun they train side by side (jobs=N)"
+        )
     if is_trial(config.name) or config.name == SOURCES:
         what = f"{TRIALS} hold tuning trials, and {SOURCES} the sources of other runs"
         raise UserError(f"name={config.name} is not possible: folders named {what}")
@@ -58,14 +63,16 @@ def sweep(jobs: list[Job], finish: Finish | None = None) -> int:
         if (found := tune(jobs, study.metric, root, partial(train_runs, study=config.study))) is None:
             return interrupted()
         jobs, troubles = found
-    code = (finish or train_and_compare)(jobs, study, root, bool(tuned)) if jobs else 1
-    if troubles:
-        print("\ntuning did not end well:", *troubles, sep="\n  ", file=sys.stderr)
-    return max(code, 1) if troubles else code
+    ended = (finish or train_and_compare)(jobs, study, root, bool(tuned)) if jobs else Ended(1)
+    if not troubles:
+        return ended
+    lines = ("tuning did not end well:", *(f"  {line}" for line in troubles))
+    note("\n" + "\n".join(lines))
+    return replace(ended, code=max(ended.code, 1), problems=(*ended.problems, *lines))
 
 
-def train_and_compare(jobs: list[Job], study: Study, root: Path, tuned: bool) -> int:
-    """The comparison itself: trains what is missing of `jobs`, and publishes all of them; returns the exit code.
+def train_and_compare(jobs: list[Job], study: Study, root: Path, tuned: bool) -> Ended:
+    """The comparison itself: trains what is missing of `jobs`, and publishes all of them.
 
     Args:
         jobs: one or more.
@@ -77,14 +84,14 @@ def train_and_compare(jobs: list[Job], study: Study, root: Path, tuned: bool) ->
     missing = [job for job in jobs if not job.is_terminal()]
     seeds = sorted({job.config.seed for job in jobs})
     num_arms = len({job.folder.parent for job in jobs})
-    print(f"{config.name}: {count(len(jobs), 'run')}, {count(num_arms, 'arm')}, {seed_spans(seeds)}", flush=True)
+    say(f"{config.name}: {count(len(jobs), 'run')}, {count(num_arms, 'arm')}, {seed_spans(seeds)}")
     if len(missing) < len(jobs):
         again = "" if missing else "; force=true starts over"
-        print(f"{len(jobs) - len(missing)} finished already, {len(missing)} to do{again}", flush=True)
+        say(f"{len(jobs) - len(missing)} finished already, {len(missing)} to do{again}")
     for line in change_notes(jobs):
-        print(line, file=sys.stderr)
+        note(line)
     for key in stopped_early(jobs):
-        print(f"note: {key} ends arms at different steps, so they are compared after unequal training", file=sys.stderr)
+        note(f"note: {key} ends arms at different steps, so they are compared after unequal training")
     if tuned:
         register(jobs, root)  # the arms as they were tuned
     # A tuned sweep was searched for keys that do nothing before its tuning trials.
@@ -103,10 +110,10 @@ def further_seeds(jobs: list[Job]) -> list[Run]:
     return sorted((run for run in found if run.status in TERMINAL), key=lambda run: run.seed)
 
 
-def interrupted() -> int:
-    """Says how to go on; the exit code."""
+def interrupted() -> Ended:
+    """Says how to go on."""
     say_interrupted("interrupted; the same command goes on where this one stopped")
-    return INTERRUPTED
+    return Ended(INTERRUPTED)
 
 
 def stopped_early(jobs: list[Job]) -> list[str]:
@@ -119,8 +126,8 @@ def stopped_early(jobs: list[Job]) -> list[str]:
     return found
 
 
-def compare_jobs(jobs: list[Job], study: Study, root: Path, errors: dict[Path, str], tuned: bool) -> int:
-    """Prints and writes the comparison of `jobs`; 1 if any of them failed, with a table of those last.
+def compare_jobs(jobs: list[Job], study: Study, root: Path, errors: dict[Path, str], tuned: bool) -> Ended:
+    """Tells and writes the comparison of `jobs`, and at the end those that failed.
 
     Where runs were ended from outside, there is no comparison: they may end well, and would change it.
 
@@ -138,20 +145,21 @@ def compare_jobs(jobs: list[Job], study: Study, root: Path, errors: dict[Path, s
     runs = told_apart([*(run for run in found.values() if run is not None), *more])
     failed = failures(found, errors)
     cut_off = [folder for folder, run in found.items() if is_cut_off(run)]
+    comparison, problems = None, list[str]()
     if len(failed) < len(found) and not cut_off:
         if more:
             seeds = seed_spans(run.seed for run in more)
-            print(f"compared with what these arms have besides: {seeds} (all finished seeds count)")
-        print()
+            say(f"compared with what these arms have besides: {seeds} (all finished seeds count)")
+        say("")
         last_seed = max(job.config.seed for job in jobs)
         tuning = read_tuning(root) if tuned else None
-        publish(runs, study, root, last_seed=last_seed, tuning=tuning)
+        comparison = publish(runs, study, root, last_seed=last_seed, tuning=tuning)
     if failed:
-        print(f"\n{len(failed)} of {count(len(jobs), 'run')} failed:", file=sys.stderr)
-        for folder, message in failed.items():
-            print(f"  {folder.relative_to(root)}: {message}", file=sys.stderr)
-        print(NEXT_STEPS["failed"], file=sys.stderr)
-
+        problems = [f"{len(failed)} of {count(len(jobs), 'run')} failed:"]
+        problems += [f"  {folder.relative_to(root)}: {message}" for folder, message in failed.items()]
+        problems.append(NEXT_STEPS["failed"])
+        note("\n" + "\n".join(problems))
     if cut_off:
-        print(NOT_WITHOUT.format("compared", count(len(cut_off), "run")), file=sys.stderr)
-    return 1 if failed else 0
+        problems.append(NOT_WITHOUT.format("compared", count(len(cut_off), "run")))
+        note(problems[-1])
+    return Ended(int(bool(failed)), comparison, tuple(problems))

@@ -1,6 +1,5 @@
-"""What a sweep prints while it trains: a line a run as it ends, above a bar of them all on a terminal."""
+"""What a sweep tells while it trains: a line a run as it ends, above a bar of them all on a terminal."""
 
-import sys
 from contextlib import suppress
 from typing import Any
 
@@ -8,28 +7,23 @@ from lab.metric import Metric
 from lab.records.notes import notes_text
 from lab.records.outcome import next_steps, outcome
 from lab.records.places import Job
+from lab.system.reporter import reporter
 
 
 class SweepLog:
-    """Prints each run as it ends, and at the end the notes of all of them, each once."""
+    """Tells each run as it ends, and at the end the notes of all of them, each once."""
 
     def __init__(self, total: int, metric: Metric):
-        self.total, self.metric, self.results, self._bar = total, metric, list[dict[str, Any]](), None
-        if sys.stderr.isatty():
-            from tqdm import tqdm
-
-            self._bar = tqdm(total=total, unit="run", dynamic_ncols=True, leave=False)
+        self.total, self.metric, self.results = total, metric, list[dict[str, Any]]()
+        self._bar = reporter().bar(total, "run")
 
     def say(self, words: str) -> None:
-        """Prints a line; nothing where the terminal is gone, as the runs go on to their checkpoints."""
+        """Tells a line; nothing where the terminal is gone, as the runs go on to their checkpoints."""
         with suppress(OSError):
-            if self._bar is None:
-                print(words, flush=True)
-            else:
-                self._bar.write(words)
+            reporter().say(words)
 
     def show(self, job: Job, result: dict[str, Any]) -> None:
-        """Prints how a run ended."""
+        """Tells how a run ended."""
         self.results.append(result)
         metrics = result.get("metrics", {})
         metric = self.metric.resolve(metrics)
@@ -45,10 +39,10 @@ class SweepLog:
                 self._bar.update()
 
     def close(self) -> None:
-        """Takes the bar away, and prints the notes."""
+        """Takes the bar away, and tells the notes."""
         if self._bar is not None:
             with suppress(OSError):
                 self._bar.close()
         for line in [*notes_text(self.results), *next_steps(self.results, told=("failed", "interrupted"))]:
             with suppress(OSError):
-                print(line, file=sys.stderr)
+                reporter().note(line)

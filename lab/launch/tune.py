@@ -24,6 +24,7 @@ from lab.studies.select.arms import with_choices
 from lab.studies.select.scores import counts, logged_tags, score_runs
 from lab.studies.select.selectors import canonical
 from lab.studies.statistics.numerals import count
+from lab.system.reporter import say
 
 FIRST_SEED = 1_000_000
 """Of tuning trials; all seeds of a comparison lie below. So tuning trials split training and validation images
@@ -96,18 +97,17 @@ def tune(jobs: Sequence[Job], compared: Metric, root: Path, train: Train) -> tup
     trials = make_trials(jobs, metric)
     num_arms, num_trials = len(trials), sum(map(len, trials.values()))
     each = num_trials // num_arms // study.tune_seeds
-    print(
+    say(
         f"{config.name}: tuning {' and '.join(study.tune)}: {count(num_arms, 'arm')} x {each} values x "
         f"{count(study.tune_seeds, 'seed')} = {count(num_trials, 'tuning trial')}, "
-        f"then {count(len(jobs), 'run')} to compare",
-        flush=True,
+        f"then {count(len(jobs), 'run')} to compare"
     )
     if metric != compared:
-        print(f"values are picked by validation, as study.metric={compared} is not for choosing", flush=True)
+        say(f"values are picked by validation, as study.metric={compared} is not for choosing")
     everything = [job for members in trials.values() for job in members]
     missing = [job for job in everything if not job.is_terminal()]
     if len(missing) < num_trials:
-        print(f"{count(num_trials - len(missing), 'tuning trial')} finished already, {len(missing)} to do", flush=True)
+        say(f"{count(num_trials - len(missing), 'tuning trial')} finished already, {len(missing)} to do")
     stopped, errors = train(missing, everything) if missing else (False, {})
     if stopped:
         return None
@@ -121,7 +121,7 @@ def tune(jobs: Sequence[Job], compared: Metric, root: Path, train: Train) -> tup
     seeds = sorted({job.config.seed for job in everything})
     tuning = write_tuning(root, Tuning(list(study.tune), metric.text, seeds, found, []))
     own = replace(tuning, arms=found)
-    print("\n".join(["", *(picked_text(own, arm) for arm in found), *tuning_warnings(own), ""]), flush=True)
+    say("\n".join(["", *(picked_text(own, arm) for arm in found), *tuning_warnings(own), ""]))
     picked = {arm.base_id: arm.picked for arm in found if arm.picked}
     return tuned_jobs(jobs, picked), tuning_troubles(found, runs, errors, Path(config.out))
 

@@ -2,7 +2,6 @@
 
 import multiprocessing
 import os
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from lab.records.notes import noted
 from lab.records.places import Job, settled
 from lab.records.tuning import is_trial
 from lab.studies.claims.study import Study, check_metrics, parse_study
+from lab.system.reporter import note
 
 if TYPE_CHECKING:
     from lab.runs.build import Parts
@@ -116,7 +116,7 @@ def check(jobs: Sequence[Job], whole: Sequence[Job] = (), study: StudyConfig | N
     if len(alone) == len(arms):
         raise alone[0]
     for message in dict.fromkeys(str(error) for error in alone if isinstance(error, OwnPartError)):
-        print(f"note: one arm will fail: {message}", file=sys.stderr, flush=True)
+        note(f"note: one arm will fail: {message}")
     study = study or configs[0].study
     asked = parse_study(study)
     check_logged(asked, list(tags.values()))
@@ -168,5 +168,5 @@ def work(job: Job) -> dict[str, Any]:
             return run(job, should_stop=_asked.is_set, side_by_side=_side_by_side)
         except LockedError as error:
             if isinstance(error, LostLockError):
-                print(error, file=sys.stderr)
+                note(str(error))
             return {**job.record(), "status": ELSEWHERE}

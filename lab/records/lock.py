@@ -11,7 +11,6 @@ import errno
 import os
 import socket
 import stat
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +20,7 @@ from pathlib import Path
 from filelock import FileLock, LeaseSettingsMismatch, SoftFileLease, Timeout
 
 from lab.errors import InTheWayError, UserError
+from lab.system.reporter import note
 
 LEASE = 60.0
 """Seconds without a touch after which a lease is stale. All hosts have to agree, so it stays as it is."""
@@ -188,7 +188,7 @@ def _acquire(lease: SoftFileLease, folder: Path, timeout: float) -> None:
         if owner is None or _host(owner.hostname) == socket.gethostname():
             raise _locked_error(folder, lease) from None
     who = _holder(lease).strip()
-    print(f"{folder} is leased by another process {who}; waiting up to {LEASE:g} s for a sign of it", file=sys.stderr)
+    note(f"{folder} is leased by another process {who}; waiting up to {LEASE:g} s for a sign of it")
     touched: Callable[[], bool] = lambda: _touched(lease) not in (begun, None)  # noqa: E731
     try:
         lease.acquire(timeout=LEASE + 1, cancel_check=touched)

@@ -4,7 +4,6 @@ import io
 import json
 import math
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,6 +13,7 @@ from typing import Any
 from lab.errors import UserError
 from lab.identity import ARM, NOT_IDENTITY, arm_hash, default_leaves
 from lab.records.read import parse_json, read_bytes
+from lab.system.reporter import note
 
 TRIALS = "_tune"
 """Folder of tuning trials, `<out>/_tune/<name>/`; no comparison has them. Old ones lie in `<out>/<name>/_tune/`."""
@@ -58,7 +58,7 @@ class Run:
         """The logged steps, in order: `[{"step": 40, "epoch": 2.0, "train/loss": 0.31, ...}, ...]`."""
         rows, damage = read_rows(self.path)
         if damage:
-            print(f"note: {damage}", file=sys.stderr)
+            note(f"note: {damage}")
         return rows
 
     @property
@@ -185,8 +185,11 @@ def is_number_or_null(value: Any) -> bool:
 def read_run(path: Path) -> Run | None:
     """The run in `path`, or None where it left no result."""
     result = read_result(path)
-    if result is None:
-        return None
+    return None if result is None else as_run(path, result)
+
+
+def as_run(path: Path, result: dict[str, Any]) -> Run:
+    """The run in `path` whose `result.json` holds `result`."""
     return Run(
         path=path,
         config=result["config"],
@@ -249,7 +252,7 @@ def find_runs(folders: Iterable[Path]) -> list[Run]:
         paths = [path for path in every if not {TRIALS, SOURCES} & {*path.relative_to(folder).parts}]
         found = [run for path in paths if (run := read_run(path.parent)) is not None]
         for path in sorted({path.parent for path in paths} - {run.path for run in found}):
-            print(f"left out: {path / 'result.json'} is no result of the lab: {why_not(path)}", file=sys.stderr)
+            note(f"left out: {path / 'result.json'} is no result of the lab: {why_not(path)}")
         runs += sorted(
             found, key=lambda run: (natural(run.path.parent.parent), run.result.get("place", 0), natural(run.path))
         )

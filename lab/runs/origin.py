@@ -105,42 +105,41 @@ def open_run(folder: Path, key: str) -> Origin:
     return Origin(folder, result, {name.removeprefix("_orig_mod."): value for name, value in state.items()})
 
 
-def load_net(folder: Path, device: torch.device, trusted: bool = False) -> tuple[RunConfig, Dataset, nn.Module]:
+def load_net(
+    folder: Path, device: torch.device, trusted: bool = False, key: str = "predict", trust: str = "add --own-parts"
+) -> tuple[RunConfig, Dataset, nn.Module]:
     """Configuration, data and net of a finished run, the net pruned as it was trained, in evaluation mode.
 
     Args:
         folder: the run's.
         device: where the data go, and the net.
         trusted: whether code that its configuration names, `module:attribute`, may run.
+        key: what the user gave it for, for messages.
+        trust: how the user says that it may.
 
     Raises:
         UserError: it is not finished, no code builds its net again, or it names code and is not `trusted`.
     """
-    origin = open_run(folder, "predict")
+    origin = open_run(folder, key)
     config, path = RunConfig(), folder / "config.yaml"
     try:
         fill(config, read_yaml(path), path)
     except FileNotFoundError:
-        raise UserError(f"predict: {folder} has no config.yaml") from None
+        raise UserError(f"{key}: {folder} has no config.yaml") from None
     validate(config)
     if (own := own_parts(config)) and not trusted:
         raise UserError(
-            f"predict: the run {folder} names code that predicting would run, {', '.join(own)}; where you trust it, "
-            "add --own-parts"
+            f"{key}: the run {folder} names code that predicting would run, {', '.join(own)}; where you trust it, "
+            f"{trust}"
         )
     if own:
         define_missing()
-    if config.model.output != "identity":
-        raise UserError(
-            f"predict: the run {folder} has model.output={config.model.output}; probabilities are the softmax of "
-            "logits, which only model.output=identity puts out"
-        )
     data = load_dataset(config.data, config.seed, device)
     with torch.random.fork_rng(devices=[]):
         model = build(config.model, data.shape, data.num_outputs)
     restructure(model, origin.state, origin.dropped())
     if found := misfits(model.state_dict(), origin.state):
-        raise UserError(f"predict: the weights of {folder} do not fit its own config.yaml: {'; '.join(found[:3])}")
+        raise UserError(f"{key}: the weights of {folder} do not fit its own config.yaml: {'; '.join(found[:3])}")
     model.load_state_dict(origin.state)
     return config, data, model.to(device).eval()
 

@@ -85,6 +85,11 @@ def predict(
     out = out or folder / "predictions.csv"
     check_table(out)
     config, data, model = load_net(folder, resolve_device(device), trusted)
+    if config.model.output != "identity":
+        raise UserError(
+            f"predict: the run {folder} has model.output={config.model.output}; probabilities are the softmax of "
+            "logits, which only model.output=identity puts out"
+        )
     found = forecast(model, data, passes, disturbance, limit, config.seed)
     try:
         write_atomically(out, table(found).encode())

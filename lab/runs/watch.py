@@ -8,7 +8,6 @@ and `train` and `val` should come first.
 import copy
 import io
 import math
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
@@ -22,6 +21,7 @@ from lab.data.batches import Dataset
 from lab.records.image_grid import grid_png
 from lab.records.writer import MetricsWriter
 from lab.runs.health import Health
+from lab.system.reporter import note
 from lab.training.smoothness import Smoothness
 from lab.training.step import TrainStep
 
@@ -217,5 +217,5 @@ def graph_def(model: nn.Module, images: Tensor) -> bytes | None:
             with redirect_stdout(io.StringIO()):  # it prints what it raises
                 return graph(double, images)[0].SerializeToString()
         except Exception as error:  # whatever the net does that tracing does not support
-            print(f"note: no graph for TensorBoard ({type(error).__name__})", file=sys.stderr)
+            note(f"note: no graph for TensorBoard ({type(error).__name__})")
             return None

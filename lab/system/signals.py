@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
@@ -27,11 +26,13 @@ def leave_on_interrupt() -> None:
 
 
 def say_interrupted(words: str) -> None:
-    """Prints `words` as the last line of an interrupted command: a further Ctrl-C, while it ends, adds none."""
+    """Tells `words` as the last line of an interrupted command: a further Ctrl-C, while it ends, adds none."""
+    from lab.system.reporter import note
+
     if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, lambda number, frame: os._exit(INTERRUPTED))
     with suppress(OSError):
-        print(words, file=sys.stderr, flush=True)
+        note(words)
 
 
 def leave(words: str = "interrupted") -> None:
@@ -77,20 +78,26 @@ def farewell(act: Callable[[], object]) -> Iterator[None]:
 
 
 @contextmanager
-def on_first_stop_signal(act: Callable[[], None], at_once: Callable[[], None] | None = None) -> Iterator[None]:
-    """Calls `act` at the first stop signal; a second one has its usual effect. Main thread only.
+def on_first_stop_signal(act: Callable[[], object], at_once: Callable[[], None] | None = None) -> Iterator[None]:
+    """Calls `act` at the first stop signal; a second one has its usual effect. Nothing outside of the main thread.
 
-    A SIGHUP that is ignored stays so, as `nohup` wants it.
+    A SIGHUP that is ignored stays so, as `nohup` wants it, and so does what Python did not install.
 
     Args:
-        act: called at the first one.
-        at_once: called at the second one, before its usual effect.
+        act: called at the first one; False where there is nothing to wait for, so that it has its usual effect, too.
+        at_once: called before that usual effect.
     """
+    import threading
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def first(number: int, frame: object) -> None:
         for one in previous:
             signal.signal(one, second)
-        act()
+        if act() is False:
+            second(number, frame)
 
     def second(number: int, frame: object) -> None:
         put_back()
@@ -104,8 +111,8 @@ def on_first_stop_signal(act: Callable[[], None], at_once: Callable[[], None] | 
         for one, handler in previous.items():
             signal.signal(one, handler)
 
-    previous = {one: signal.getsignal(one) for one in STOP}
-    if len(STOP) > 2 and previous[STOP[2]] is signal.SIG_IGN:
+    previous = {one: handler for one in STOP if (handler := signal.getsignal(one)) is not None}
+    if len(STOP) > 2 and previous.get(STOP[2]) is signal.SIG_IGN:
         del previous[STOP[2]]
     for one in previous:
         signal.signal(one, first)
@@ -120,9 +127,6 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
     """Turns the first stop signal into a request to stop; a second one stops at once."""
     import threading
 
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
     asked = threading.Event()
     with on_first_stop_signal(asked.set):
         yield asked.is_set

@@ -78,8 +78,8 @@ class Task:
         return self.kind == "classes" and self.num_outputs > 1
 
 
-def loss_of(name: str) -> tuple[str, str]:
-    """What a loss is, and what it takes from the net.
+def loss_of(name: str, given: str = "--loss") -> tuple[str, str]:
+    """What a loss is, and what it takes from the net; `given` as what, for the message.
 
     Raises:
         UserError: there is no such loss.
@@ -87,7 +87,7 @@ def loss_of(name: str) -> tuple[str, str]:
     name = ALIASES.get(name.lower(), name.lower())
     if name not in LOSSES:
         there = ", ".join(LOSSES)
-        raise UserError(f"--loss={name}: no such loss{nearest(name, LOSSES)}; there are: {there}")
+        raise UserError(f"{given}={name}: no such loss{nearest(name, LOSSES)}; there are: {there}")
     return LOSSES[name]
 
 

@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from lab.checks.probe.profile import Profile, Quantity, Row
 from lab.checks.probe.render import MADE_BY, as_json, mean
 from lab.errors import UserError
@@ -54,12 +56,7 @@ def write_probe(folder: Path, profiles: Sequence[Profile], homes: Sequence[str])
 
     What an earlier probe wrote there is replaced.
     """
-    figure = draw_depth(
-        {
-            "activations": [series(profile, lambda row: row.moment) for profile in profiles],
-            "gradients (the outputs' = 1)": [series(profile, lambda row: row.gradient) for profile in profiles],
-        }
-    )
+    figure = draw_profiles(profiles)
     svg, png = figure_bytes(figure, "svg"), figure_bytes(figure, "png")
     data = as_json(profiles).encode()
     for name, content in zip(FILES, (data, svg, png), strict=True):
@@ -70,6 +67,16 @@ def write_probe(folder: Path, profiles: Sequence[Profile], homes: Sequence[str])
     width, height = (round(200 * inches) for inches in figure.get_size_inches())
     with EventFile(folder) as events:
         events.image("probe", png, (height, width), 0)
+
+
+def draw_profiles(profiles: Sequence[Profile]) -> Figure:
+    """Signals and gradients over depth."""
+    return draw_depth(
+        {
+            "activations": [series(profile, lambda row: row.moment) for profile in profiles],
+            "gradients (the outputs' = 1)": [series(profile, lambda row: row.gradient) for profile in profiles],
+        }
+    )
 
 
 def series(profile: Profile, take: Callable[[Row], Quantity]) -> DepthSeries:

@@ -14,12 +14,14 @@ from lab.checks.theory.forward import forward
 from lab.checks.theory.signal import OTHER, Forecast, NoTheoryError, Signal
 from lab.checks.theory.weighted import measured_variance
 from lab.config import RunConfig
-from lab.errors import UserError
+from lab.errors import UserError, check_range
 from lab.nets.init import INITS
 from lab.nets.pointwise import Pointwise
 from lab.nets.spread import SPREADS, weight_variance
 from lab.nets.transfer import is_head
 from lab.runs.build import obeys_init
+
+MOST_DRAWS = 1000
 
 HIDDEN = ("shape",)
 """Kinds of operations without a row."""
@@ -75,6 +77,11 @@ class Profile:
     uniform_loss: float | None
     """log(C) for C classes under cross-entropy: the loss of equal probabilities."""
     batch: int
+
+
+def check_draws(given: str, draws: int) -> None:
+    """Raises `UserError` unless the number of draws, `given` as an option, is possible."""
+    check_range(given, draws, 1 <= draws <= MOST_DRAWS, f"1 to {MOST_DRAWS}")
 
 
 def probe(config: RunConfig, draws: int, label: str) -> Profile:

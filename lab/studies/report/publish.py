@@ -1,7 +1,8 @@
 """From runs to all that a comparison leaves behind: the table on the screen, the report and the mean curves."""
 
-import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from lab.errors import DamagedFileError, UserError, choose
@@ -26,6 +27,7 @@ from lab.studies.select.scores import counts, logged_tags, score_runs
 from lab.studies.select.selectors import full_key, label, matches, show
 from lab.studies.statistics.numerals import count
 from lab.system.machine import collector_off
+from lab.system.reporter import note, say
 
 
 @collector_off()
@@ -37,8 +39,8 @@ def publish(
     form: str = "text",
     last_seed: int | None = None,
     tuning: Tuning | None = None,
-) -> None:
-    """Prints the comparison of `runs` and writes the report, the table, the verdicts, figures, `_mean/` and `_study/`.
+) -> Comparison:
+    """Tells the comparison of `runs` and writes the report, the table, the verdicts, figures, `_mean/` and `_study/`.
 
     Where there are claims it is an interim analysis of the experiment, which `looks.json` in `folder` remembers. They
     are judged on all runs of the experiments, whichever are compared.
@@ -63,7 +65,7 @@ def publish(
     tuning = tuning and compared(tuning, runs)
     same = len(runs) == len(whole.runs) + len(whole.failed) and tuning == whole.tuning
     comparison = whole if same else compare(runs, study, tuning=tuning, whole=whole)
-    print(show(comparison))
+    say(show(comparison))
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder, ".report.lock", wait=True):  # another command may be writing the same files
         write_report(comparison, folder, html)
@@ -73,36 +75,32 @@ def publish(
     record(comparison, study, runs, folder, last_seed)
     # Whoever reads a table from the output wants nothing else in it.
     places = f"\nreport: {html or folder / 'report.html'}\ncurves: lab board {folder}"
-    print(places, file=sys.stdout if form == "text" else sys.stderr)
+    (say if form == "text" else note)(places)
+    return comparison
 
 
-@collector_off()
-def compare_folders(
-    folders: list[Path],
-    by: list[str] | None,
-    metric: str | None,
-    html: Path | None,
-    where: Sequence[str] = (),
-    form: str = "text",
-    reference: Sequence[str] = (),
-) -> None:
-    """`lab compare`: publishes all runs of a folder, whichever commands made them.
+@dataclass(frozen=True)
+class Gathered:
+    """The runs of some folders, and what they are for."""
 
-    A folder that is not exactly one experiment's, and what `by`, `metric`, `where` and `reference` ask for, are another
-    view than the experiment's own, whose files stay as they are: it is printed, and its page is written only where
-    `html` says.
+    found: list[Run]
+    """All of them, each once, under all of its names."""
+    runs: list[Run]
+    """Without those whose values tuning has not picked in the end."""
+    study: Study
+    tuning: Tuning | None
 
-    Args:
-        where: `key=value`; only the runs that have all of them.
-        reference: `key=value`; the arm that has all of them replaces the study's reference.
+
+def gather(folders: Sequence[Path]) -> Gathered:
+    """Reads all runs under `folders`, whichever commands made them.
 
     Raises:
-        UserError: no such folder, no run in it, or an unknown key, metric or form.
+        UserError: no such folder, or no run in it.
     """
     found, num_copies = without_copies(find_runs(folders))
     if num_copies:
         what = "1 copy of a run that is" if num_copies == 1 else f"{num_copies} copies of runs that are"
-        print(f"left out: {what} here already (same configuration and seed)", file=sys.stderr)
+        note(f"left out: {what} here already (same configuration and seed)")
     tuning, runs = find_tuning(found)
     if not runs:
         raise UserError(
@@ -110,31 +108,78 @@ def compare_folders(
             f"({len(found)} have others); the same 'lab train' makes them"
         )
     if len(runs) < len(found):
-        what = count(len(found) - len(runs), "run")
-        print(f"left out: {what} with other values than their tuning picked", file=sys.stderr)
-    roots, folder = experiments(runs), folders[0]
-    if html:
-        check_page(html)
-    found, runs = in_all_names(found), in_all_names(runs)
-    study = registered_study(roots) or read_study(runs)
+        note(f"left out: {count(len(found) - len(runs), 'run')} with other values than their tuning picked")
+    roots, found, runs = experiments(runs), in_all_names(found), in_all_names(runs)
+    return Gathered(found, runs, registered_study(roots) or read_study(runs), tuning)
+
+
+def view(
+    there: Gathered,
+    folder: Path,
+    by: Sequence[str] | None = None,
+    metric: str | None = None,
+    where: Sequence[str] = (),
+    reference: Sequence[str] = (),
+) -> tuple[Comparison, Callable[[], None]]:
+    """A comparison of what is `there` that leaves the files of the experiment as they are; arguments as of
+    `compare_folders`.
+
+    Returns:
+        The comparison, and what remembers it as an interim analysis: who reads a verdict has analysed.
+    """
+    runs, study, tuning = there.runs, there.study, there.tuning
     asked = read_selector("--reference", reference, {key for run in completed(runs) for key in run.config})
-    chosen = parse_metric(metric) if metric else None
-    if is_experiment(folder, found) and not (by or metric or where or reference):
-        publish(runs, study, folder, html, form, tuning=tuning)
-        return
-    show = choose("--format", form, FORMATS)
     runs = select(runs, where)
     whole = judged(runs, study, folder) if study.claims else None  # which may hold runs that do not fit together
     tuning = tuning and compared(tuning, runs)
+    chosen = parse_metric(metric) if metric else None
     comparison = compare(runs, study, by, chosen, tuning=tuning, asked=asked, whole=whole)
-    print(show(comparison))
-    record(comparison, study, runs, folder)  # who reads a verdict has analysed
+    return comparison, partial(record, comparison, study, runs, folder)
+
+
+@collector_off()
+def compare_folders(
+    folders: list[Path],
+    by: Sequence[str] | None,
+    metric: str | None,
+    html: Path | None,
+    where: Sequence[str] = (),
+    form: str = "text",
+    reference: Sequence[str] = (),
+) -> tuple[Comparison, Path | None]:
+    """`lab compare`: publishes all runs of a folder, whichever commands made them.
+
+    A folder that is not exactly one experiment's, and what `by`, `metric`, `where` and `reference` ask for, are another
+    view than the experiment's own, whose files stay as they are: it is told, and its page is written only where
+    `html` says.
+
+    Args:
+        where: `key=value`; only the runs that have all of them.
+        reference: `key=value`; the arm that has all of them replaces the study's reference.
+
+    Returns:
+        The comparison, and where its page is; None if it has none.
+
+    Raises:
+        UserError: no such folder, no run in it, or an unknown key, metric or form.
+    """
+    there, folder = gather(folders), folders[0]
+    if html:
+        check_page(html)
+    if is_experiment(folder, there.found) and not (by or metric or where or reference):
+        found = publish(there.runs, there.study, folder, html, form, tuning=there.tuning)
+        return found, html or folder / "report.html"
+    show = choose("--format", form, FORMATS)
+    comparison, remember = view(there, folder, by, metric, where, reference)
+    say(show(comparison))
+    remember()
     if html:
         from lab.studies.report.page import write_page
 
         write_page(comparison, html)
     place = f"report: {html}" if html else "nothing was written; --html FILE writes a page"
-    print(f"\n{place}", file=sys.stdout if form == "text" else sys.stderr)
+    (say if form == "text" else note)(f"\n{place}")
+    return comparison, html
 
 
 def experiments(runs: Sequence[Run]) -> list[Path]:

@@ -1,6 +1,6 @@
 """Runs as a pandas data frame, for notebooks: `lab.studies.load("outputs/xavier_vs_he")`."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,18 +31,38 @@ def load(*folders: str | Path, metrics: Sequence[str] = (), history: bool = Fals
     Raises:
         UserError: no such folder, no run in it, an unknown metric, or pandas is not installed.
     """
-    try:
-        from pandas import DataFrame
-    except ModuleNotFoundError as error:
-        raise UserError("load needs pandas, which comes with: pip install 'architecture-lab[notebook]'") from error
+    require_pandas()
     runs = completed(in_all_names(without_copies(find_runs(map(Path, folders)))[0]))
+    return as_frame(records(runs, metrics, history))
+
+
+def require_pandas() -> None:
+    """Raises `UserError` unless pandas is installed."""
+    try:
+        import pandas  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise UserError(
+            "a data frame needs pandas, which comes with: pip install 'architecture-lab[notebook]'"
+        ) from error
+
+
+def as_frame(rows: Sequence[Mapping[str, Any]]) -> "DataFrame":
+    """`rows` as a data frame."""
+    require_pandas()
+    from pandas import DataFrame
+
+    return DataFrame(list(rows))
+
+
+def records(runs: Sequence[Run], metrics: Sequence[str] = (), history: bool = False) -> list[dict[str, Any]]:
+    """The rows of `load` for `runs`, which have complete configurations."""
     configs = [run.config for run in runs]
     keys = list(dict.fromkeys([*swept_keys(runs), *differing_keys(configs)]))
     heads = [
         {**facts(run), **{key: plain(config[key]) for key in keys}} for run, config in zip(runs, configs, strict=True)
     ]
     if history:
-        return DataFrame([{**head, **row} for run, head in zip(runs, heads, strict=True) for row in run.history])
+        return [{**head, **row} for run, head in zip(runs, heads, strict=True) for row in run.history]
     for run, head in zip(runs, heads, strict=True):
         head.update({key: run.result.get(key) for key in RESULTS})
         head.update({tag: one["last"] for tag, one in run.result.get("metrics", {}).items()})
@@ -51,7 +71,7 @@ def load(*folders: str | Path, metrics: Sequence[str] = (), history: bool = Fals
         scores = score_runs([run for run, _ in counted], parse_metric(metric))
         for (_, head), value in zip(counted, scores.values, strict=True):
             head[metric] = value
-    return DataFrame(heads)
+    return heads
 
 
 def facts(run: Run) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from lab.literals import QUOTES, split, unquoted
 from lab.validation import all_keys
 
 MOST = 10**9
-"""Values that a range may have; what may be started at once is far less (`lab.cli.plan`)."""
+"""Values that a range may have; what may be started at once is far less (`lab.overrides.plan`)."""
 
 HYDRAS = ("interval", "sort", "shuffle", "tag", "extend_list", "int", "float", "str", "bool", "json_str")
 """What Hydra has besides, and the lab has not."""

@@ -12,11 +12,11 @@ from hydra._internal.sources_registry import SourcesRegistry
 from hydra.plugins.config_source import ConfigResult
 from omegaconf import OmegaConf
 
-from lab.cli.catalogue import GROUPS
-from lab.cli.typed import read, short_word
-from lab.cli.words import wrong_key
 from lab.config import RunConfig
 from lab.errors import UserError, nearest
+from lab.overrides.files import GROUPS
+from lab.overrides.typed import read, short_word
+from lab.overrides.words import wrong_key
 from lab.validation import Key, all_keys
 
 PLAIN = "tag:yaml.org,2002:"

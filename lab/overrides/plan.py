@@ -1,31 +1,29 @@
 """From typed overrides to the runs that they stand for."""
 
-import argparse
 import copy
 import hashlib
 import itertools
 import math
 import shlex
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from lab.cli.catalogue import group_files, own_dir
-from lab.cli.compose import PRIMARY, Composer, check_primary, configurations
-from lab.cli.formula import is_formula
-from lab.cli.named_arms import chosen_arms, is_excluded, read_arms
-from lab.cli.overrides import asked_seeds, number_asked, read_seeds, take_seeds
-from lab.cli.parsers import GONE, PARSERS
-from lab.cli.source import read_source
-from lab.cli.typed import short_word
-from lab.cli.words import Files, Word, doubled, read_words, split_picks
 from lab.config import RunConfig
 from lab.errors import UserError, refuse
 from lab.identity import ARM, NOT_IDENTITY, flatten
+from lab.overrides.compose import PRIMARY, Composer, check_primary, configurations
+from lab.overrides.files import group_files, own_dir
+from lab.overrides.formula import is_formula
+from lab.overrides.named_arms import chosen_arms, is_excluded, read_arms
+from lab.overrides.seeds import asked_seeds, number_asked, read_seeds, take_seeds
+from lab.overrides.source import read_source
+from lab.overrides.typed import short_word
+from lab.overrides.words import Files, Word, doubled, read_words, split_picks
 from lab.records.places import Job, arm_folder, arm_folders
+from lab.system.reporter import note
 from lab.validation import all_keys, validate
 
 MANY = 5000
@@ -46,22 +44,6 @@ class Options:
     """Whether any number of runs is meant; None where one run is."""
 
 
-def read_options(verb: str, words: list[str]) -> tuple[argparse.Namespace, Options]:
-    """What `words` of a verb that takes overrides say: everything, and the flags that matter here.
-
-    Raises:
-        UserError: a flag is none.
-    """
-    for word in words:
-        if word.partition("=")[0] in GONE and word.startswith("-"):
-            raise UserError(f"{verb} {short_word(word)}: no flag of the lab; {GONE[word.partition('=')[0]]}")
-    args = PARSERS[verb]().parse_intermixed_args(words)
-    many = vars(args)
-    return args, Options(
-        args.config_dir, args.config_name, many.get("multirun", False), args.own_parts, many.get("yes")
-    )
-
-
 def all_jobs(verb: str, typed: list[str], options: Options | None = None) -> list[list[Job]]:
     """The runs that the overrides `typed` of `lab VERB` stand for, one list an experiment.
 
@@ -78,7 +60,8 @@ def all_jobs(verb: str, typed: list[str], options: Options | None = None) -> lis
     own = own_dir(options.config_dir)
     files, (rest, asked) = group_files(own), take_seeds(typed)
     given = read_words(rest, files)
-    print(*map("{}\n".format, doubled(given)), sep="", end="", file=sys.stderr)
+    for line in doubled(given):
+        note(line)
     words = list({word.key: word for word in given}.values())
     experiments = next((word for word in words if word.key == "experiment" and word.swept), None)
     others = [word for word in words if word is not experiments]
@@ -253,7 +236,7 @@ def refuse_many(axes: Mapping[str, Sequence[str]], num_seeds: int, config: RunCo
         number += math.prod(sizes[key] for key in axes) * math.prod(lists) * config.study.tune_seeds
     if number > MANY and not yes:
         factors = " x ".join(f"{size:,} of {key}" for key, size in sizes.items() if size > 1)
-        hint = "" if yes is None else f", more than {MANY:,}; --yes goes on with them"
+        hint = "" if yes is None else f", more than {MANY:,}; --yes goes on with them (yes=True in Python)"
         raise UserError(f"this is a sweep of {number:,} runs ({factors}){hint}")
 
 

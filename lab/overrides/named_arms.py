@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lab.cli.compose import as_typed
-from lab.cli.typed import short_word
-from lab.cli.words import Files, Word, read_word
 from lab.errors import UserError, refuse, unknown
 from lab.identity import ARM, NOT_IDENTITY
+from lab.overrides.compose import as_typed
+from lab.overrides.typed import short_word
+from lab.overrides.words import Files, Word, read_word
 from lab.studies.select.selectors import Flat, as_selector, label, matches, show
 
 MOST_NAME = 60

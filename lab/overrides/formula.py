@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lab.cli.typed import short_word
 from lab.errors import UserError, nearest
 from lab.literals import number
+from lab.overrides.typed import short_word
 from lab.validation import all_keys
 
 OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {

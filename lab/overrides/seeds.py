@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab.cli.typed import short_word, typed
 from lab.errors import UserError, nearest
+from lab.overrides.typed import short_word, typed
 from lab.records.interim import read_interim
 
 AUTO = "auto"

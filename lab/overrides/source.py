@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from lab.cli.compose import Composer
-from lab.cli.named_arms import read_single
-from lab.cli.words import Files, split_picks
 from lab.config import RunConfig, StartConfig, StudyConfig
 from lab.errors import UserError, refuse
 from lab.identity import ARM, identity
+from lab.overrides.compose import Composer
+from lab.overrides.named_arms import read_single
+from lab.overrides.words import Files, split_picks
 from lab.records.sources import OWN, as_words, section
 from lab.validation import complaints
 

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lab.cli.catalogue import GROUPS
-from lab.cli.choices import choices
-from lab.cli.formula import is_formula
-from lab.cli.typed import short_word, typed
 from lab.errors import UserError, nearest, refuse, unknown
 from lab.identity import ARM, NOT_IDENTITY
+from lab.overrides.choices import choices
+from lab.overrides.files import GROUPS
+from lab.overrides.formula import is_formula
+from lab.overrides.typed import short_word, typed
 from lab.validation import all_keys
 
 Files = Mapping[str, Mapping[str, Path]]
@@ -63,7 +63,7 @@ def read_words(typed_words: Iterable[str], files: Files) -> list[Word]:
 
     Args:
         typed_words: those of the command line.
-        files: what there is to choose (`lab.cli.catalogue.group_files`).
+        files: what there is to choose (`lab.overrides.files.group_files`).
 
     Raises:
         UserError: a word is no override, its key or file does not exist, or its value is none of its kind.

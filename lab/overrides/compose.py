@@ -23,13 +23,13 @@ from omegaconf.errors import (
     OmegaConfBaseException,
 )
 
-from lab.cli.catalogue import config_dir, yaml_files
-from lab.cli.formula import evaluate, is_formula
-from lab.cli.own_files import OwnFiles
-from lab.cli.typed import short_word, typed
 from lab.config import RunConfig
 from lab.errors import UserError, nearest, unknown
 from lab.identity import default_leaves
+from lab.overrides.files import config_dir, yaml_files
+from lab.overrides.formula import evaluate, is_formula
+from lab.overrides.own_files import OwnFiles
+from lab.overrides.typed import short_word, typed
 from lab.studies.select.reference import check_form
 from lab.studies.select.selectors import as_selector
 from lab.validation import all_keys
@@ -46,6 +46,8 @@ def configurations(own: Path | None = None) -> Iterator[None]:
         UserError: what Hydra or OmegaConf found wrong within, in our words.
     """
     ConfigStore.instance().store(name="run_config", node=RunConfig)
+    base = version.VersionBase.instance()
+    version_before = base.version_base
     version.setbase("1.3")
     Plugins.instance()  # brings the kinds of sources, those of `pkg://` and of plain folders among them
     path = ConfigSearchPathImpl()
@@ -63,6 +65,7 @@ def configurations(own: Path | None = None) -> Iterator[None]:
     except (HydraException, OmegaConfBaseException, RecursionError) as error:
         raise UserError(plain_message(error)) from error
     finally:
+        base.version_base = version_before
         GlobalHydra.instance().clear()
         if before is not None:
             GlobalHydra.instance().initialize(before)
