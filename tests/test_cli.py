@@ -31,7 +31,7 @@ def lab(*words: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         ("optimizer.lrr=1", r"optimizer\.lrr is no key .*did you mean 'optimizer\.lr'.*optimizer\.weight_decay"),
         ("model.block=conv-akt", r"word 2, 'akt', is unknown \(did you mean 'act'\?\); there are: conv, linear"),
         ("model.init=hee", r"model\.init=hee is unknown \(did you mean 'he_normal'\?\); there are: xavier_uniform"),
-        ("data=mnsit", r"data=mnsit is unknown \(did you mean 'mnist'\?\); there are: cifar10"),
+        ("data=mnsit", r"data=mnsit is unknown \(did you mean 'mnist'\?\); there are: blank, cifar10"),
         ("model.depth=1", r"model\.depth=1 is not possible .*allowed are 3, 4, 5, .*nearest: 3"),
         ("data=folder data.root=nowhere", r"nowhere/train is not a folder; data\.root must hold train/<class>"),
         ("out=/proc/nowhere", r"out=/proc/nowhere: cannot write"),

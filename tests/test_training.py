@@ -151,7 +151,7 @@ def test_epochs_become_steps(make_job: MakeJob) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "allowed"),
     [
-        ("train.epochs", 0.0, "above 0"),
+        ("train.epochs", -1.0, "0 .the net as it starts. to 1,000,000,000"),
         ("train.steps", -1, "0 .the net as it starts. or more"),
         ("train.max_seconds", 0.0, "above 0"),
         ("train.eval_every", 0.0, "above 0"),

@@ -163,9 +163,9 @@ def compare_folders(
     Raises:
         UserError: no such folder, no run in it, or an unknown key, metric or form.
     """
-    there, folder = gather(folders), folders[0]
     if html:
         check_page(html)
+    there, folder = gather(folders), folders[0]
     if is_experiment(folder, there.found) and not (by or metric or where or reference):
         found = publish(there.runs, there.study, folder, html, form, tuning=there.tuning)
         return found, html or folder / "report.html"
