@@ -34,6 +34,7 @@ KINDS = {
     "train.penalty": "penalties",
 }
 NAMES = {key: list(catalogue.names(kind)) for key, kind in KINDS.items()}
+NAMES["train.loss"].remove("value")  # of surfaces, which have no parts
 NAMES |= {"model.output": ["identity", "softmax", "sigmoid"], "model.aux_blocks": ["none", "2"]}
 
 
