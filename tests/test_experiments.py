@@ -38,8 +38,14 @@ def test_an_experiment_opens_with_question_command_and_cost(name: str) -> None:
     assert study["claims"]
 
 
-@pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("data", ["digits", pytest.param("synthetic", marks=pytest.mark.slow)])
+OF_DIGITS = ("transfer", "pretrained_thaw")
+"""Experiments about classes that other data do not have."""
+
+CASES = [(name, "digits") for name in NAMES]
+OTHERS = [pytest.param(name, "synthetic", marks=pytest.mark.slow) for name in NAMES if name not in OF_DIGITS]
+
+
+@pytest.mark.parametrize(("name", "data"), [*CASES, *OTHERS])
 def test_an_experiment_has_five_seeds_claims_about_its_own_arms_and_nets_that_build(name: str, data: str) -> None:
     (jobs,) = all_jobs("train", [f"experiment={name}", f"data={data}"])
     assert jobs[0].config.name == name
@@ -80,14 +86,9 @@ def test_a_smoke_run_goes_from_the_command_to_the_report(
 ) -> None:
     """All arms, all tuning trials and all claims, with one seed and as few steps as do."""
     monkeypatch.chdir(tmp_path)
-    words = [
-        f"experiment={name}",
-        "train=smoke",
-        "train.steps=2",
-        "train.eval_limit=50",
-        "seed=0",
-        *SMALLER.get(name, []),
-    ]
+    swept = "train.steps" in (config_dir() / "experiment" / f"{name}.yaml").read_text()
+    fewer = [] if swept else ["train.steps=2"]
+    words = [f"experiment={name}", "train=smoke", *fewer, "train.eval_limit=50", "seed=0", *SMALLER.get(name, [])]
     assert main(["train", *words]) == 0
     root = tmp_path / "outputs" / name
     study = json.loads((root / "study.json").read_text())
