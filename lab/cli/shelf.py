@@ -12,7 +12,8 @@ from lab.cli.shelf_parsers import SORTS
 from lab.errors import UserError, unknown
 from lab.metric import parse_metric
 from lab.records.removal import archive, remove
-from lab.records.shelf import STATES, Entry, Experiment, entry_at, experiments
+from lab.records.results import TRIALS
+from lab.records.shelf import STATES, Entry, Experiment, arm_at, entry_at, experiments
 from lab.records.tuning import trials_folder
 from lab.studies.report.about import about_experiment, about_run, byte_text, date_text, progress, states_text
 from lab.studies.report.align import aligned
@@ -177,8 +178,6 @@ def status_verb(args: argparse.Namespace) -> int:
 
 def trials_of(folder: Path) -> list[Path]:
     """Folders of tuning trials that `experiments(folder)` leaves out."""
-    from lab.records.results import TRIALS
-
     return [path for path in [folder / TRIALS, *folder.glob(f"*/{TRIALS}")] if path.is_dir()]
 
 
@@ -200,8 +199,7 @@ def rm_verb(args: argparse.Namespace) -> int:
         return 1
     left = remove(entries, whole)
     print(f"removed {what}")
-    if left:
-        print("not written by the lab, and left:", *left, sep="\n  ", file=sys.stderr)
+    tell_left(left)
     return 0
 
 
@@ -211,20 +209,27 @@ def removable(path: Path) -> tuple[list[Entry], list[Experiment]]:
         raise UserError(f"{path} is a link; name the folder itself")
     if entry := entry_at(path):
         return [entry], []
-    if path.is_dir() and (beside := [one for one in experiments(path.absolute().parent) if is_arm(one, path)]):
-        return [entry for entry in beside[0].entries if entry.path.parent == path.absolute()], []
-    found = [one for one in experiments(path) if one.path == path]
-    if not found:
-        raise UserError(f"{path} is no folder of a run, an arm or an experiment; 'lab ls' lists those")
+    if of_arm := arm_at(path):
+        return of_arm, []
+    found = [experiment_at(path, "a run, an arm or an experiment")]
     trials = trials_folder(path.absolute())
     if trials and trials != path.absolute():
         found += experiments(trials)
     return [entry for one in found for entry in one.entries], found
 
 
-def is_arm(experiment: Experiment, path: Path) -> bool:
-    """Whether `path` is the folder of an arm of `experiment`."""
-    return any(entry.path.parent == path.absolute() for entry in experiment.entries)
+def experiment_at(path: Path, allowed: str) -> Experiment:
+    """The experiment whose folder `path` is; raises `UserError`, with what is `allowed`, if it is none's."""
+    found = next((one for one in experiments(path) if one.path == path), None)
+    if found is None:
+        raise UserError(f"{path} is no folder of {allowed}; 'lab ls' lists those")
+    return found
+
+
+def tell_left(left: Sequence[Path]) -> None:
+    """Names what was not removed."""
+    if left:
+        print("not written by the lab, and left:", *left, sep="\n  ", file=sys.stderr)
 
 
 def archive_verb(args: argparse.Namespace) -> int:
@@ -234,18 +239,13 @@ def archive_verb(args: argparse.Namespace) -> int:
         UserError: a folder is no experiment's, a file is there already, or a run is being trained.
     """
     for folder in args.folders:
-        found = [one for one in experiments(folder) if one.path == folder]
-        if not found:
-            raise UserError(f"{folder} is no folder of an experiment; 'lab ls' lists those")
-        (experiment,) = found
+        experiment = experiment_at(folder, "an experiment")
         place = args.to or folder.absolute().parent
         file = archive(experiment, place / f"{folder.absolute().name}.tar.gz")
         print(f"packed {folder} ({byte_text(experiment.size)}) into {file} ({byte_text(file.stat().st_size)})")
         if args.keep or not (args.yes or agreed(f"remove {folder}?")):
             continue
-        left = remove(experiment.entries, [experiment])
-        if left:
-            print("not written by the lab, and left:", *left, sep="\n  ", file=sys.stderr)
+        tell_left(remove(experiment.entries, [experiment]))
     return 0
 
 

@@ -10,6 +10,12 @@ from lab.records.write import write_json
 LEDGER = ".lab-report.json"
 """Names the files and folders that the lab has written for a report."""
 
+EVENTS = "events.out.tfevents."
+"""Begins the names of event files."""
+
+HOMES = ("_mean", "_study")
+"""Folders of an experiment that hold event files alone."""
+
 
 def read_ledger(folder: Path) -> list[str] | None:
     """The names in the ledger of `folder`; None where there is none, or a damaged one."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lab.errors import UserError
 from lab.records import checked, design, interim, registration, tuning
-from lab.records.ledger import LEDGER, read_ledger
+from lab.records.ledger import EVENTS, HOMES, LEDGER, read_ledger
 from lab.records.lock import LockedError, locked
 from lab.records.results import TRIALS
 from lab.records.shelf import Entry, Experiment
@@ -17,15 +17,12 @@ from lab.records.write import SCRATCH, remove_file
 
 OF_RUN = re.compile(
     r"config\.yaml|metrics\.jsonl|result\.json|predictions\.npz|checkpoint(\.prev)?\.pt(\.damaged)?"
-    rf"|events\.out\.tfevents\..+|\..+{re.escape(SCRATCH)}"
+    rf"|{re.escape(EVENTS)}.+|\..+{re.escape(SCRATCH)}"
 )
 """The names of files that the lab writes into the folder of a run."""
 
 OF_EXPERIMENT = (registration.FILE, checked.FILE, tuning.FILE, design.FILE, interim.FILE, LEDGER)
 """And into that of an experiment, besides those that its ledger names."""
-
-HOMES = ("_mean", "_study")
-"""Folders of an experiment that hold event files alone."""
 
 
 def check_free(entries: Iterable[Entry]) -> None:
@@ -77,7 +74,7 @@ def clear_events(folder: Path) -> None:
     """Removes the event files in `folder` and below, and the folders that are empty then."""
     for root, _, files in os.walk(folder, topdown=False):
         for name in files:
-            if name.startswith("events.out.tfevents."):
+            if name.startswith(EVENTS):
                 remove_file(Path(root) / name)
         remove_empty(Path(root))
 

@@ -179,7 +179,14 @@ def subfolders(folder: Path) -> list[os.DirEntry[str]]:
 def entry_at(path: Path) -> Entry | None:
     """The run whose folder `path` is, if it is one's."""
     path = path.absolute()
-    return next((Entry(found, seed) for _, seed, found in run_folders(path.parent.parent) if found == path), None)
+    return next((one for one in arm_at(path.parent) if one.path == path), None)
+
+
+def arm_at(path: Path) -> list[Entry]:
+    """The runs of the arm whose folder `path` is; none if it is no arm's."""
+    path = path.absolute()
+    found = [Entry(folder, seed) for _, seed, folder in run_folders(path.parent) if folder.parent == path]
+    return sorted(found, key=lambda one: natural(one.path))
 
 
 def size_of(folder: Path) -> int:

@@ -152,7 +152,7 @@ def about_experiment(one: Experiment) -> list[str]:
         of_arm = [entry for entry in one.entries if entry.path.parent == folder]
         seeds = seed_spans([entry.seed for entry in of_arm]).partition(" ")[2]
         states = Experiment(folder, tuple(of_arm)).states
-        table.append((folder.name[:-9], seeds, states_text(states)))
+        table.append((of_arm[0].arm, seeds, states_text(states)))
     verdicts = [f"{claim['verdict']:<11} {claim['say']} ({count(claim['n'], 'seed')})" for claim in one.claims]
     command = next((entry.run.result.get("command", "") for entry in one.entries if entry.run), "")
     tail = name_lines({"again": command, "report": f"lab compare {shlex.quote(str(one.path))}"})

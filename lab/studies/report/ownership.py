@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lab.errors import UserError
-from lab.records.ledger import read_ledger
+from lab.records.ledger import EVENTS, read_ledger
 from lab.records.places import inside
 from lab.records.read import read_bytes
 from lab.records.results import Run
@@ -16,8 +16,6 @@ MARK = '<meta name="generator" content="lab">'
 
 OLD_MARK = '<p class="eyebrow">'
 """In every page from before there was `MARK`."""
-
-EVENTS = "events.out.tfevents."
 
 
 def is_experiment(folder: Path, runs: Sequence[Run]) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from lab.records.ledger import write_ledger
+from lab.records.ledger import HOMES, write_ledger
 from lab.records.write import write_atomically, write_json
 from lab.studies.claims.flips import stable_text
 from lab.studies.claims.verdict import WORDS, Verdict
@@ -48,7 +48,7 @@ def write_report(comparison: Comparison, folder: Path, html: Path | None = None)
     """
     if html:
         check_page(html)
-    check_own(folder, files(html), ("_mean", "_study"))
+    check_own(folder, files(html), HOMES)
     names, html = files(html), html or folder / "report.html"
     for path in (folder, html.parent):
         path.mkdir(parents=True, exist_ok=True)
