@@ -48,26 +48,34 @@ def place_labels(
     boxes = [((np.array(sign) - low) * unit, np.full(2, SIGN)) for sign in signs]
     for number, name in enumerate(names):
         half = np.array([width(name, points) / 2 + 0.02, points / 72 * 0.6])
-        others = np.concatenate([one for place, one in enumerate(samples) if place != number] or [np.zeros((0, 2))])
+        others = [one for place, one in enumerate(samples) if place != number]
         spots = even((paths[number] - low) * unit, ANCHORS)
         centers = np.concatenate([spots + (half + GAP) * np.array(way) for way in AROUND])
         middle = np.array(size) / 2
-        outside = [bool((abs(center - middle) > middle - half).any()) for center in centers]
-        cost = [
-            crowding(center, half, samples[number], others, boxes) + 1e6 * out
-            for center, out in zip(centers, outside, strict=True)
-        ]
+        outside = (abs(centers - middle) > middle - half).any(1)
+        cost = crowding(centers, half, samples[number], others, boxes) + 1e6 * outside
         boxes.append((centers[int(np.argmin(cost))], half))
     return [tuple((center / unit + low).tolist()) for center, _ in boxes[len(signs) :]]
 
 
-def crowding(center: Any, half: Any, own: Any, others: Any, boxes: Sequence[tuple[Any, Any]]) -> float:
-    """How bad a place is: other labels and paths beneath it, and other paths as near as its own."""
-    overlaps = sum(bool((abs(center - there) < half + theirs + 0.02).all()) for there, theirs in boxes)
-    covered, own_covered = (int((abs(path - center) < half + 0.02).all(1).sum()) for path in (others, own))
-    distance = np.linalg.norm(np.maximum(abs(others - center) - half, 0), axis=1).min() if len(others) else 1.0
-    own_distance = float(np.linalg.norm(np.maximum(abs(own - center) - half, 0), axis=1).min())
-    return 1e4 * overlaps + 20 * covered + 10 * own_covered + 20 * max(0.0, 0.35 - distance) + 40 * own_distance
+def crowding(centers: Any, half: Any, own: Any, others: Sequence[Any], boxes: Sequence[tuple[Any, Any]]) -> Any:
+    """How bad each of `centers` (n, 2) is, (n,): labels and paths beneath it, and other paths as near as its own."""
+    overlaps = np.zeros(len(centers))
+    for there, theirs in boxes:
+        overlaps += (abs(centers - there) < half + theirs + 0.02).all(1)
+    own_covered, own_distance = beneath(centers, half, own)
+    covered, distance = np.zeros(len(centers)), np.full(len(centers), 1.0)
+    for path in others:
+        more, near = beneath(centers, half, path)
+        covered, distance = covered + more, np.minimum(distance, near)
+    return 1e4 * overlaps + 20 * covered + 10 * own_covered + 20 * np.maximum(0, 0.35 - distance) + 40 * own_distance
+
+
+def beneath(centers: Any, half: Any, path: Any) -> tuple[Any, Any]:
+    """For a label at each of `centers` (n, 2): how many points of `path` (k, 2) it covers, and inches to the next."""
+    across, down = (abs(path[:, way] - centers[:, way, None]) - half[way] for way in (0, 1))  # (n, k), from its border
+    covered = ((across < 0.02) & (down < 0.02)).sum(1)
+    return covered, (np.maximum(across, 0) ** 2 + np.maximum(down, 0) ** 2).min(1) ** 0.5
 
 
 def even(path: Any, number: int) -> Any:
