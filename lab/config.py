@@ -38,6 +38,11 @@ class DataConfig:
     classes: list[str] = knob([], free="two or more class names of the data set, each once")
     """Names of the classes to keep, in the order of their new labels; all if empty."""
 
+    unseen: list[str] = knob([], free="class names of the data set, each once")
+    """Classes of which a run gets no image to learn from or to be validated with. The test images hold them, and the
+    net has an output for each: every image of them is one that it should be unsure about. Compare by `test/accuracy`
+    and the like, as validation is easier without them."""
+
     resize: int | None = knob(None, low=1, high=8192, unit="pixels")
     """Side to which all images are resized when they are read; as they are if null."""
 

@@ -165,6 +165,8 @@ def _across(config: RunConfig) -> Iterator[str]:
         yield f"name={config.name!a} and out={config.out!a}: a path holds no control characters"
     if len(data.classes) == 1 or len(set(data.classes)) < len(data.classes):
         yield f"data.classes={_shown(data.classes)} is out of range; allowed: two classes or more, each once"
+    if len(set(data.unseen)) < len(data.unseen):
+        yield f"data.unseen={_shown(data.unseen)} is out of range; allowed: classes, each once"
     if model.name == "recipe" and not model.widths and model.depth > 1:
         allowed = "one width or more; none only with model.depth=1, the classifier alone"
         yield f"model.widths=[] is out of range; allowed: {allowed}"

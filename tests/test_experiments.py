@@ -38,6 +38,17 @@ def test_an_experiment_opens_with_question_command_and_cost(name: str) -> None:
     assert study["claims"]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_an_experiment_tunes_the_rate_of_each_arm_or_says_why_not(name: str) -> None:
+    study = yaml.safe_load((config_dir() / "experiment" / f"{name}.yaml").read_text())["study"]
+    page = (ROOT / "experiments" / name / "README.md").read_text()
+    told = re.search(r"[Nn]o\s+rate\s+(is\s+tuned|to\s+tune)|Rates\s+are\s+therefore\s+swept", page)
+    assert "tune" in study or told or name in UNTUNED
+
+
+UNTUNED = ("speedrun", "xavier_vs_he")
+"""Experiments about one rate: a published one, and the one at which the folklore shows."""
+
 OF_DIGITS = ("transfer", "pretrained_thaw")
 """Experiments about classes that other data do not have."""
 

@@ -57,6 +57,13 @@ def test_chosen_classes_are_numbered_in_their_order() -> None:
         ({"imbalance": 0.5, "name": "diabetes"}, r"data\.imbalance=0\.5 has no effect on data\.name=diabetes"),
         ({"resize": 0}, r"data\.resize=0 is out of range; allowed: 1 to 8,192"),
         ({"resize": 16, "name": "xor"}, r"data\.resize=16 has no effect on features"),
+        (
+            {"unseen": ["bottem"]},
+            r"data\.unseen=\[bottem\]: class 'bottem' is unknown \(did you mean 'bottom'",
+        ),
+        ({"unseen": ["top", "top"]}, r"data\.unseen=\[top, top\] is out of range; allowed: classes, each once"),
+        ({"unseen": ["top", "bottom"]}, r"data\.unseen=\[top,bottom\] leaves fewer than two classes to learn"),
+        ({"unseen": ["1"], "name": "diabetes"}, r"data\.unseen=\[1\] has no effect on a regression"),
         ({"imbalance": 0.1, "limit": 100}, r"data\.limit=100 is out of range; allowed: 1 to 4\d"),
     ],
 )
@@ -67,6 +74,28 @@ def test_a_bad_variant_is_named(changes: dict, message: str) -> None:
 
     with pytest.raises(UserError, match=message):
         checked(RunConfig(data=DataConfig(**{"name": "own_parts:tiny", **changes})))
+
+
+# Unseen classes
+
+
+def test_an_unseen_class_is_in_the_test_images_alone() -> None:
+    data, whole = digits(unseen=["9", "4"]), digits()
+    for split in (data.train, data.val):
+        assert set(labels(split).tolist()) == {0, 1, 2, 3, 5, 6, 7, 8}
+    assert len(data.classes) == 10
+    assert torch.equal(labels(data.test), labels(whole.test))
+    counts = labels(whole.train).bincount() + labels(whole.val).bincount()
+    assert len(data.train) + len(data.val) == counts.sum() - counts[4] - counts[9]
+
+
+def test_noise_and_imbalance_keep_to_the_classes_that_are_seen() -> None:
+    noisy, even = digits(unseen=["0"], label_noise=1.0), digits(unseen=["0"])
+    assert set(labels(noisy.train).tolist()) == set(range(1, 10))
+    assert not (labels(noisy.train) == labels(even.train)).any()
+    counts = labels(digits(unseen=["0"], imbalance=0.1).train).bincount().tolist()
+    assert counts[0] == 0
+    assert counts[9] == pytest.approx(0.1 * counts[1], abs=1)
 
 
 # Size
@@ -102,12 +131,14 @@ def test_counts_fall_exponentially() -> None:
     """Long-tailed CIFAR-10 at 0.01, 5,000 pictures a class: the counts of Cui et al. (2019)."""
     names = tuple("abcdefghij")
     train, classes = torch.randperm(50_000), torch.arange(10).repeat(5000)
-    kept = imbalanced(train, classes, names, 0.01, seed=0)
+    seen = range(len(names))
+    kept = imbalanced(train, classes, names, seen, 0.01, seed=0)
     assert classes[kept].bincount().tolist() == [5000, 2997, 1796, 1077, 645, 387, 232, 139, 83, 50]
-    assert classes[imbalanced(train, classes, names, 0.1, seed=0)].bincount()[[0, -1]].tolist() == [5000, 500]
+    tenth = classes[imbalanced(train, classes, names, seen, 0.1, seed=0)]
+    assert tenth.bincount()[[0, -1]].tolist() == [5000, 500]
     assert len(set(kept.tolist())) == len(kept)
-    assert torch.equal(kept, imbalanced(train, classes, names, 0.01, seed=0))
-    assert not torch.equal(kept, imbalanced(train, classes, names, 0.01, seed=1))
+    assert torch.equal(kept, imbalanced(train, classes, names, seen, 0.01, seed=0))
+    assert not torch.equal(kept, imbalanced(train, classes, names, seen, 0.01, seed=1))
 
 
 @pytest.mark.parametrize("imbalance", [0.5, 0.1])
@@ -146,7 +177,7 @@ def test_an_exact_share_of_the_training_labels_is_wrong(share: float) -> None:
 
 def test_wrong_labels_are_uniform_over_the_other_classes() -> None:
     right = torch.arange(4).repeat(6000)
-    wrong = with_noise(right, torch.arange(24_000), 4, 1.0, seed=3)
+    wrong = with_noise(right, torch.arange(24_000), range(4), 1.0, seed=3)
     counts = torch.zeros(4, 4).index_put_((right, wrong), torch.ones(24_000), accumulate=True)
     assert counts.diagonal().sum() == 0
     expected = torch.full((4, 4), 2000.0).fill_diagonal_(0)
@@ -155,7 +186,9 @@ def test_wrong_labels_are_uniform_over_the_other_classes() -> None:
 
 def test_wrong_labels_are_decided_by_the_seed_and_more_of_them_keep_the_first() -> None:
     right, train = torch.arange(10).repeat(100), torch.randperm(1000)
-    few, again, more, other = (with_noise(right, train, 10, *args) for args in ((0.1, 1), (0.1, 1), (0.3, 1), (0.1, 2)))
+    few, again, more, other = (
+        with_noise(right, train, range(10), *args) for args in ((0.1, 1), (0.1, 1), (0.3, 1), (0.1, 2))
+    )
     assert torch.equal(few, again)
     assert not torch.equal(few, other)
     changed = few != right

@@ -13,7 +13,16 @@ from lab.data.augment import Augment, beside, make_augment
 from lab.data.scales import SCALES
 from lab.data.shifts import shifted
 from lab.data.sources import SOURCES, Source, check_source, folder
-from lab.data.variants import check_labels, imbalanced, keep_classes, outliers, resized, standardised, with_noise
+from lab.data.variants import (
+    check_labels,
+    imbalanced,
+    keep_classes,
+    outliers,
+    resized,
+    seen_labels,
+    standardised,
+    with_noise,
+)
 from lab.errors import check_range, choose
 from lab.identity import derive_seed
 
@@ -134,18 +143,20 @@ def load_dataset(config: DataConfig, seed: int, device: torch.device) -> Dataset
     source = _on_device(config.name, root, str(device), tuple(config.classes), config.resize)
     check_labels(config, len(source.classes))
     generator = torch.Generator().manual_seed(derive_seed(seed, "split"))
-    order = torch.randperm(len(source.images), generator=generator)
+    order, seen = torch.randperm(len(source.images), generator=generator), seen_labels(source, config.unseen)
+    if config.unseen:
+        order = order[torch.isin(source.labels.cpu()[order], torch.tensor(seen))]
     num_val = max(1, round(config.val_frac * len(order)))
     val, train = order[:num_val], order[num_val:]
     most = (len(order) - 1) / len(order)
     check_range("data.val_frac", config.val_frac, len(train) > 0, f"at most {most:.4g}, which leaves one to train on")
-    train = imbalanced(train, source.labels.cpu(), source.classes, config.imbalance, seed)
+    train = imbalanced(train, source.labels.cpu(), source.classes, seen, config.imbalance, seed)
     if config.limit is not None:
         check_range("data.limit", config.limit, 1 <= config.limit <= len(train), f"1 to {len(train)}")
         train = train[: config.limit]  # random already
     source, unit, offset = (source, 1.0, 0.0) if source.classes else standardised(source, train)
     source = shifted(source, config)
-    labels = with_noise(source.labels, train, len(source.classes), config.label_noise, seed)
+    labels = with_noise(source.labels, train, seen, config.label_noise, seed)
     val, train = val.to(device), train.to(device)
     scale = choose("data.scale", config.scale, SCALES, tuple)
     shape = tuple(source.images.shape[1:])

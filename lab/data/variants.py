@@ -1,5 +1,6 @@
-"""Variants of a data set: some of its classes, another size, fewer images of some classes, wrong labels."""
+"""Variants of a data set: some of its classes, some unseen, another size, fewer images of some, wrong labels."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -18,17 +19,35 @@ def keep_classes(source: Source, classes: tuple[str, ...]) -> Source:
     if not classes:
         return source
     given = f"data.classes=[{','.join(classes)}]"
-    if not source.classes:
-        raise UserError(f"{given} has no effect on a regression, which has no classes")
-    for name in classes:
-        if name not in source.classes:
-            there = ", ".join(source.classes)
-            raise UserError(f"{given}: class '{name}' is unknown{nearest(name, source.classes)}; there are: {there}")
+    numbers = class_numbers(given, classes, source)
     new = torch.full((len(source.classes),), -1)
-    new[[source.classes.index(name) for name in classes]] = torch.arange(len(classes))
+    new[numbers] = torch.arange(len(classes))
     labels, test_labels = new[source.labels], new[source.test_labels]
     kept, test = labels >= 0, test_labels >= 0
     return Source(source.images[kept], labels[kept], source.test_images[test], test_labels[test], classes)
+
+
+def class_numbers(given: str, names: Sequence[str], source: Source) -> list[int]:
+    """The labels of the classes `names` of `source`; raises `UserError`, which begins with `given`, without them."""
+    if not source.classes:
+        raise UserError(f"{given} has no effect on a regression, which has no classes")
+    for name in names:
+        if name not in source.classes:
+            there = ", ".join(source.classes)
+            raise UserError(f"{given}: class '{name}' is unknown{nearest(name, source.classes)}; there are: {there}")
+    return [source.classes.index(name) for name in names]
+
+
+def seen_labels(source: Source, unseen: Sequence[str]) -> list[int]:
+    """The labels of `source` that a run learns, in order: all but those of the classes `unseen`."""
+    labels = range(len(source.classes))
+    if not unseen:
+        return list(labels)
+    given = f"data.unseen=[{','.join(unseen)}]"
+    seen = sorted(set(labels) - set(class_numbers(given, unseen, source)))
+    if len(seen) < 2:
+        raise UserError(f"{given} leaves fewer than two classes to learn; there are: {', '.join(source.classes)}")
+    return seen
 
 
 def resized(source: Source, side: int | None) -> Source:
@@ -54,7 +73,9 @@ def check_labels(config: DataConfig, num_classes: int) -> None:
             raise UserError(f"data.{key}={value} has no effect on data.name={config.name}, which has no classes")
 
 
-def imbalanced(train: Tensor, labels: Tensor, classes: tuple[str, ...], imbalance: float, seed: int) -> Tensor:
+def imbalanced(
+    train: Tensor, labels: Tensor, classes: tuple[str, ...], seen: Sequence[int], imbalance: float, seed: int
+) -> Tensor:
     """The part of `train` in which class i of C has n * imbalance^(i / (C - 1)) images (Cui et al. 2019).
 
     n is the largest number for which every class has enough of them; counts are rounded down.
@@ -63,33 +84,35 @@ def imbalanced(train: Tensor, labels: Tensor, classes: tuple[str, ...], imbalanc
         train: indices of images (k,), in random order.
         labels: labels of all images (n,), on the CPU like `train`.
         classes: names of the classes.
+        seen: the labels that count.
         imbalance: last class's share of the first one's count, in (0, 1]; 1 changes nothing.
         seed: the run's seed, for the order of the result, which must be random since `data.limit` takes the first ones.
     """
     if imbalance == 1:
         return train
     labels = labels[train]
-    share = imbalance ** (torch.arange(len(classes), dtype=torch.float64) / (len(classes) - 1))
-    there = labels.bincount(minlength=len(classes))
+    share = imbalance ** (torch.arange(len(seen), dtype=torch.float64) / (len(seen) - 1))
+    there = labels.bincount(minlength=len(classes))[seen]
     wanted = ((there / share).min() * share + 1e-6).long()  # 49.99... is 50
     if wanted.min() < 1:
-        name = classes[int(wanted.argmin())]
+        name = classes[seen[wanted.argmin()]]
         raise UserError(f"data.imbalance={imbalance} leaves class '{name}' without a training image; take a larger one")
-    kept = [(labels == label).nonzero().flatten()[:count] for label, count in enumerate(wanted.tolist())]
+    kept = [(labels == label).nonzero().flatten()[:number] for label, number in zip(seen, wanted.tolist(), strict=True)]
     generator = torch.Generator().manual_seed(derive_seed(seed, "imbalance"))
     return train[torch.cat(kept)][torch.randperm(sum(map(len, kept)), generator=generator)]
 
 
-def with_noise(labels: Tensor, train: Tensor, num_classes: int, share: float, seed: int) -> Tensor:
-    """`labels` with round(share * k) of the k labels at `train` replaced, each by another class, uniformly."""
+def with_noise(labels: Tensor, train: Tensor, seen: Sequence[int], share: float, seed: int) -> Tensor:
+    """`labels` with round(share * k) of the k labels at `train` replaced by other labels of `seen`, uniformly."""
     if share == 0:
         return labels
     generator = torch.Generator().manual_seed(derive_seed(seed, "label_noise"))
     order = torch.randperm(len(train), generator=generator)
-    offsets = torch.randint(1, num_classes, (len(train),), generator=generator)  # for all: more noise keeps these
-    chosen = order[: round(share * len(train))]
+    offsets = torch.randint(1, len(seen), (len(train),), generator=generator)  # for all: more noise keeps these
+    chosen, known = order[: round(share * len(train))], torch.tensor(seen)
     index, noisy = train[chosen].to(labels.device), labels.clone()
-    noisy[index] = (noisy[index] + offsets[: len(chosen)].to(labels.device)) % num_classes
+    places = torch.searchsorted(known, labels[index].cpu()) + offsets[: len(chosen)]
+    noisy[index] = known[places % len(seen)].to(labels.device)
     return noisy
 
 

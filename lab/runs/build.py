@@ -205,7 +205,9 @@ def make_machine(train: TrainConfig) -> Machine:
 def left_by(config: RunConfig) -> str:
     """The keys that leave fewer training images than there are, with their values; empty if none does."""
     data, default = config.data, DataConfig()
-    names = [name for name in ("limit", "imbalance", "classes") if getattr(data, name) != getattr(default, name)]
+    names = [
+        name for name in ("limit", "imbalance", "classes", "unseen") if getattr(data, name) != getattr(default, name)
+    ]
     return ", ".join(f"data.{name}={getattr(data, name)}" for name in ["val_frac", *names])
 
 

@@ -10,7 +10,7 @@ from lab.studies.statistics.numerals import count, seed_spans
 MOST_VALUES = 6
 """Values of one fact that are listed."""
 
-CHANGES = {"augment": "none", "label_noise": 0.0, "imbalance": 1.0, "resize": None}
+CHANGES = {"augment": "none", "label_noise": 0.0, "imbalance": 1.0, "unseen": [], "resize": None}
 """What may change the images of a data set, by its key in `data`, and the value that changes nothing."""
 
 SPLITS = {"train": "training", "val": "validation", "test": "test"}

@@ -8,8 +8,8 @@ from lab.studies.select.selectors import Flat
 
 IMAGE_KEYS = ("data.name", "data.root", "data.classes", "data.shift", "data.shift_size", "train.eval_limit")
 """The keys that choose or change test images or their labels. The others under `data.*` act on training images
-(`limit`, `shuffle`, `augment`, `outliers`, `label_noise`, `imbalance`), on how images are fed in (`scale`, `resize`) or
-on the split (`val_frac`)."""
+(`limit`, `shuffle`, `augment`, `outliers`, `label_noise`, `imbalance`, `unseen`), on how images are fed in (`scale`,
+`resize`) or on the split (`val_frac`)."""
 
 Kind = tuple[str | None, tuple[str, ...], str]
 """Digests of the labels and of the images, unless the run is older than them; the values of `IMAGE_KEYS`; the size."""
