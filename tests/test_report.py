@@ -257,6 +257,18 @@ def test_the_answer_names_the_claims_where_they_fit(runs):
     assert headline(compare(runs, study)) == "Of 6 claims, 5 supported and 1 undecided (undecided: Xavier wins)."
 
 
+def test_the_answer_names_the_setting_where_settings_differ(runs):
+    comparison = compare(runs, STUDY)
+    (verdict,) = comparison.verdicts
+    on, off = (replace(verdict, setting={"train.clip_norm": value}, say="It helps") for value in (1.0, 0.0))
+    mixed = replace(comparison, verdicts=[on, replace(off, verdict="refuted")])
+    text = (
+        "Of 2 claims, 1 supported and 1 refuted (supported: It helps (clip_norm=1); refuted: It helps (clip_norm=0))."
+    )
+    assert headline(mixed) == text
+    assert headline(replace(comparison, verdicts=[on, off])) == "Both claims are supported: It helps."
+
+
 def test_an_answer_that_all_claims_share_is_said_once(runs):
     (claim,) = STUDY["claims"]
     other = {**claim, "say": "He wins again"}

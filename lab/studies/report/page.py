@@ -18,7 +18,17 @@ from lab.studies.report.gallery import ENDS, EXHIBITS, Hung, Subject, hang
 from lab.studies.report.ownership import check_own, check_page
 from lab.studies.report.rows import cost_rows, effect_rows
 from lab.studies.report.strip import strip
-from lab.studies.report.table import NUMBERS, cautions, columns, csv_text, explained, p_text, verdict_data, wins_text
+from lab.studies.report.table import (
+    NUMBERS,
+    cautions,
+    columns,
+    csv_text,
+    explained,
+    p_text,
+    title,
+    verdict_data,
+    wins_text,
+)
 from lab.studies.select.selectors import label
 from lab.studies.statistics.numerals import center_text, count, decimals, interval_text
 
@@ -156,10 +166,16 @@ def headline(comparison: Comparison) -> str:
 
 
 def named(verdicts: Sequence[Verdict]) -> str:
-    """` (supported: ..., and ...; undecided: ...)`, without its commonest word where it would take over three lines."""
-    says: dict[str, list[str]] = {}
+    """` (supported: ..., and ...; undecided: ...)`, without its commonest word where it would take over three lines.
+
+    A claim whose settings have different verdicts is named with them.
+    """
+    says, words = dict[str, list[str]](), dict[str, set[str]]()
+    for verdict in verdicts:
+        words.setdefault(verdict.say, set()).add(verdict.verdict)
     for word in WORDS:
-        there = dict.fromkeys(verdict.say.rstrip(".") for verdict in verdicts if verdict.verdict == word)
+        found = [verdict for verdict in verdicts if verdict.verdict == word]
+        there = dict.fromkeys(title(verdict, with_setting=len(words[verdict.say]) > 1) for verdict in found)
         says |= {word: list(there)} if there else {}
     if len(says) == 1 and len(text := ", and ".join(*says.values())) <= MOST_ANSWER:
         return f": {text}"

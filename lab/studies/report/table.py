@@ -208,11 +208,16 @@ def wins_text(verdict: Verdict) -> str:
     return f"{words[verdict.kind == 'lower']} in {share:.0f} % of seeds [{low:.0f}, {high:.0f}]"
 
 
+def title(verdict: Verdict, with_setting: bool = True) -> str:
+    """The claim as one reads it, `He ends above Xavier (clip_norm=1)`, without a full stop."""
+    setting = f" ({label(verdict.setting)})" if verdict.setting and with_setting else ""
+    return f"{verdict.say.rstrip('.')}{setting}"
+
+
 def verdict_texts(verdict: Verdict) -> tuple[str, str]:
     """The claim with its setting, and the numbers behind the verdict."""
-    setting = f" ({label(verdict.setting)})" if verdict.setting else ""
     tested = f"{p_text(verdict.p)}, by" if verdict.n > 1 else "By"
-    return f"{verdict.say}{setting}", f"{verdict.explain} {tested} {verdict.metric}."
+    return title(verdict), f"{verdict.explain} {tested} {verdict.metric}."
 
 
 def p_text(p: float) -> str:
