@@ -2,10 +2,10 @@
 
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -146,9 +146,9 @@ def test_tab_answers_at_once() -> None:
     command = [sys.executable, "-m", "lab", "_complete", "train", "model.act=re"]
     times = []
     for _ in range(3):
-        clock = time.monotonic()
+        before = sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])  # CPU time: the machine may be busy
         answer = subprocess.check_output(command, text=True)
-        times.append(time.monotonic() - clock)
+        times.append(sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2]) - before)
         assert answer == "model.act=relu\n"
     assert min(times) < 0.4
     code = "import sys, lab.cli.main as cli; cli.main(['_complete', 'train', 'optimizer.name=']); print(*sys.modules)"

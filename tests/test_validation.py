@@ -164,9 +164,9 @@ def test_all_that_is_wrong_is_in_one_message(capsys: pytest.CaptureFixture[str])
 
 def test_a_thousand_configurations_are_checked_at_once() -> None:
     configs = [with_values(RunConfig(), {"optimizer.lr": 1e-4 * (i + 1), "seed": i}) for i in range(1000)]
-    clock = time.monotonic()
+    clock = time.process_time()
     validate(*configs)
-    assert time.monotonic() - clock < 0.3
+    assert time.process_time() - clock < 0.3
 
 
 # lab list keys
