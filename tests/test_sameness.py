@@ -292,6 +292,21 @@ def test_what_is_left_of_a_sweep_is_searched_beside_what_is_done() -> None:
     assert said(jobs[:1], [gone, jobs[0], jobs[4]])[0].startswith("model.norm has no effect where")
 
 
+def test_arms_that_there_was_no_time_to_check_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [job({"train.device": "cpu", "model.act": act}) for act in ("relu", "tanh", "elu")]
+
+    def said(jobs: list[Job]) -> list[str]:
+        return [one.text for one in check(jobs, jobs).remarks if one.code == "arms-unchecked"]
+
+    assert said(jobs) == []
+    monkeypatch.setattr("lab.launch.worker.MOST_SECONDS", 1e-9)  # up after the first
+    (line,) = said(jobs)
+    assert line.startswith("there was no time to check 2 arms of 3 before training; lab lint")
+    for one in jobs:
+        one.config.lint.sweeps = False
+    assert said(jobs) == []
+
+
 def job(values: dict[str, Any]) -> Job:
     """A run with these values, of which norm and activation were swept."""
     config = with_values(RunConfig(), values)

@@ -23,11 +23,12 @@ from lab.studies.claims.claim import Claim
 from lab.studies.claims.study import Study
 from lab.studies.select.arms import differing_keys, swept_keys, values_of, with_choices
 from lab.studies.select.selectors import Flat, matches
+from lab.studies.statistics.numerals import count
 
 Rebuild = Callable[[ArmFacts], "tuple[nn.Module, Tensor]"]
 """The net of an arm and some of its images."""
 
-IDLE, SAME = "arms-idle", "claim-same"
+IDLE, SAME, UNCHECKED = "arms-idle", "claim-same", "arms-unchecked"
 
 START = ("model.init", "model.init_gain", "model.init_fan", "model.head_gain", "model.draw")
 """Keys of the net that change its first weights alone."""
@@ -39,6 +40,7 @@ def check_arms(
     rebuild: Rebuild,
     tuned: Collection[str] = (),
     ignore: Collection[str] = (),
+    rushed: int = 0,
 ) -> Checked:
     """What the rules say about the arms of a sweep, worst first, and which are proved to be one function.
 
@@ -48,6 +50,7 @@ def check_arms(
         rebuild: builds the net of an arm anew, for proofs.
         tuned: keys that each arm gets its own best value of.
         ignore: codes of rules that do not apply.
+        rushed: how many of the arms there was no time to check.
     """
     found = [one for one in tuned_apart(with_groups(arms), tuned) if one.fingerprint or one.form]
     keys = [key for key in swept_keys(found) if key not in tuned]
@@ -59,6 +62,7 @@ def check_arms(
         lines = rule.check(lineup)
         remarks += [Remark(rule.code, line.severity or rule.severity, line.text, line.arms) for line in lines]
     remarks += [remark for claim in study.claims for remark in of_claim(claim, same)]
+    remarks += [Remark(UNCHECKED, "note", text) for text in unchecked(rushed, len(arms))]
     stored = [OneFunction(tuple(arm.arm_id for arm in one.arms), tuple(one.reasons), one.free) for one in same]
     kept = [one for one in remarks if one.code not in ignore]
     return Checked(tuple(sorted(kept, key=lambda one: SEVERITIES.index(one.severity))), tuple(stored))
@@ -79,6 +83,15 @@ def idle(arms: Sequence[ArmFacts]) -> list[str]:
         UserError: all arms are one and the same.
     """
     return idle_notes([arm.config for arm in arms], [arm.fingerprint for arm in arms])
+
+
+def unchecked(rushed: int, number: int) -> list[str]:
+    """Arms for which there was no time before the sweep.
+
+    `lab lint` of the same configurations takes as long as it needs.
+    """
+    rest = f"there was no time to check {count(rushed, 'arm')} of {number:,} before training"
+    return [f"{rest}; lab lint of the same overrides checks all"] if rushed else []
 
 
 def same_functions(arms: Sequence[ArmFacts], keys: Sequence[str], rebuild: Rebuild) -> list[Same]:
@@ -175,8 +188,9 @@ def rebuilt(configs: Mapping[str, RunConfig]) -> Rebuild:
 
 
 OTHER_RULES = (
-    Rule("arms-idle", "note", idle),
-    Rule("claim-same", "warning", of_claim),
+    Rule(IDLE, "note", idle),
+    Rule(UNCHECKED, "note", unchecked),
+    Rule(SAME, "warning", of_claim),
 )
 
 SWEEP_RULES = {rule.code: rule for rule in (*ARM_RULES, *OTHER_RULES, *CLAIM_RULES)}

@@ -92,15 +92,16 @@ def check(jobs: Sequence[Job], whole: Sequence[Job] = (), study: StudyConfig | N
     alone: list[UserError] = []
     built: dict[tuple[str, int], ArmFacts] = {}
     tags: dict[str, tuple[str, ...]] = {}
-    left = MOST_SECONDS if lint.sweeps else 0.0
+    left, rushed = MOST_SECONDS if lint.sweeps else 0.0, 0
 
     def remember(job: Job, parts: "Parts") -> None:
-        nonlocal left
+        nonlocal left, rushed
         begun, key = time.monotonic(), (arm_hash(job.config), job.config.seed)
         if left > 0 and not own_parts(job.config):  # a user's code does what it likes, and only in its run
             built[key] = facts_of(job.config, job.arm, parts, lint.ignore)
         else:
             built[key] = bare_facts(job.config, job.arm, parts)
+            rushed += lint.sweeps and left <= 0
         left -= time.monotonic() - begun
 
     for job in arms:
@@ -127,7 +128,7 @@ def check(jobs: Sequence[Job], whole: Sequence[Job] = (), study: StudyConfig | N
                 remember(job, assemble(job.config, stand_in=True))
     facts = [built.get((digits, job.config.seed)) or bare_facts(job.config, job.arm) for digits, job in arms.items()]
     rebuild = rebuilt(configs_of(arms))
-    return check_arms(facts, asked, rebuild, study.tune or (), lint.ignore) if facts else Checked()
+    return check_arms(facts, asked, rebuild, study.tune or (), lint.ignore, rushed) if facts else Checked()
 
 
 def check_logged(asked: Study, tags: Sequence[tuple[str, ...]]) -> None:
