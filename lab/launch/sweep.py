@@ -12,7 +12,8 @@ from lab.launch.ended import Ended
 from lab.launch.local import train_runs
 from lab.launch.prelude import tell_prospects
 from lab.launch.register import register, remember_runs
-from lab.launch.tune import check_tuning, compared_arms, tune
+from lab.launch.tunable import check_tuning
+from lab.launch.tune import compared_arms, tune
 from lab.records.outcome import NEXT_STEPS
 from lab.records.places import TERMINAL, Job, settled
 from lab.records.results import NOT_WITHOUT, SOURCES, TRIALS, Run, failures, is_cut_off, read_run, told_apart

@@ -30,6 +30,7 @@ from lab.overrides.files import config_dir, yaml_files
 from lab.overrides.formula import evaluate, is_formula
 from lab.overrides.own_files import OwnFiles
 from lab.overrides.typed import short_word, typed
+from lab.ranges import is_call, read_range
 from lab.studies.select.reference import check_form
 from lab.studies.select.selectors import as_selector
 from lab.validation import all_keys
@@ -182,7 +183,7 @@ def check_primary(name: str, own: Path | None) -> str:
 def typed_grid(grid: Any) -> Any:
     """`study.tune` with values as the fields of their keys hold them: a rate of 1 is that of 1.0, and the same arm.
 
-    What is no mapping, no list, or of no key stays as it is: `lab.launch.tune` refuses it.
+    What is no mapping, neither list nor range, or of no key stays as it is: `lab.launch.tune` refuses it.
     """
     if not isinstance(grid, Mapping):
         return grid
@@ -190,7 +191,20 @@ def typed_grid(grid: Any) -> Any:
     for key, values in grid.items():
         if key in known and isinstance(values, list):
             found[key] = [typed_value(key, value) for value in values]
+        elif key in known and is_call(values):
+            found[key] = typed_range(key, values)
     return found
+
+
+def typed_range(key: str, text: str) -> str:
+    """The range `text` of a tuned key, in one way of writing it; raises `UserError` where it is none."""
+    kind, shown = all_keys()[key].kind, short_word(f"study.tune: {key}={text}")
+    if kind not in (int, float):
+        raise UserError(f"{shown}: {key} is no single number, so it has no ranges; allowed: a list of values")
+    try:
+        return str(read_range(text, whole=kind is int))
+    except ValueError as error:
+        raise UserError(f"{shown} {error}") from None
 
 
 def typed_value(key: str, value: Any) -> Any:

@@ -23,6 +23,7 @@ from lab.overrides.source import read_source
 from lab.overrides.typed import short_word
 from lab.overrides.words import Files, Word, doubled, read_words, split_picks
 from lab.records.places import Job, arm_folder, arm_folders
+from lab.space import most_points, space
 from lab.system.reporter import note
 from lab.validation import all_keys, validate
 
@@ -231,9 +232,8 @@ def refuse_many(axes: Mapping[str, Sequence[str]], num_seeds: int, config: RunCo
     """Raises `UserError` if there are more than `MANY` runs, before any is made, unless the user said `yes`."""
     sizes = {key: len(axis) for key, axis in axes.items()} | {"seed": num_seeds}
     number = math.prod(sizes.values())
-    if isinstance(grid := config.study.tune, Mapping):
-        lists = [len(values) for values in grid.values() if isinstance(values, list)]
-        number += math.prod(sizes[key] for key in axes) * math.prod(lists) * config.study.tune_seeds
+    if config.study.tune:
+        number += math.prod(sizes[key] for key in axes) * most_points(config.study) * config.study.tune_seeds
     if number > MANY and not yes:
         factors = " x ".join(f"{size:,} of {key}" for key, size in sizes.items() if size > 1)
         hint = "" if yes is None else f", more than {MANY:,}; --yes goes on with them (yes=True in Python)"
@@ -242,8 +242,8 @@ def refuse_many(axes: Mapping[str, Sequence[str]], num_seeds: int, config: RunCo
 
 def refuse_own_parts(config: RunConfig) -> None:
     """Raises `UserError` for each value of `config` that names a user's own code."""
-    tuned = config.study.tune if isinstance(config.study.tune, Mapping) else {}
-    given = [*flatten(config).items(), *((key, one) for key, values in tuned.items() for one in values or ())]
+    lists = [(key, axis) for key, axis in space(config.study.tune).items() if isinstance(axis, list)]
+    given = [*flatten(config).items(), *((key, one) for key, values in lists for one in values)]
     parts = [(key, value) for key, value in given if key in all_keys() and all_keys()[key].knob.own]
     refuse(
         f"{short_word(f'{key}={value}')} names code of yours, which --no-own-parts does not run"

@@ -3,12 +3,16 @@
 import shlex
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+from lab.errors import DamagedFileError
 from lab.identity import NOT_IDENTITY, default_leaves
 from lab.records.outcome import next_steps, outcome
 from lab.records.results import Run
 from lab.records.shelf import Entry, Experiment
+from lab.records.tuning import read_tuning
+from lab.studies.comparison.tuned import budget_text
 from lab.studies.report.align import aligned
 from lab.studies.select.selectors import label_full, show
 from lab.studies.statistics.numerals import count, duration, fixed, seed_spans
@@ -139,11 +143,21 @@ def share_done(entry: Entry, last: Mapping[str, Any]) -> float:
     return 0.0
 
 
+def tuning_text(experiment: Path) -> str:
+    """What was tuned with which budget; empty where nothing was."""
+    try:
+        tuning = read_tuning(experiment)
+    except DamagedFileError as error:
+        return str(error)
+    return budget_text(tuning) if tuning else ""
+
+
 def about_experiment(one: Experiment) -> list[str]:
     """Question, runs by arm, verdicts as last judged, and what to type next."""
     rows = {
         "experiment": str(one.path),
         "question": one.question,
+        "tuning": tuning_text(one.path),
         "runs": f"{states_text(one.states)}; {count(one.num_arms, 'arm')}, {byte_text(one.size)}",
         "last": f"{date_text(one.date)} UTC",
     }

@@ -231,7 +231,7 @@ def tuning_words(subject: Subject) -> tuple[str, str]:
     assert tuning
     picks = "; ".join(picked_text(tuning, arm) for arm in tuning.arms[:MOST_DESCRIBED])
     dots = "; dots: single runs" if len(tuning.seeds) > 1 else ""
-    best = " Of each value the best point of the grid is shown." if len(tuning.keys) > 1 else ""
+    best = " Of each value the best point is shown; the other keys differ as well." if len(tuning.keys) > 1 else ""
     return (
         f"{tuning.metric} over what was tuned; picked: {picks}.",
         f"{budget_text(tuning)} Symbols: means over seeds{dots}. Ring: the value picked. "
