@@ -41,7 +41,11 @@ class Fake:
                 return True, {}
             config = flatten(job.config)
             self.trained.append(f"{config['name']}/{config['model.norm']}/{config[LR]:g}/{job.folder.name}")
-            score = 0.9 - abs(math.log10(config[LR] / BEST[config["model.norm"]])) / 10 + config["seed"] % 10 / 100
+            score = (
+                0.9
+                - abs(math.log10(config[LR] / BEST.get(config["model.norm"], 0.05))) / 10
+                + config["seed"] % 10 / 100
+            )
             result = {
                 **job.record(),
                 "status": "diverged" if config[LR] > self.too_high.get(config["model.norm"], 1e20) else "finished",

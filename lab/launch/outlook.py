@@ -11,19 +11,20 @@ from pathlib import Path
 from lab.checks.prospects import FEWEST
 from lab.config import StudyConfig
 from lab.identity import arm_hash
+from lab.launch.asked import asked
 from lab.launch.auto import check_design, expected_seconds
 from lab.launch.earlier import spreads, stored_runs, thresholds
 from lab.launch.local import share_machine
 from lab.launch.sources import missing_sources
 from lab.launch.tunable import check_tuning
-from lab.launch.tune import compared_arms, make_trials, tuned_jobs
+from lab.launch.tune import make_trials, tuned_jobs
 from lab.records.places import Job, arm_label
 from lab.records.shelf import read_claims
 from lab.records.sources import source_jobs
 from lab.records.tuning import read_tuning
 from lab.space import grid_size, most_points, num_points, points, space
 from lab.studies.claims.contrast import ClaimTest
-from lab.studies.claims.study import check_claims, parse_study
+from lab.studies.claims.study import parse_study
 from lab.studies.select.scores import logged_tags
 from lab.studies.select.selectors import label_full
 from lab.studies.statistics.estimate import spread
@@ -46,7 +47,7 @@ def outlook(jobs: list[Job], auto: bool) -> str:
     study, tuned = parse_study(config.study), config.study.tune or {}
     if tuned:
         check_tuning(jobs, study)
-    check_claims(study, compared_arms(jobs))
+    study = asked(jobs, study, auto)
     root, lines, everything = Path(config.out) / config.name, list[str](), list(jobs)
     if auto:
         check_design(config, study, root)

@@ -67,11 +67,15 @@ def all_jobs(verb: str, typed: list[str], options: Options | None = None) -> lis
     experiments = next((word for word in words if word.key == "experiment" and word.swept), None)
     others = [word for word in words if word is not experiments]
     with configurations(own):
-        composer = Composer(check_primary(options.config_name, own))
+        composer = Composer(check_primary(options.config_name, own), [word.key for word in words])
         if experiments is None:
-            return [plan(words, asked, command, composer, files, options)]
-        chosen = [Word("experiment", [name], f"experiment={name}") for name in experiments.texts]
-        return [plan([one, *others], asked, command, composer, files, options) for one in chosen]
+            chosen = [words]
+        else:
+            chosen = [[Word("experiment", [name], f"experiment={name}"), *others] for name in experiments.texts]
+        return [
+            with_whole(plan(one, asked, command, composer, files, options), one, command, composer, files, options)
+            for one in chosen
+        ]
 
 
 def one_job(verb: str, typed: list[str], options: Options | None = None) -> Job:
@@ -111,7 +115,9 @@ class Span:
 def span(words: Sequence[Word], asked: str, composer: Composer, files: Files, options: Options) -> Span:
     """What `words` run through; arguments and errors as of `plan`."""
     fixed = {word.key: word.texts[0] for word in words if not word.swept and word.key not in ("seed", ARM)}
-    in_files, params = composer.settings(split_picks(fixed)[0])
+    picks, _ = split_picks(fixed)
+    in_files, params = composer.settings(picks)
+    params = {key: text for key, text in params.items() if key not in composer.settled_by(picks)}
     axes = sweep_axes(words, params if in_files or options.multirun else {}, files)
     axes.pop(ARM, None)
     first = composer(*split_picks({**fixed, **{key: axis[0] for key, axis in axes.items() if key != "seed"}}))
@@ -174,6 +180,26 @@ def plan(
     refuse_nothing(over.axes.get(ARM, ()), jobs.values())
     validate(*(job.config for job in jobs.values()))
     return list(jobs.values())
+
+
+def with_whole(
+    jobs: list[Job], words: Sequence[Word], command: str, composer: Composer, files: Files, options: Options
+) -> list[Job]:
+    """`jobs` that know which arms the experiment's file has by itself, where it has claims about them.
+
+    Typed words may leave some out: a value of a swept key, `arm=`, another set of arms.
+    """
+    study, typed = jobs[0].config.study, {word.key for word in words}
+    narrowing = [key for key in typed if _names_arm(key) or key in (ARM, "study.arms", "study.exclude")]
+    if not narrowing or not (study.claims or study.reference):
+        return jobs
+    kept = [word for word in words if word.key in ("experiment", "name", "out", "study.claims", "study.reference")]
+    kept.append(Word("seed", ["0"], "seed=0"))
+    try:
+        whole = tuple(plan(kept, "", command, composer, files, options))
+    except UserError:  # not complete without the other words
+        return jobs
+    return [replace(job, whole=whole) for job in jobs]
 
 
 def refuse_nothing(names: Sequence[str], jobs: Collection[Job]) -> None:
@@ -269,7 +295,7 @@ def shown_configuration(typed: list[str], options: Options, package: str, resolv
     words = read_words(rest, group_files(own))
     swept = [word.text for word in words if word.swept] + ([f"seeds={asked}"] if asked else [])
     with configurations(own):
-        composer = Composer(check_primary(options.config_name, own))
+        composer = Composer(check_primary(options.config_name, own), [word.key for word in words])
         config = composer.filled(*split_picks({word.key: word.texts[0] for word in words if not word.swept}))
         part = OmegaConf.select(config, package) if package else config
         if not OmegaConf.is_config(part):
