@@ -93,7 +93,8 @@ def state_text(entry: Entry) -> str:
     when = f"{date_text(entry.date)} UTC"
     if entry.holder:
         facts = progress(entry)
-        return f"running (pid {entry.holder.pid}, host {entry.holder.host}): {facts['done']}, {facts['left']} left"
+        left = f"{facts['left']} left" if facts["left"] != UNKNOWN else "time left not known yet"
+        return f"running (pid {entry.holder.pid}, host {entry.holder.host}): {facts['done']}, {left}"
     if entry.run is None:
         return f"unfinished, last written to {when}"
     further = next_steps([entry.run.result])
@@ -113,6 +114,10 @@ def training_text(result: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
+UNKNOWN = "not known"
+"""The time left of a run that has logged nothing yet."""
+
+
 def progress(entry: Entry) -> dict[str, str]:
     """How far a run is that is being trained: `{"run": ..., "done": "40 % (step 100)", "left": "about 12 s", ...}`."""
     last = entry.rows[-1] if entry.rows else {}
@@ -125,7 +130,7 @@ def progress(entry: Entry) -> dict[str, str]:
         "run": str(entry.path),
         "process": f"{holder.pid} on {holder.host}" if holder else "-",
         "done": f"{100 * share:.0f} % ({step})" if share else step,
-        "left": f"about {left}" if left else "not known",
+        "left": f"about {left}" if left else UNKNOWN,
         "metric": ", ".join(scores) or "-",
     }
 

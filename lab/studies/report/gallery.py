@@ -142,6 +142,7 @@ def curves_words(subject: Subject) -> tuple[str, str]:
         f"Thick: mean over seeds{along}. Band: 95 % interval of the mean at each step. "
         "Thin: single seeds (the first of each arm, where they are many)."
         f"{' Cross: the run diverged.' * diverged}"
+        f"{' Triangle: exactly 0, which has no logarithm.' * bool(subject.curves and subject.curves.zero)}"
         f"{' Dotted: runs that did not train, left out of the mean where others did.' * bool(comparison.untrained)}"
         f"{alone * (len(comparison.arms) > 1)}{few_seeds(comparison)}{first_of(comparison) * crowded}",
     )
