@@ -10,9 +10,9 @@ Imports point down this list, and `tests/test_structure.py` holds the order:
     data, nets, records    data sets on the device; networks; the files that a run leaves behind
     training               one run's loop, optimizers, schedules, losses, checkpoints
     system                 the machine and its libraries
-    metric                 how a score is read from what a run logged
+    metric, space          how a score is read from what a run logged; the points that tuning tries
     identity, validation   what makes two runs the same; the check of every key
-    config                 every key with default, meaning, unit and range
+    config, ranges         every key with default, meaning, unit and range; ranges to tune over
     errors, knob, literals, quantity, surface, tables  `UserError`; what a key may be; typed values; what runs measure;
                            surfaces to move on; names
 

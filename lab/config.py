@@ -15,6 +15,9 @@ METRICS = tuple(f"val/{name}" for name in ("loss", "accuracy", "top5", "rmse", "
 )
 """What the logged points of a run may hold; which of them depends on the data."""
 
+DRAWN = 16
+"""Points that `study.tune` draws from ranges where `study.tune_trials` is null."""
+
 
 @dataclass
 class DataConfig:
@@ -429,13 +432,22 @@ class StudyConfig:
     """Wall-clock time of a command with `seeds=auto`, which starts no further seeds that would take longer; empty for
     no limit. The same command goes on, with the whole budget again."""
 
-    tune: Any = knob(None, free="keys with lists of values, or null")
-    """Nuisance keys with the values to try, two or more each: `{optimizer.lr: [0.01, 0.03, 0.1]}`; of several keys the
-    full grid. Every arm tries all of them on separate seeds, and is compared at the values that are best in
-    validation."""
+    tune: Any = knob(None, free="keys with lists of values or ranges, or null")
+    """Nuisance keys with the values to try: lists of two or more, or ranges, `log(low, high)` and `uniform(low, high)`:
+    `{optimizer.lr: log(1e-4, 1), optimizer.weight_decay: [0, 1e-4]}`. Lists alone form the full grid; from ranges
+    points are drawn, the same for every arm. Every arm tries all of them on separate seeds, and is compared at the
+    values that are best in validation."""
+
+    tune_trials: int | None = knob(None, low=2, high=1000, unit="points")
+    """Points that each arm tries, drawn from the ranges and lists of `study.tune`; a larger number adds to them. Null:
+    16 where there is a range, else the full grid."""
+
+    tune_widen: int = knob(0, low=0, zero="never", high=10, unit="times")
+    """How often ranges are widened where an arm is best near an end: each time every arm tries half as many further
+    points beyond."""
 
     tune_seeds: int = knob(1, low=1, unit="seeds")
-    """Seeds that each of these values is tried with: from 1,000,000 on, which no comparison uses. Tuning noise cannot
+    """Seeds that each of these points is tried with: from 1,000,000 on, which no comparison uses. Tuning noise cannot
     bias the comparison, which uses other seeds; more of them pick a better value."""
 
 

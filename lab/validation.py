@@ -15,6 +15,7 @@ from typing import Any, Union, get_args, get_origin
 from lab.config import RunConfig
 from lab.errors import refuse, unknown
 from lab.knob import LARGEST, Knob
+from lab.ranges import end_text, is_call, read_range
 from lab.tables import read_table
 
 BOOLEAN = Knob(choices=("true", "false"))
@@ -197,3 +198,8 @@ def _across(config: RunConfig) -> Iterator[str]:
         if key in all_keys() and not all_keys()[key].knob.free and isinstance(values, list):
             found = (_complaint(key, tuple(value) if isinstance(value, list) else value) for value in values)
             yield from (f"study.tune: {complaint}" for complaint in found if complaint)
+        elif key in all_keys() and is_call(values):
+            known, shown = all_keys()[key], f"study.tune: {key}={values}"
+            axis = read_range(values, whole=known.kind is int)
+            ends = (int(end) if axis.whole else end for end in (axis.low, axis.high))
+            yield from filter(None, (_wrong(known, end, f"{shown}: {end_text(end)}") for end in ends))

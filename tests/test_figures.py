@@ -1,5 +1,6 @@
 """Figures of experiments of all shapes: every name is there, literal and once, and no text lies over another."""
 
+import math
 import warnings
 from itertools import pairwise
 from pathlib import Path
@@ -17,11 +18,12 @@ from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.cost import shared_machine
 from lab.studies.comparison.factorial import Grid
 from lab.studies.figures.cost import side_by_side
+from lab.studies.figures.curves import draw_curves, read_curves
 from lab.studies.figures.effects import factor_pairs
 from lab.studies.figures.files import figure_bytes
 from lab.studies.figures.names import fit, plain, width
 from lab.studies.figures.range_curve import draw_range
-from lab.studies.figures.scales import is_wide, log_ticks, number_texts, spaced
+from lab.studies.figures.scales import is_wide, log_ticks, number_texts, spaced, zero_place, zero_ticks
 from lab.studies.figures.style import COLORS, CROSSED, LEVELS, MAIN, cut, stripes
 from lab.studies.report.gallery import EXHIBITS, Subject
 
@@ -319,3 +321,55 @@ def test_a_caption_says_what_is_left_out_and_which_speeds_are_shared(tmp_path: P
     assert "1 to 4 side by side" in shared_machine([*alone.runs, *beside.runs])
     older = sweep(tmp_path / "older", {"model.act": named(2)}, seeds=1, config={"jobs": 2})
     assert "2 side by side" in shared_machine(older.runs)
+
+
+@pytest.mark.parametrize(
+    ("values", "zero"),
+    [
+        ([0.0, 1e-4, 1.0], 1e-4 / 10**0.4),
+        ([0.0, 1e-3, 1.0], 1e-3 / 2),
+        ([0.0, 0.5, 1.0], None),
+        ([1e-4, 1.0], None),
+        ([-1.0, 0.0, 1e-4, 1.0], None),
+        ([0.0, 0.0], None),
+        ([0.0, 1e-4, 1.0, math.inf], 1e-4 / 10**0.4),
+    ],
+)
+def test_an_exact_zero_has_a_place_below_a_logarithmic_axis(values: list[float], zero: float | None) -> None:
+    found = zero_place(values)
+    assert found == (zero if zero is None else pytest.approx(zero))
+    if found is not None:
+        ticks, texts = zero_ticks(found, 1.0, 6)
+        assert (ticks[0], texts[0], texts[-1]) == (found, "0", "1")
+        assert min(ticks[1:]) > found
+        assert len(set(texts)) == len(texts)
+
+
+@pytest.mark.parametrize("number", [2, 9])
+def test_a_curve_that_reaches_zero_keeps_its_logarithmic_axis(tmp_path: Path, number: int) -> None:
+    ends = [0.0, *(10.0**-power for power in range(3, 2 + number))]
+    runs = [
+        write_run(tmp_path, {"model.depth": depth}, seed, {"val/loss": end}, losses(end, seed))
+        for depth, end in enumerate(ends, 3)
+        for seed in (0, 1)
+    ]
+    found = read_curves(compare(runs, {"metric": "val/loss"}))
+    assert found
+    assert found.log()
+    assert found.zero is not None
+    assert found.curves[0].means[-1] == found.zero
+    assert min(value for curve in found.curves[1:] for value in curve.drawn()) > found.zero
+    there = drawn_texts(draw_curves(found))
+    assert {"0", "validation loss (log scale)"} <= there
+
+
+def losses(end: float, seed: int) -> list[dict[str, float]]:
+    """A loss that falls from 1 to `end` in four logged points."""
+    values = [1.0, 0.1 + 0.01 * seed, 0.01, end]
+    return [{"step": 10 * (1 + i), "val/loss": value} for i, value in enumerate(values)]
+
+
+def drawn_texts(figure: Figure) -> set[str]:
+    """All texts of a figure."""
+    figure.draw_without_rendering()
+    return {text.get_text() for text in figure.findobj(Text)}

@@ -20,7 +20,7 @@ from lab.cli.options import read_options
 from lab.cli.parsers import PARSERS
 from lab.identity import flatten
 from lab.overrides.plan import all_jobs, one_job
-from lab.studies.claims.study import check_claims, parse_study
+from lab.studies.claims.study import asked_claims, parse_study
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").glob("*.md"))]
@@ -88,7 +88,8 @@ def test_every_command_composes(page: str, tmp_path: Path, monkeypatch: pytest.M
         elif rest[0] == "train":
             args, options = read_options("train", rest[1:])
             jobs = [job for batch in all_jobs("train", args.overrides, options) for job in batch]
-            check_claims(parse_study(jobs[0].config.study), [flatten(job.config) for job in jobs])
+            whole = [flatten(job.config) for job in jobs[0].whole]
+            asked_claims(parse_study(jobs[0].config.study), [flatten(job.config) for job in jobs], whole)
 
 
 def unquoted(line: str) -> str:

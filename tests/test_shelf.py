@@ -101,6 +101,16 @@ def test_an_experiment_is_shown_arm_by_arm(outputs: Path, capsys: pytest.Capture
     assert "refuted     a (2 seeds)" in text
 
 
+@pytest.mark.parametrize(
+    "words", [["--state", "running"], ["--runs", "--state", "failed"], ["--metric", "val/loss", "--state", "running"]]
+)
+def test_nothing_found_is_an_empty_list(words: list[str], outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["ls", *words, "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == []
+    assert main(["ls", *words]) == 0
+    assert capsys.readouterr().out == ""
+
+
 def test_what_is_being_trained(outputs: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["status"]) == 0
     assert lines(capsys) == ["nothing is being trained under outputs"]
@@ -116,6 +126,11 @@ def test_what_is_being_trained(outputs: Path, capsys: pytest.CaptureFixture[str]
         assert found["metric"] == "val/accuracy 0.7500"
         assert main(["ls", "outputs/acts", "--state", "running"]) == 0
         assert "seed=7" in lines(capsys)[2]
+        assert main(["show", str(folder)]) == 0
+        assert "40 % (step 40), about 12 s left" in capsys.readouterr().out
+        (folder / "metrics.jsonl").write_text("")
+        assert main(["show", str(folder)]) == 0
+        assert "no logged point yet, time left not known yet" in capsys.readouterr().out
         assert main(["rm", str(folder), "--yes"]) == 2
         assert "is being trained by another process" in capsys.readouterr().err
         assert main(["rm", "outputs/acts", "--yes"]) == 2

@@ -22,6 +22,7 @@ from lab.records.results import read_result, read_run
 from lab.records.sources import source_config, source_job, source_jobs
 from lab.runs.build import assemble
 from lab.runs.run import run
+from lab.space import points
 from lab.studies.claims.study import parse_study
 from lab.studies.notebook.collect import cost
 from lab.studies.notebook.texts import cost_text
@@ -131,14 +132,14 @@ def test_the_overrides_of_a_run_and_of_its_source_make_them_again(there: Path) -
 
 def test_tuning_trials_have_sources_of_their_seeds_at_no_tuned_value(there: Path) -> None:
     jobs = jobs_of(SOURCE, "study.tune={optimizer.lr: [0.01, 0.1]}", "start.freeze_epochs=0,1")
-    trials = [
-        job for members in make_trials(jobs, parse_study(jobs[0].config.study).metric).values() for job in members
-    ]
+    study = jobs[0].config.study
+    every = make_trials(jobs, parse_study(study).metric, points(study))
+    trials = [job for members in every.values() for job in members]
     assert [job.config.seed for job in source_jobs(trials)] == [FIRST_SEED]
     of_trials, of_runs = source_jobs(trials)[0], source_jobs(jobs)[0]
     assert of_trials.folder.parent == of_runs.folder.parent
     assert of_trials.config.optimizer.lr == 0.001
-    base = {arm: {"optimizer.lr": 0.1} for arm in make_trials(jobs, parse_study(jobs[0].config.study).metric)}
+    base = {arm: {"optimizer.lr": 0.1} for arm in every}
     assert source_jobs(tuned_jobs(jobs, base))[0].folder == of_runs.folder
 
 

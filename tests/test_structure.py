@@ -18,9 +18,9 @@ FILES = {path.relative_to(LAB).as_posix(): path for path in sorted(LAB.rglob("*.
 
 FLOORS = (  # lowest first; a room imports from floors below its own, and from itself
     ("errors", "knob", "literals", "quantity", "surface", "tables"),
-    ("config",),
+    ("config", "ranges"),
     ("identity", "validation"),
-    ("metric",),
+    ("metric", "space"),
     ("system",),
     ("training",),
     ("data", "nets", "records"),
@@ -37,7 +37,20 @@ DOORS = ("__init__", "__main__")
 """Files of `lab/` itself that are no room: the package, whose version anybody may import, and `python -m lab`."""
 
 WITHOUT_TORCH = (
-    *("errors", "knob", "literals", "quantity", "surface", "tables", "config", "identity", "validation", "metric"),
+    *(
+        "errors",
+        "knob",
+        "literals",
+        "quantity",
+        "surface",
+        "tables",
+        "config",
+        "ranges",
+        "identity",
+        "validation",
+        "metric",
+        "space",
+    ),
     *("records", "studies", "overrides", "launch", "cli"),
 )
 

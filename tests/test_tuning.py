@@ -1,24 +1,21 @@
 """Nuisance tuning: every arm tries the same values on seeds of its own, and is compared at its best ones."""
 
 import json
-import math
 import re
 import shutil
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from fake_runs import compare, write_run
+from fake_tuning import BEST, LR, WORDS, Fake, fake_training, tuning_in
 
-import lab.launch.sweep
 from lab.cli.main import main
 from lab.config import RunConfig
 from lab.errors import UserError
 from lab.identity import arm_hash, flatten
-from lab.launch.tune import FIRST_SEED, check_tuning, rank
+from lab.launch.tunable import check_tuning
+from lab.launch.tune import FIRST_SEED, rank
 from lab.metric import parse_metric
 from lab.overrides.compose import typed_grid
 from lab.overrides.plan import one_job
@@ -34,59 +31,13 @@ from lab.studies.report.gallery import EXHIBITS
 from lab.studies.report.page import write_report
 from lab.studies.report.table import columns, csv_text, table_text
 
-LR = "optimizer.lr"
 ONLY_TUNING = tuple(one for one in EXHIBITS if one.name == "tuning")
-BEST = {"none": 0.02, "batch": 0.1}
-"""The rates at which the fake training below scores best."""
-CLAIM = "{say: batch is higher, higher: {model.norm: batch}, than: {model.norm: none}}"
-WORDS = ["train", "name=scratch", "optimizer=sgd", "model.norm=none,batch", "seed=0,1", f"study.claims=[{CLAIM}]"]
 SWEEP = [*WORDS, "study.tune={optimizer.lr:[0.0001,0.1,0.02]}"]
-
-
-class Fake:
-    """Stands in for training: writes results at once, and notes what it was asked for."""
-
-    def __init__(self) -> None:
-        self.trained: list[str] = []
-        self.stops_after = 1000
-        self.fails = ""
-        self.cut = ""
-        """Of the runs of this name the last is ended by a signal, as `how`."""
-        self.how = ""
-
-    def __call__(self, jobs: list[Job], sweep: Sequence[Job] = (), **_: Any) -> tuple[bool, dict[Path, str]]:
-        for job in jobs:
-            if len(self.trained) >= self.stops_after:
-                return True, {}
-            config = flatten(job.config)
-            self.trained.append(f"{config['name']}/{config['model.norm']}/{config[LR]:g}/{job.folder.name}")
-            score = 0.9 - abs(math.log10(config[LR] / BEST[config["model.norm"]])) / 10 + config["seed"] % 10 / 100
-            result = {**job.record(), "status": "diverged" if config[LR] > 1e20 else "finished", "train_seconds": 1.0}
-            # The test set would have another value picked.
-            scores = {"val/accuracy": score, "test/accuracy": 1 - score, "val/loss": 1 - score}
-            result["metrics"] = {tag: {"last": value, "best": value, "best_step": 1} for tag, value in scores.items()}
-            if self.fails and self.fails in self.trained[-1]:
-                result |= {"status": "failed", "error": "RuntimeError: out of memory", "metrics": {}}
-            if self.cut == job.config.name and job is jobs[-1]:
-                result |= {"status": self.how, "metrics": {}}
-                result |= {"error": "killed", "ended_by": "SIGKILL"} if self.how == "failed" else {}
-                if not self.how:
-                    continue
-            job.folder.mkdir(parents=True, exist_ok=True)
-            (job.folder / "result.json").write_text(json.dumps(result))
-            (job.folder / "config.yaml").write_text(yaml.safe_dump(asdict(job.config)))
-        return False, {}
 
 
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
-    """The fake training, in an empty folder where all outputs go; comparisons print their table and draw nothing."""
-    found = Fake()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(lab.launch.sweep, "train_runs", found)
-    for name in ("page.write_report", "publish.write_mean_runs", "publish.write_board"):
-        monkeypatch.setattr(f"lab.studies.report.{name}", lambda *_: None)
-    return found
+    return fake_training(tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -343,8 +294,11 @@ def test_an_arm_that_no_value_suits_is_left_out(fake: Fake, capsys: pytest.Captu
     assert captured.err.endswith("model.norm=none: left out, as none of its tuning trials ended well\n")
     assert {run.config["model.norm"] for run in find_runs([Path("outputs")])} == {"batch"}
     shutil.rmtree("outputs")
+    fake.fails = ""
     assert main([*WORDS, "study.tune={optimizer.lr:[1e30,1e31]}"]) == 1
-    assert "none of 2 tuning trials ended well (2 diverged); left out" in capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "no optimizer.lr of those tried trains model.norm=batch (2 tuning trials diverged)" in out
+    assert "no arm is left to compare: no value that was tried trains any" in err
     assert not list(Path("outputs/scratch").glob("norm=*"))
 
 
@@ -374,12 +328,6 @@ def test_nothing_is_picked_or_judged_without_a_run_that_a_signal_ended(
 
 def trials_of(folder: Path) -> Path:
     return folder.parent / "_tune" / folder.name
-
-
-def tuning_in(folder: Path) -> Tuning:
-    found = read_tuning(folder)
-    assert found
-    return found
 
 
 def picks() -> dict[str, float]:
@@ -523,7 +471,9 @@ def test_arms_at_their_own_values_are_paired_and_cut_into_no_settings(
     assert [arm.difference and arm.difference.n for arm in comparison.arms] == [None, 3]
     assert columns(comparison)["tuned lr"] == ["0.1", "1"]
     assert csv_text(comparison).splitlines()[1].startswith("val/accuracy,none,0.1,3,")
-    assert "model.norm=layer: none of 1 tuning trial ended well (1 diverged)" in picked_text(tuning, tuning.arms[-1])
+    assert "model.norm=layer: no value that was tried trains it (1 tuning trial diverged)" in picked_text(
+        tuning, tuning.arms[-1]
+    )
     assert max(map(len, table_text(comparison).splitlines())) <= 120
     # Without the tuning the same runs are two settings, which no claim compares.
     assert compare(runs, {"claims": [claim]}).verdicts[0].n == 0

@@ -41,6 +41,8 @@ def ls_verb(args: argparse.Namespace) -> int:
     if not found:
         where, states = ", ".join(map(str, args.folders)), " or ".join(args.state)
         print(f"no {f'{states} ' if states else ''}runs under {where}", file=sys.stderr)
+        if args.format == "json":
+            print("[]")
         return 0
     one_by_one = args.runs or args.metric or [one.path for one in found] == args.folders
     if one_by_one:

@@ -9,19 +9,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab.checks.prospects import FEWEST
+from lab.config import StudyConfig
 from lab.identity import arm_hash
+from lab.launch.asked import asked
 from lab.launch.auto import check_design, expected_seconds
 from lab.launch.earlier import spreads, stored_runs, thresholds
 from lab.launch.local import share_machine
 from lab.launch.sources import missing_sources
-from lab.launch.tune import check_tuning, compared_arms, make_trials, tuned_jobs
+from lab.launch.tunable import check_tuning
+from lab.launch.tune import make_trials, tuned_jobs
 from lab.records.places import Job, arm_label
 from lab.records.shelf import read_claims
 from lab.records.sources import source_jobs
 from lab.records.tuning import read_tuning
+from lab.space import grid_size, most_points, num_points, points, space
 from lab.studies.claims.contrast import ClaimTest
-from lab.studies.claims.study import check_claims, parse_study
+from lab.studies.claims.study import parse_study
 from lab.studies.select.scores import logged_tags
+from lab.studies.select.selectors import label_full
 from lab.studies.statistics.estimate import spread
 from lab.studies.statistics.group_sequential import planned_analyses
 from lab.studies.statistics.numerals import count, duration, seed_spans
@@ -42,14 +47,15 @@ def outlook(jobs: list[Job], auto: bool) -> str:
     study, tuned = parse_study(config.study), config.study.tune or {}
     if tuned:
         check_tuning(jobs, study)
-    check_claims(study, compared_arms(jobs))
+    study = asked(jobs, study, auto)
     root, lines, everything = Path(config.out) / config.name, list[str](), list(jobs)
     if auto:
         check_design(config, study, root)
     if tuned:
-        trials = [job for members in make_trials(jobs, study.metric.for_choosing()).values() for job in members]
+        every = make_trials(jobs, study.metric.for_choosing(), points(config.study))
+        trials = [job for members in every.values() for job in members]
         done, everything = sum(job.is_terminal() for job in trials), [*jobs, *trials]
-        lines = [f"{count(len(trials), 'tuning trial')} first, {done} finished"]
+        lines = [f"{count(len(trials), 'tuning trial')} first, {done} finished{budget_words(config.study)}"]
         tuning = read_tuning(root)
         jobs = (
             tuned_jobs(jobs, {arm.base_id: arm.picked for arm in tuning.arms if arm.picked} if tuning else {}) or jobs
@@ -68,6 +74,16 @@ def outlook(jobs: list[Job], auto: bool) -> str:
         if metric.is_time_to:
             lines += [f"  {one}" for one in sign_lines(num_seeds, threshold)]
     return "\n".join(lines)
+
+
+def budget_words(study: StudyConfig) -> str:
+    """What each arm tries, where its points are drawn: `; 16 values an arm, optimizer.lr=log(0.0001, 1)`."""
+    axes, number = space(study.tune), num_points(study)
+    if number == grid_size(axes):
+        return ""
+    widened = most_points(study) - number
+    more = f", and up to {widened} further ones where an arm is best near an end" * bool(widened)
+    return f"; {number} values an arm{more}, drawn from {label_full(study.tune)}"
 
 
 def run_lines(jobs: Sequence[Job], auto: bool) -> list[str]:

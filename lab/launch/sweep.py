@@ -7,17 +7,19 @@ from pathlib import Path
 
 from lab.config import TrainConfig
 from lab.errors import UserError
+from lab.launch.asked import asked
 from lab.launch.changed import change_notes
 from lab.launch.ended import Ended
 from lab.launch.local import train_runs
 from lab.launch.prelude import tell_prospects
 from lab.launch.register import register, remember_runs
-from lab.launch.tune import check_tuning, compared_arms, tune
+from lab.launch.tunable import check_tuning
+from lab.launch.tune import tune
 from lab.records.outcome import NEXT_STEPS
 from lab.records.places import TERMINAL, Job, settled
 from lab.records.results import NOT_WITHOUT, SOURCES, TRIALS, Run, failures, is_cut_off, read_run, told_apart
 from lab.records.tuning import is_trial, read_tuning
-from lab.studies.claims.study import Study, check_claims, parse_study
+from lab.studies.claims.study import Study, parse_study
 from lab.studies.statistics.numerals import count, seed_spans
 from lab.system.machine import num_processes
 from lab.system.reporter import note, say
@@ -50,14 +52,14 @@ def sweep(jobs: list[Job], finish: Finish | None = None) -> Ended:
     study, tuned = parse_study(config.study), config.study.tune or {}
     if tuned:
         check_tuning(jobs, study)
-    check_claims(study, compared_arms(jobs))
+    here = asked(jobs, study, auto=finish is not None)
     root = Path(config.out) / config.name
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"out={config.out}: cannot write {root} ({error.strerror or error})") from error
     register(jobs, root)
-    tell_prospects(jobs, study, auto=finish is not None)
+    tell_prospects(jobs, here, auto=finish is not None)
     troubles: list[str] = []
     if tuned:
         if (found := tune(jobs, study.metric, root, partial(train_runs, study=config.study))) is None:

@@ -3,26 +3,24 @@
 Tuning trials are runs like others, under `<out>/_tune/<name>/`: resumed, left alone once finished, never compared.
 """
 
-import itertools
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from lab.config import StudyConfig
-from lab.errors import UserError, check_range, nearest
-from lab.identity import NOT_IDENTITY, arm_hash, default_leaves, flatten, with_values
+from lab.identity import arm_hash, flatten, with_values
 from lab.metric import Metric
 from lab.records.places import Job, arm_folders, run_folder, settled
 from lab.records.results import NOT_WITHOUT, Run, failures, is_cut_off, read_run
 from lab.records.tuning import Tried, TunedArm, Tuning, base_id, trials_name, write_tuning
-from lab.studies.claims.study import Study
-from lab.studies.comparison.tuned import arm_name, picked_text, tuning_warnings
+from lab.space import Axis, first_point, num_points, points, ranges, space, widen
+from lab.studies.comparison.tuned import arm_name, find_edges, is_untrainable, picked_text, tuning_warnings
 from lab.studies.select.arms import with_choices
 from lab.studies.select.scores import counts, logged_tags, score_runs
-from lab.studies.select.selectors import canonical
+from lab.studies.select.selectors import label_full
 from lab.studies.statistics.numerals import count
 from lab.system.reporter import say
 
@@ -32,47 +30,6 @@ otherwise than any of its runs; the test images are the same, and their scores a
 
 Train = Callable[[list[Job], Sequence[Job]], tuple[bool, dict[Path, str]]]
 """What trains runs, some of a sweep: `lab.launch.local.train_runs`."""
-
-
-def check_tuning(jobs: Sequence[Job], parsed: Study) -> None:
-    """Raises `UserError` for a wrong `study.tune` of the sweep `jobs`, naming what is allowed."""
-    study, known = jobs[0].config.study, default_leaves()
-    if not isinstance(study.tune, Mapping):
-        raise UserError(
-            f"study.tune={study.tune}: allowed: keys with lists of values, as {{optimizer.lr: [0.01, 0.1]}}"
-        )
-    may = [key for key in known if key not in NOT_IDENTITY]
-    for key, values in study.tune.items():
-        if key not in may:
-            what = "is no key to tune" if key in known or key.startswith("study") else "is no key of the configuration"
-            raise UserError(
-                f"study.tune: {key} {what}{nearest(key, may)}; allowed: what makes an arm, which study.* and "
-                f"{', '.join(sorted(NOT_IDENTITY))} do not; in the same group: {', '.join(neighbours(key, may))}"
-            )
-        if not isinstance(values, list) or len(set(map(canonical, values))) < len(values) or len(values) < 2:
-            raise UserError(f"study.tune: {key}={values}; allowed: a list of two or more values, all different")
-        if len({canonical(job.arm.get(key)) for job in jobs}) > 1:
-            raise UserError(f"study.tune: {key} is swept as well; a key is compared or tuned, so take it out of one")
-    groups = [f"{key}.name" for key in study.reference]
-    for key in (*parsed.named_keys(known), *study.reference, *groups):
-        if key in study.tune:
-            raise UserError(f"study.tune: {key} is named by a claim or the reference; a key is compared or tuned")
-    for job in jobs:
-        check_range("with study.tune, seed", job.config.seed, job.config.seed < FIRST_SEED, f"0 to {FIRST_SEED - 1}")
-    arms: dict[str, Job] = {}
-    for job in jobs:
-        other = arms.setdefault(base_id(flatten(job.config), list(study.tune)), job)
-        if arm_hash(other.config) != arm_hash(job.config):
-            raise UserError(
-                f"study.tune: the arms of {' '.join(other.overrides)} and {' '.join(job.overrides)} differ in nothing "
-                f"but {' and '.join(study.tune)}; a key is compared or tuned"
-            )
-
-
-def neighbours(key: str, keys: Sequence[str]) -> list[str]:
-    """Those of `keys` in the group of `key`, or all groups with a star."""
-    group = f"{key.partition('.')[0]}."
-    return [one for one in keys if one.startswith(group)] or list(dict.fromkeys(f"{k.split('.')[0]}.*" for k in keys))
 
 
 def tune(jobs: Sequence[Job], compared: Metric, root: Path, train: Train) -> tuple[list[Job], list[str]] | None:
@@ -92,58 +49,105 @@ def tune(jobs: Sequence[Job], compared: Metric, root: Path, train: Train) -> tup
         UserError: a configuration is wrong, or the metric is unknown.
     """
     config = jobs[0].config
-    study = config.study
+    study, axes = config.study, space(config.study.tune)
     metric = compared.for_choosing()
-    trials = make_trials(jobs, metric)
-    num_arms, num_trials = len(trials), sum(map(len, trials.values()))
-    each = num_trials // num_arms // study.tune_seeds
+    announce(jobs, metric, compared)
+    tried, left = points(study), study.tune_widen
+    while True:
+        ended = try_points(jobs, metric, tried, train)
+        if ended is None:
+            return None
+        if cut_off := [folder for folder, run in ended.runs.items() if is_cut_off(run)]:
+            lines = failure_lines(ended.runs, ended.errors, Path(config.out))
+            return [], [*lines, NOT_WITHOUT.format("picked", count(len(cut_off), "tuning trial"))]
+        edges = {edge: None for arm in ended.arms for edge in find_edges(arm, ended.metric, ranges(axes))}
+        wider, further = widen(study.tune, axes, [*edges], math.ceil(num_points(study) / 2)) if left else (axes, [])
+        if not further:
+            break
+        axes, tried, left = wider, tried + [one for one in further if one not in tried], left - 1
+        say(f"best near an end: {count(len(further), 'further value')} an arm, now from {label_full(shown(axes))}")
+    tuning = Tuning(list(axes), ended.metric.text, ended.seeds, ended.arms, [], shown(axes))
+    own = replace(write_tuning(root, tuning), arms=ended.arms)
+    well = [picked_text(own, arm) for arm in own.arms if not is_untrainable(arm)]
+    say("\n".join(["", *well, *tuning_warnings(own), ""]))
+    found = tuned_jobs(jobs, {arm.base_id: arm.picked for arm in own.arms if arm.picked})
+    troubles = tuning_troubles(own.arms, ended.runs, ended.errors, Path(config.out))
+    return found, troubles if found or troubles else ["no arm is left to compare: no value that was tried trains any"]
+
+
+def announce(jobs: Sequence[Job], metric: Metric, compared: Metric) -> None:
+    """Tells how many tuning trials there will be, and what decides."""
+    config, study = jobs[0].config, jobs[0].config.study
+    num_arms, each = len(tuned_bases(jobs)), num_points(study)
     say(
         f"{config.name}: tuning {' and '.join(study.tune)}: {count(num_arms, 'arm')} x {each} values x "
-        f"{count(study.tune_seeds, 'seed')} = {count(num_trials, 'tuning trial')}, "
+        f"{count(study.tune_seeds, 'seed')} = {count(num_arms * each * study.tune_seeds, 'tuning trial')}, "
         f"then {count(len(jobs), 'run')} to compare"
     )
+    if study.tune_trials and each < study.tune_trials:
+        say(f"study.tune_trials={study.tune_trials}: there are {each} values, and all are tried")
     if metric != compared:
         say(f"values are picked by validation, as study.metric={compared} is not for choosing")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Tuning trials that ended."""
+
+    arms: list[TunedArm]
+    runs: dict[Path, Run | None]
+    errors: dict[Path, str]
+    metric: Metric
+    """By which values are picked, as these runs log it."""
+    seeds: list[int]
+
+
+def try_points(jobs: Sequence[Job], metric: Metric, tried: Sequence[Mapping[str, Any]], train: Train) -> Ended | None:
+    """Trains what is missing of the tuning trials at the points `tried`; None if it was interrupted."""
+    trials = make_trials(jobs, metric, tried)
     everything = [job for members in trials.values() for job in members]
     missing = [job for job in everything if not job.is_terminal()]
-    if len(missing) < num_trials:
-        say(f"{count(num_trials - len(missing), 'tuning trial')} finished already, {len(missing)} to do")
+    if len(missing) < len(everything):
+        say(f"{count(len(everything) - len(missing), 'tuning trial')} finished already, {len(missing)} to do")
     stopped, errors = train(missing, everything) if missing else (False, {})
     if stopped:
         return None
     runs = {job.folder: read_run(settled(job).folder) for job in everything}
-    if cut_off := [folder for folder, run in runs.items() if is_cut_off(run)]:
-        lines = failure_lines(runs, errors, Path(config.out))
-        return [], [*lines, NOT_WITHOUT.format("picked", count(len(cut_off), "tuning trial"))]
-    there = [run for run in runs.values() if run is not None]
-    metric = metric.resolve(logged_tags(there))
+    metric = metric.resolve(logged_tags([run for run in runs.values() if run is not None]))
     found = [tuned_arm(jobs, members, runs, metric) for members in trials.values()]
-    seeds = sorted({job.config.seed for job in everything})
-    tuning = write_tuning(root, Tuning(list(study.tune), metric.text, seeds, found, []))
-    own = replace(tuning, arms=found)
-    say("\n".join(["", *(picked_text(own, arm) for arm in found), *tuning_warnings(own), ""]))
-    picked = {arm.base_id: arm.picked for arm in found if arm.picked}
-    return tuned_jobs(jobs, picked), tuning_troubles(found, runs, errors, Path(config.out))
+    return Ended(found, runs, errors, metric, sorted({job.config.seed for job in everything}))
+
+
+def shown(axes: Mapping[str, Axis]) -> dict[str, str]:
+    """The ranges among `axes` as they are typed."""
+    return {key: str(axis) for key, axis in ranges(axes).items()}
 
 
 def compared_arms(jobs: Sequence[Job]) -> list[dict[str, Any]]:
     """The complete configuration of each arm under each of its names; those that will differ in nothing but what is
     tuned are counterparts."""
-    same = {key: values[0] for key, values in (jobs[0].config.study.tune or {}).items()}
+    same = first_point(jobs[0].config.study.tune)
     return with_choices([({**flat, **same}, arm) for job in jobs for flat, arm in job.views()])
 
 
-def make_trials(jobs: Sequence[Job], metric: Metric) -> dict[str, list[Job]]:
-    """The tuning trials of each arm by its `base_id`: every point of the grid, on the same seeds."""
+def tuned_bases(jobs: Sequence[Job]) -> dict[str, Job]:
+    """The first run of each arm, by its `base_id`."""
+    keys = list(jobs[0].config.study.tune)
+    found: dict[str, Job] = {}
+    for job in jobs:
+        found.setdefault(base_id(flatten(job.config), keys), job)
+    return found
+
+
+def make_trials(jobs: Sequence[Job], metric: Metric, tried: Sequence[Mapping[str, Any]]) -> dict[str, list[Job]]:
+    """The tuning trials of each arm by its `base_id`: every one of the points `tried`, on the same seeds."""
     config = jobs[0].config
     keys = list(config.study.tune)
     name = trials_name(config.out, config.name)
     known = arm_folders(Path(config.out) / name)
-    arms = {base_id(flatten(job.config), keys): job for job in reversed(jobs)}  # the first one of each arm stays
-    trials: dict[str, list[Job]] = {digits: [] for digits in reversed(arms)}
-    for digits, job in arms.items():
-        for point in itertools.product(*config.study.tune.values()):
-            values = dict(zip(keys, point, strict=True))
+    trials: dict[str, list[Job]] = {}
+    for digits, job in tuned_bases(jobs).items():
+        for values in tried:
             for seed in range(FIRST_SEED, FIRST_SEED + config.study.tune_seeds):
                 one = job_with(job, values).config
                 one.name, one.seed = name, seed
@@ -152,7 +156,7 @@ def make_trials(jobs: Sequence[Job], metric: Metric) -> dict[str, list[Job]]:
                 one.study = StudyConfig(metric=metric.text)
                 arm = {**without(job.arm, keys), **values}
                 overrides = [*job_with(job, values).overrides, f"name={one.name}", f"seed={seed}"]
-                trials[digits].append(Job(one, run_folder(one, arm, known), arm, overrides, job.command))
+                trials.setdefault(digits, []).append(Job(one, run_folder(one, arm, known), arm, overrides, job.command))
     return trials
 
 
@@ -213,10 +217,11 @@ def rank(point: Tried, metric: Metric) -> tuple[int, float]:
 def tuning_troubles(
     arms: Sequence[TunedArm], runs: Mapping[Path, Run | None], errors: Mapping[Path, str], out: Path
 ) -> list[str]:
-    """A line for each tuning trial that failed and each arm without values, for the end of the command."""
+    """A line for each tuning trial that failed and each arm without values, for the end of the command. That no value
+    trains an arm is no trouble, but a result."""
     lines = failure_lines(runs, errors, out)
-    lines += [f"{arm_name(arm)}: left out, as none of its tuning trials ended well" for arm in arms if not arm.picked]
-    return lines
+    bad = [arm for arm in arms if not arm.picked and not is_untrainable(arm)]
+    return [*lines, *(f"{arm_name(arm)}: left out, as none of its tuning trials ended well" for arm in bad)]
 
 
 def failure_lines(runs: Mapping[Path, Run | None], errors: Mapping[Path, str], out: Path) -> list[str]:

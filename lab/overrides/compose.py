@@ -2,13 +2,14 @@
 
 import copy
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
 from hydra._internal.hydra import Hydra
 from hydra.core.config_store import ConfigStore
@@ -30,6 +31,7 @@ from lab.overrides.files import config_dir, yaml_files
 from lab.overrides.formula import evaluate, is_formula
 from lab.overrides.own_files import OwnFiles
 from lab.overrides.typed import short_word, typed
+from lab.ranges import is_call, read_range
 from lab.studies.select.reference import check_form
 from lab.studies.select.selectors import as_selector
 from lab.validation import all_keys
@@ -74,11 +76,14 @@ def configurations(own: Path | None = None) -> Iterator[None]:
 class Composer:
     """Composes one configuration after another; choices of files are composed once and values set on copies.
 
-    Hydra takes 0.1 s a composition, and applies values after all files in any case.
+    Hydra takes 0.1 s a composition, and applies values after all files in any case. It has an experiment's values after
+    those of the files of groups, also where such a file was typed beside it: here a typed file counts.
     """
 
-    def __init__(self, config_name: str = PRIMARY):
+    def __init__(self, config_name: str = PRIMARY, given: Collection[str] = ()):
         self.config_name = config_name
+        self.given = frozenset(given)
+        """The keys and groups that were typed."""
         self._composed: dict[tuple[tuple[str, str], ...], DictConfig] = {}
         self._typed: dict[tuple[tuple[str, str], ...], DictConfig] = {}
 
@@ -97,9 +102,19 @@ class Composer:
                 raise
             except Exception as error:  # what is wrong here is wrong in files, whichever library stumbles over it
                 raise UserError(plain_message(error)) from error
+            for group, name in picks.items():
+                if group in self.given and group != "experiment":
+                    lay_over(config, group, name)
             refuse_seed(OmegaConf.to_container(config))
             self._composed[key] = config
         return self._composed[key]
+
+    def settled_by(self, picks: Mapping[str, str]) -> set[str]:
+        """The keys that a file does not sweep any more, as typed words say them besides: the name of a group, and
+        the length of a run, in steps or in epochs. Of another key that a typed file sets the sweep stays."""
+        typed = [group for group in picks if group in self.given]
+        length = self.given & set(LENGTH) or ("train" in typed and {*own_values("train", picks["train"])} & KINDS)
+        return {*(f"{group}.name" for group in typed), *(LENGTH if length else ())}
 
     def settings(self, picks: Mapping[str, str]) -> tuple[bool, dict[str, str]]:
         """Whether the files make a sweep, and which texts each key runs through."""
@@ -118,6 +133,8 @@ class Composer:
             assert isinstance(merged, DictConfig)
             self._typed[key] = merged
         config = copy.deepcopy(self._typed[key])
+        if "train.epochs" in self.given and "train.steps" not in values:
+            config.train.steps = None  # a file's, which would count instead
         formulas = {key: text for key, text in values.items() if is_formula(key, text)}
         for key, text in values.items():
             if key not in formulas:
@@ -135,6 +152,32 @@ class Composer:
         found.study.reference = as_selector(reference) if found.study.arms else reference
         check_form(found.study.reference)
         return found
+
+
+LENGTH = ("train.steps", "train.epochs")
+"""The keys that give a run its length; without the first the second counts."""
+
+KINDS = frozenset(key.rpartition(".")[2] for key in LENGTH)
+
+
+def own_values(group: str, name: str) -> Mapping[str, Any]:
+    """What the file `name` of a group sets by itself, by key within the group."""
+    loader = GlobalHydra.instance().config_loader()
+    assert isinstance(loader, ConfigLoaderImpl)
+    found = loader.repository.load_config(f"{group}/{name}")
+    values = OmegaConf.to_container(found.config) if found else {}
+    assert isinstance(values, dict)
+    inner = values.get(group, {}) if found and found.header.get("package") == "_global_" else values
+    return {str(key): value for key, value in inner.items()}
+
+
+def lay_over(config: DictConfig, group: str, name: str) -> None:
+    """Sets in `config` what the file `name` of a group sets by itself, whatever other files say."""
+    values = own_values(group, name)
+    for key, value in values.items():
+        OmegaConf.update(config, f"{group}.{key}", value, merge=False)
+    if group == "train" and "epochs" in values and "steps" not in values:
+        config.train.steps = None  # an experiment's, which would count instead
 
 
 def as_typed(value: Any) -> str:
@@ -182,7 +225,7 @@ def check_primary(name: str, own: Path | None) -> str:
 def typed_grid(grid: Any) -> Any:
     """`study.tune` with values as the fields of their keys hold them: a rate of 1 is that of 1.0, and the same arm.
 
-    What is no mapping, no list, or of no key stays as it is: `lab.launch.tune` refuses it.
+    What is no mapping, neither list nor range, or of no key stays as it is: `lab.launch.tune` refuses it.
     """
     if not isinstance(grid, Mapping):
         return grid
@@ -190,7 +233,20 @@ def typed_grid(grid: Any) -> Any:
     for key, values in grid.items():
         if key in known and isinstance(values, list):
             found[key] = [typed_value(key, value) for value in values]
+        elif key in known and is_call(values):
+            found[key] = typed_range(key, values)
     return found
+
+
+def typed_range(key: str, text: str) -> str:
+    """The range `text` of a tuned key, in one way of writing it; raises `UserError` where it is none."""
+    kind, shown = all_keys()[key].kind, short_word(f"study.tune: {key}={text}")
+    if kind not in (int, float):
+        raise UserError(f"{shown}: {key} is no single number, so it has no ranges; allowed: a list of values")
+    try:
+        return str(read_range(text, whole=kind is int))
+    except ValueError as error:
+        raise UserError(f"{shown} {error}") from None
 
 
 def typed_value(key: str, value: Any) -> Any:

@@ -23,6 +23,7 @@ from lab.overrides.source import read_source
 from lab.overrides.typed import short_word
 from lab.overrides.words import Files, Word, doubled, read_words, split_picks
 from lab.records.places import Job, arm_folder, arm_folders
+from lab.space import most_points, space
 from lab.system.reporter import note
 from lab.validation import all_keys, validate
 
@@ -66,11 +67,15 @@ def all_jobs(verb: str, typed: list[str], options: Options | None = None) -> lis
     experiments = next((word for word in words if word.key == "experiment" and word.swept), None)
     others = [word for word in words if word is not experiments]
     with configurations(own):
-        composer = Composer(check_primary(options.config_name, own))
+        composer = Composer(check_primary(options.config_name, own), [word.key for word in words])
         if experiments is None:
-            return [plan(words, asked, command, composer, files, options)]
-        chosen = [Word("experiment", [name], f"experiment={name}") for name in experiments.texts]
-        return [plan([one, *others], asked, command, composer, files, options) for one in chosen]
+            chosen = [words]
+        else:
+            chosen = [[Word("experiment", [name], f"experiment={name}"), *others] for name in experiments.texts]
+        return [
+            with_whole(plan(one, asked, command, composer, files, options), one, command, composer, files, options)
+            for one in chosen
+        ]
 
 
 def one_job(verb: str, typed: list[str], options: Options | None = None) -> Job:
@@ -110,7 +115,9 @@ class Span:
 def span(words: Sequence[Word], asked: str, composer: Composer, files: Files, options: Options) -> Span:
     """What `words` run through; arguments and errors as of `plan`."""
     fixed = {word.key: word.texts[0] for word in words if not word.swept and word.key not in ("seed", ARM)}
-    in_files, params = composer.settings(split_picks(fixed)[0])
+    picks, _ = split_picks(fixed)
+    in_files, params = composer.settings(picks)
+    params = {key: text for key, text in params.items() if key not in composer.settled_by(picks)}
     axes = sweep_axes(words, params if in_files or options.multirun else {}, files)
     axes.pop(ARM, None)
     first = composer(*split_picks({**fixed, **{key: axis[0] for key, axis in axes.items() if key != "seed"}}))
@@ -175,6 +182,26 @@ def plan(
     return list(jobs.values())
 
 
+def with_whole(
+    jobs: list[Job], words: Sequence[Word], command: str, composer: Composer, files: Files, options: Options
+) -> list[Job]:
+    """`jobs` that know which arms the experiment's file has by itself, where it has claims about them.
+
+    Typed words may leave some out: a value of a swept key, `arm=`, another set of arms.
+    """
+    study, typed = jobs[0].config.study, {word.key for word in words}
+    narrowing = [key for key in typed if _names_arm(key) or key in (ARM, "study.arms", "study.exclude")]
+    if not narrowing or not (study.claims or study.reference):
+        return jobs
+    kept = [word for word in words if word.key in ("experiment", "name", "out", "study.claims", "study.reference")]
+    kept.append(Word("seed", ["0"], "seed=0"))
+    try:
+        whole = tuple(plan(kept, "", command, composer, files, options))
+    except UserError:  # not complete without the other words
+        return jobs
+    return [replace(job, whole=whole) for job in jobs]
+
+
 def refuse_nothing(names: Sequence[str], jobs: Collection[Job]) -> None:
     """Raises `UserError` where no run is left, or where all `names` of arms are one configuration."""
     if not jobs:
@@ -231,9 +258,8 @@ def refuse_many(axes: Mapping[str, Sequence[str]], num_seeds: int, config: RunCo
     """Raises `UserError` if there are more than `MANY` runs, before any is made, unless the user said `yes`."""
     sizes = {key: len(axis) for key, axis in axes.items()} | {"seed": num_seeds}
     number = math.prod(sizes.values())
-    if isinstance(grid := config.study.tune, Mapping):
-        lists = [len(values) for values in grid.values() if isinstance(values, list)]
-        number += math.prod(sizes[key] for key in axes) * math.prod(lists) * config.study.tune_seeds
+    if config.study.tune:
+        number += math.prod(sizes[key] for key in axes) * most_points(config.study) * config.study.tune_seeds
     if number > MANY and not yes:
         factors = " x ".join(f"{size:,} of {key}" for key, size in sizes.items() if size > 1)
         hint = "" if yes is None else f", more than {MANY:,}; --yes goes on with them (yes=True in Python)"
@@ -242,8 +268,8 @@ def refuse_many(axes: Mapping[str, Sequence[str]], num_seeds: int, config: RunCo
 
 def refuse_own_parts(config: RunConfig) -> None:
     """Raises `UserError` for each value of `config` that names a user's own code."""
-    tuned = config.study.tune if isinstance(config.study.tune, Mapping) else {}
-    given = [*flatten(config).items(), *((key, one) for key, values in tuned.items() for one in values or ())]
+    lists = [(key, axis) for key, axis in space(config.study.tune).items() if isinstance(axis, list)]
+    given = [*flatten(config).items(), *((key, one) for key, values in lists for one in values)]
     parts = [(key, value) for key, value in given if key in all_keys() and all_keys()[key].knob.own]
     refuse(
         f"{short_word(f'{key}={value}')} names code of yours, which --no-own-parts does not run"
@@ -269,7 +295,7 @@ def shown_configuration(typed: list[str], options: Options, package: str, resolv
     words = read_words(rest, group_files(own))
     swept = [word.text for word in words if word.swept] + ([f"seeds={asked}"] if asked else [])
     with configurations(own):
-        composer = Composer(check_primary(options.config_name, own))
+        composer = Composer(check_primary(options.config_name, own), [word.key for word in words])
         config = composer.filled(*split_picks({word.key: word.texts[0] for word in words if not word.swept}))
         part = OmegaConf.select(config, package) if package else config
         if not OmegaConf.is_config(part):

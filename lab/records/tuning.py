@@ -1,12 +1,13 @@
 """`tune.json` of an experiment: which values of nuisance keys each arm tried, what they scored, and what was picked."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from lab.errors import DamagedFileError
 from lab.identity import arm_hash, flatten
+from lab.ranges import read_range
 from lab.records.read import damaged, read_json
 from lab.records.results import TRIALS, is_number_or_null, is_whole
 from lab.records.write import write_json
@@ -37,7 +38,7 @@ def is_trial(name: str) -> bool:
 
 @dataclass(frozen=True)
 class Tried:
-    """One point of the grid, of one arm."""
+    """One point that was tried, of one arm."""
 
     values: dict[str, Any]
     """The tuned keys with their values."""
@@ -84,6 +85,9 @@ class Tuning:
     superseded: list[str]
     """Hashes of arms that earlier tunings of this experiment picked: their runs may be there still."""
 
+    ranges: dict[str, str] = field(default_factory=dict)
+    """By key the range that points were drawn from, as it was widened in the end; of a grid there is none."""
+
 
 def base_id(config: Mapping[str, Any], keys: Sequence[str]) -> str:
     """Eight hexadecimal digits that name a flat configuration without its seed and without the tuned `keys`."""
@@ -117,6 +121,8 @@ def read_tuning(folder: Path) -> Tuning | None:
         fits = all(isinstance(one, str) for one in texts) and all(isinstance(one, dict) for one in tables)
         if not (fits and all(map(is_whole, tuning.seeds)) and all(map(is_number_or_null, scores))):
             raise TypeError
+        for text in tuning.ranges.values():
+            read_range(text)
     except FileNotFoundError:
         return None
     except DamagedFileError:
@@ -144,6 +150,6 @@ def write_tuning(folder: Path, tuning: Tuning) -> Tuning:
         picked = {arm.arm_id for arm in arms}
         known = dict.fromkeys([*before.superseded, *(arm.arm_id for arm in before.arms if arm.arm_id)])
         superseded = [digits for digits in known if digits not in picked]
-    tuning = Tuning(tuning.keys, tuning.metric, tuning.seeds, arms, superseded)
+    tuning = replace(tuning, arms=arms, superseded=superseded)
     write_json(folder / FILE, asdict(tuning))
     return tuning

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lab.config import StudyConfig
@@ -128,6 +128,37 @@ def check_metrics(study: Study, tags: Collection[str] = TAGS) -> None:
             metric.resolve(tags).check(tags)
         except UserError as error:
             raise UserError(f"{name}: {error}") from None
+
+
+def asked_claims(study: Study, arms: Sequence[Flat], whole: Sequence[Flat], typed: Collection[str] = ()) -> Study:
+    """`study` without the claims, and the reference, whose arms a command leaves out.
+
+    Args:
+        study: of the experiment.
+        arms: the flat configuration of each arm of the command.
+        whole: those that the experiment's file asks for, where the command may leave some out; else empty.
+        typed: keys of the study that were typed, which are about the arms of the command.
+
+    Raises:
+        UserError: as `check_claims`, of what fits neither these arms nor those of the file.
+    """
+    check_metrics(study)
+    others = () if "study.claims" in typed else whole
+    claims = tuple(claim for claim in study.claims if fits(replace(study, claims=(claim,), reference={}), arms, others))
+    kept = fits(replace(study, claims=()), arms, () if "study.reference" in typed else whole)
+    return replace(study, claims=claims, reference=study.reference if kept else {})
+
+
+def fits(study: Study, arms: Sequence[Flat], whole: Sequence[Flat]) -> bool:
+    """Whether `study` is about `arms`; False where it is about arms that only `whole` has."""
+    try:
+        check_claims(study, arms)
+    except UserError:
+        if not whole:
+            raise
+        check_claims(study, whole)
+        return False
+    return True
 
 
 def check_claims(study: Study, arms: Sequence[Flat]) -> None:

@@ -16,6 +16,7 @@ from lab.studies.claims.stages import fits
 from lab.studies.claims.study import Study
 from lab.studies.claims.verdict import Verdict, judge
 from lab.studies.comparison.arm import Arm, distinct, find_reference, make_arm, set_against
+from lab.studies.comparison.tuned import with_untrained
 from lab.studies.select.arms import completed, differing_keys, setting_keys, swept_keys, telling_keys, values_of
 from lab.studies.select.images import IMAGE_KEYS, image_keys, may_meet
 from lab.studies.select.modes import score_trained, who_trained
@@ -133,6 +134,7 @@ def compare(
     design = fits(design, study)
     so_far = counted_analyses([*analyses, *past.num_seeds], len({run.seed for run in counted}))
     before = [*analyses, *past.unspecified]
+    verdicts = whole.verdicts if whole else judge(study, counted, [scores], before, tuned, past, design)
     return Comparison(
         question=study.question,
         source=study.source,
@@ -140,7 +142,7 @@ def compare(
         keys=keys,
         reference=reference_name(references, reference),
         arms=[set_against(arm, other, scores, open_keys) for arm, other in zip(arms, references, strict=True)],
-        verdicts=whole.verdicts if whole else judge(study, counted, [scores], before, tuned, past, design),
+        verdicts=verdicts if whole else with_untrained(verdicts, study, tuning),
         runs=counted,
         failed=[run for run in everything if not counts(run)],
         analyses=whole.analyses if whole else list(design.holds()) if design else so_far,

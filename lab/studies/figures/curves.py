@@ -1,7 +1,7 @@
 """The figure of the metric over the steps, the epochs or the seconds of training."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.means import is_finite, mean_series, trained_runs
 from lab.studies.figures.lattice import Cell, Side, make_lattice, room_for
 from lab.studies.figures.names import fit
-from lab.studies.figures.scales import is_wide, log_name, scale
+from lab.studies.figures.scales import is_wide, log_name, scale, zero_place, zero_ticks
 from lab.studies.figures.style import (
     FAINT,
     MOST_ROWS,
@@ -74,6 +74,8 @@ class Curves:
     """Those of `AXES` that all runs logged."""
     num_seeds: int | None
     """How many seeds of each arm are drawn; None for all."""
+    zero: float | None = None
+    """Where the axis is logarithmic and a curve reaches exactly 0, the height at which 0 stands, below all others."""
 
     def log(self) -> bool:
         """Whether the values are so far apart that the axis is logarithmic."""
@@ -98,7 +100,15 @@ def read_curves(comparison: Comparison) -> Curves | None:
     few = all(len(arm.runs) <= most for arm in arms)
     drawn = Metric(tag, "last", (tag,))
     threshold = comparison.metric.threshold
-    return Curves(drawn, threshold, curves, cut(comparison), axes, None if few else most)
+    zero = zero_place([value for curve in curves for value in curve.drawn()])
+    curves = curves if zero is None else [raised(curve, zero) for curve in curves]
+    return Curves(drawn, threshold, curves, cut(comparison), axes, None if few else most, zero)
+
+
+def raised(curve: Curve, zero: float) -> Curve:
+    """`curve` with its exact zeros at the height `zero`."""
+    seeds = [(places, [value or zero for value in values], diverged) for places, values, diverged in curve.seeds]
+    return replace(curve, means=[value or zero for value in curve.means], seeds=seeds)
 
 
 def read_curve(
@@ -156,7 +166,7 @@ def draw_curves(found: Curves, along: str = "step", narrow: bool = False) -> Fig
         dashes = stripes(places, max(values) - min(values))
         for arm in members:
             style = found.cut.style(arm) | ({"linestyle": dashes[arm.label]} if arm.label in dashes else {})
-            draw_curve(Cell(axis), shown[arm.label], along, style, len(members) > 3, found.num_seeds)
+            draw_curve(Cell(axis), shown[arm.label], along, style, len(members) > 3, found)
         axis.set_title(names[index])
         axis.grid(True)
         if index + num_columns >= len(cells):
@@ -167,7 +177,10 @@ def draw_curves(found: Curves, along: str = "step", narrow: bool = False) -> Fig
     # Not before all is drawn: a limit that is set stays, whatever a longer run in another panel needs.
     axes[0].set_xlim(left=0)
     if log:  # whatever an interval that reaches below 0 would ask for
-        axes[0].set_ylim(*room_for(min(values), max(values), found.metric.bounds, True))
+        low, high = room_for(min(values), max(values), found.metric.bounds, True)
+        axes[0].set_ylim(low, high)
+        if found.zero is not None:
+            axes[0].set_yticks(*zero_ticks(found.zero, high, 6))
     else:
         keep_in_bounds(axes[0], found.metric.bounds)
     for axis in axes[::num_columns]:
@@ -183,7 +196,9 @@ def draw_small(found: Curves, along: str, narrow: bool) -> Figure:
     values += [] if found.threshold is None or (log and found.threshold <= 0) else [found.threshold]
     last = max(xs[along][-1] for curve in curves for xs, points, _ in curve.seeds if points)
     across = Side(AXES[along], 0.0, 1.03 * last)
-    up = Side(axis_label(found.metric), *room_for(min(values), max(values), found.metric.bounds, log), log)
+    low, high = room_for(min(values), max(values), found.metric.bounds, log)
+    ticks = ((), ()) if found.zero is None else zero_ticks(found.zero, high, 3)
+    up = Side(axis_label(found.metric), low, high, log, *ticks)
     references = {curve.arm.label: curve for curve in found.curves}
     titles = [curve.arm.label for curve in curves]
     figure, cells = make_lattice(titles, [across], up, narrow, head=True)
@@ -194,26 +209,29 @@ def draw_small(found: Curves, along: str, narrow: bool) -> Figure:
         if found.threshold is not None:
             ends, level = [across.low, across.high], [found.threshold] * 2
             cell.plot(ends, level, color="#555555", linewidth=0.9, linestyle=(0, (2, 2)), zorder=1)
-        draw_curve(cell, curve, along, found.cut.style(curve.arm), False, found.num_seeds)
+        draw_curve(cell, curve, along, found.cut.style(curve.arm), False, found)
     styles = ({"color": found.cut.style(curves[0].arm)["color"], "linewidth": 1.8}, {"color": FAINT, "linewidth": 1.2})
     legend = figure.legend([Line2D([], [], **style) for style in styles], ["", ""], loc="upper left", ncols=2)
     place_legend(legend, ["the arm", "its reference"])
     return figure
 
 
-def draw_curve(
-    cell: Cell, curve: Curve, along: str, style: dict[str, Any], crowded: bool, num_seeds: int | None
-) -> None:
-    """One arm: mean, band, seeds, crosses; paler in a crowded panel. Of a single value, a dot."""
+def draw_curve(cell: Cell, curve: Curve, along: str, style: dict[str, Any], crowded: bool, found: Curves) -> None:
+    """One arm: mean, band, seeds, crosses; paler in a crowded panel. Of a single value, a dot; of exact zeros on a
+    logarithmic axis, triangles."""
     color, places = style["color"], curve.places[along]
     dot = {"marker": style["marker"], "markersize": 5} if len(places) == 1 else {}
     cell.plot(places, curve.means, color=color, linestyle=style["linestyle"], linewidth=1.8, zorder=4, **dot)
     cell.fill(places, curve.lows, curve.highs, color=color, alpha=0.07 if crowded else 0.15, linewidth=0, zorder=3)
-    for (xs, values, _), trained in list(zip(curve.seeds, curve.trained, strict=True))[:num_seeds]:
+    for (xs, values, _), trained in list(zip(curve.seeds, curve.trained, strict=True))[: found.num_seeds]:
         if values and len(curve.seeds) > 1:
             width, dots = (0.6, "-") if trained else (0.9, (0, (1, 1.5)))
             faint = 0.15 if crowded else 0.35 if trained else 0.6
             cell.plot(xs[along], values, color=color, linewidth=width, linestyle=dots, alpha=faint, zorder=3)
+    zeros = [(x, mean) for x, mean in zip(places, curve.means, strict=True) if mean == found.zero]
+    if zeros:
+        xs, heights = zip(*zeros, strict=True)
+        cell.plot(xs, heights, "v", color=color, markersize=5, zorder=5)
     for xs, values, diverged in curve.seeds:
         if values and diverged:
             cell.plot([xs[along][-1]], [values[-1]], "x", color=color, markersize=6, markeredgewidth=1.6, zorder=5)

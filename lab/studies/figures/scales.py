@@ -57,6 +57,24 @@ def is_wide(values: Sequence[float]) -> bool:
     return bool(finite) and min(finite) > 0 and max(finite) >= WIDE_RANGE * min(finite)
 
 
+def zero_place(values: Sequence[float]) -> float | None:
+    """Where an exact 0 stands on a logarithmic axis: below all other values, by a tenth of their decades, or twofold.
+
+    None where there is no 0, or where the others ask for no such axis.
+    """
+    finite = [value for value in values if math.isfinite(value)]
+    positive = [value for value in finite if value > 0]
+    if min(finite, default=1.0) != 0 or not is_wide(positive):
+        return None
+    return min(positive) / max(2.0, (max(positive) / min(positive)) ** 0.1)
+
+
+def zero_ticks(zero: float, high: float, most: int) -> tuple[list[float], list[str]]:
+    """Ticks of a logarithmic axis on which 0 stands at `zero`, and their texts."""
+    found = [tick for tick in log_ticks(zero, high, most) if tick > 1.5 * zero]
+    return [zero, *found], ["0", *(number_texts([tick])[0] for tick in found)]
+
+
 def log_name(name: str, log: bool) -> str:
     """The name of an axis, and that it is logarithmic."""
     return f"{name} (log scale)" if log else name

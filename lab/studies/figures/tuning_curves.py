@@ -10,13 +10,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lab.metric import Metric, parse_metric
+from lab.ranges import read_range
 from lab.records.tuning import Tried, TunedArm, Tuning
 from lab.studies.comparison.arm import Arm
 from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.tuned import mean_score
 from lab.studies.figures.lattice import Cell, Side, make_lattice, room_for
 from lab.studies.figures.names import fit, plain, width
-from lab.studies.figures.scales import is_wide, log_name, number_texts, scale, spaced
+from lab.studies.figures.scales import is_wide, log_name, log_ticks, number_texts, scale, spaced
 from lab.studies.figures.style import (
     MOST_ROWS,
     STYLE,
@@ -69,12 +70,15 @@ def draw_tuning(comparison: Comparison, narrow: bool = False) -> Figure | None:
     scale(axes[0], "y", log, 6)
     for axis, (members, key), title in zip(axes, cells, titles, strict=True):
         values = tried_values(tuning, key)
-        places, along = value_places(values)
+        places, along = key_places(tuning, key)
         if along:
             axis.set_xscale("log")
         draw_members(Cell(axis), tuning, members, key, found, metric)
         inches = figure.get_figwidth() / num_columns - 0.9
-        draw_ticks(axis, values, places, along, inches)
+        if key in tuning.ranges:  # as many values as points
+            scale(axis, "x", along, max(3, int(inches / 0.6)))
+        else:
+            draw_ticks(axis, values, places, along, inches)
         axis.set_title(title)
         axis.grid(True)
         axis.set_xlabel(log_name(plain(key), along))
@@ -137,9 +141,12 @@ def draw_small(tuning: Tuning, arms: Sequence[Arm], found: Cut, metric: Metric, 
 def key_side(tuning: Tuning, key: str) -> Side:
     """The axis of a tuned key."""
     values = tried_values(tuning, key)
-    places, log = value_places(values)
+    places, log = key_places(tuning, key)
     at = [places[canonical(value)] for value in values]
     low, high = room_for(min(at), max(at), (-math.inf, math.inf), log)
+    if key in tuning.ranges:
+        at = log_ticks(low, high, 3) if log else [min(at), max(at)]
+        return Side(plain(key), low, high, log, at, number_texts(at))
     if is_ordered(values):
         texts = number_texts([float(value) for value in values])
         return Side(plain(key), low, high, log, at, texts)
@@ -156,9 +163,9 @@ def draw_members(
     up: Side | None = None,
 ) -> None:
     """The lines of the arms of a panel: those that agree take turns."""
-    values = tried_values(tuning, key)
-    places, _ = value_places(values)
-    ordered = is_ordered(values)
+    places, _ = key_places(tuning, key)
+    ordered = is_ordered(tried_values(tuning, key))
+    joined = ordered and not (tuning.ranges and len(tuning.keys) > 1)  # neighbours there differ in other keys as well
     lines = {one.base_id: best_points(one, key, places, metric) for arm in arms for one in tuned_arms(tuning, arm)}
     means = {name: {x: mean_of(point, metric) for x, point in points} for name, points in lines.items()}
     scores = [value for line in means.values() for value in line.values() if math.isfinite(value)] or [0.0]
@@ -166,7 +173,7 @@ def draw_members(
     for number, arm in enumerate(arms):
         for one in tuned_arms(tuning, arm):
             style = {**found.style(arm)}
-            style["linestyle"] = dashes.get(one.base_id, style["linestyle"]) if ordered else ""
+            style["linestyle"] = dashes.get(one.base_id, style["linestyle"]) if joined else ""
             # Words are a little apart, so that no dot hides another.
             shift = 0.0 if ordered else 0.5 * (number - (len(arms) - 1) / 2) / len(arms)
             draw_arm(cell, one, [(x + shift, point) for x, point in lines[one.base_id]], metric, style, up)
@@ -228,6 +235,14 @@ def tried_values(tuning: Tuning, key: str) -> list[Any]:
         {canonical(point.values[key]): point.values[key] for arm in tuning.arms for point in arm.tried}.values()
     )
     return sorted(values) if is_ordered(values) else values
+
+
+def key_places(tuning: Tuning, key: str) -> tuple[dict[str, float], bool]:
+    """Where each value of a tuned key stands on an axis, and whether that is logarithmic: a range says so itself."""
+    values = tried_values(tuning, key)
+    if key not in tuning.ranges:
+        return value_places(values)
+    return {canonical(value): float(value) for value in values}, read_range(tuning.ranges[key]).kind == "log"
 
 
 def is_ordered(values: Sequence[Any]) -> bool:

@@ -3,12 +3,16 @@
 import shlex
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+from lab.errors import DamagedFileError
 from lab.identity import NOT_IDENTITY, default_leaves
 from lab.records.outcome import next_steps, outcome
 from lab.records.results import Run
 from lab.records.shelf import Entry, Experiment
+from lab.records.tuning import read_tuning
+from lab.studies.comparison.tuned import budget_text
 from lab.studies.report.align import aligned
 from lab.studies.select.selectors import label_full, show
 from lab.studies.statistics.numerals import count, duration, fixed, seed_spans
@@ -89,7 +93,8 @@ def state_text(entry: Entry) -> str:
     when = f"{date_text(entry.date)} UTC"
     if entry.holder:
         facts = progress(entry)
-        return f"running (pid {entry.holder.pid}, host {entry.holder.host}): {facts['done']}, {facts['left']} left"
+        left = f"{facts['left']} left" if facts["left"] != UNKNOWN else "time left not known yet"
+        return f"running (pid {entry.holder.pid}, host {entry.holder.host}): {facts['done']}, {left}"
     if entry.run is None:
         return f"unfinished, last written to {when}"
     further = next_steps([entry.run.result])
@@ -109,6 +114,10 @@ def training_text(result: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
+UNKNOWN = "not known"
+"""The time left of a run that has logged nothing yet."""
+
+
 def progress(entry: Entry) -> dict[str, str]:
     """How far a run is that is being trained: `{"run": ..., "done": "40 % (step 100)", "left": "about 12 s", ...}`."""
     last = entry.rows[-1] if entry.rows else {}
@@ -121,7 +130,7 @@ def progress(entry: Entry) -> dict[str, str]:
         "run": str(entry.path),
         "process": f"{holder.pid} on {holder.host}" if holder else "-",
         "done": f"{100 * share:.0f} % ({step})" if share else step,
-        "left": f"about {left}" if left else "not known",
+        "left": f"about {left}" if left else UNKNOWN,
         "metric": ", ".join(scores) or "-",
     }
 
@@ -139,11 +148,21 @@ def share_done(entry: Entry, last: Mapping[str, Any]) -> float:
     return 0.0
 
 
+def tuning_text(experiment: Path) -> str:
+    """What was tuned with which budget; empty where nothing was."""
+    try:
+        tuning = read_tuning(experiment)
+    except DamagedFileError as error:
+        return str(error)
+    return budget_text(tuning) if tuning else ""
+
+
 def about_experiment(one: Experiment) -> list[str]:
     """Question, runs by arm, verdicts as last judged, and what to type next."""
     rows = {
         "experiment": str(one.path),
         "question": one.question,
+        "tuning": tuning_text(one.path),
         "runs": f"{states_text(one.states)}; {count(one.num_arms, 'arm')}, {byte_text(one.size)}",
         "last": f"{date_text(one.date)} UTC",
     }

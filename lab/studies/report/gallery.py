@@ -142,6 +142,7 @@ def curves_words(subject: Subject) -> tuple[str, str]:
         f"Thick: mean over seeds{along}. Band: 95 % interval of the mean at each step. "
         "Thin: single seeds (the first of each arm, where they are many)."
         f"{' Cross: the run diverged.' * diverged}"
+        f"{' Triangle: exactly 0, which has no logarithm.' * bool(subject.curves and subject.curves.zero)}"
         f"{' Dotted: runs that did not train, left out of the mean where others did.' * bool(comparison.untrained)}"
         f"{alone * (len(comparison.arms) > 1)}{few_seeds(comparison)}{first_of(comparison) * crowded}",
     )
@@ -231,7 +232,7 @@ def tuning_words(subject: Subject) -> tuple[str, str]:
     assert tuning
     picks = "; ".join(picked_text(tuning, arm) for arm in tuning.arms[:MOST_DESCRIBED])
     dots = "; dots: single runs" if len(tuning.seeds) > 1 else ""
-    best = " Of each value the best point of the grid is shown." if len(tuning.keys) > 1 else ""
+    best = " Of each value the best point is shown; the other keys differ as well." if len(tuning.keys) > 1 else ""
     return (
         f"{tuning.metric} over what was tuned; picked: {picks}.",
         f"{budget_text(tuning)} Symbols: means over seeds{dots}. Ring: the value picked. "
