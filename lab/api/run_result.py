@@ -71,7 +71,7 @@ class RunResult:
 
     def model(self, device: str = "cpu", scaled: bool = False, own_parts: bool = False) -> "nn.Module":
         """The trained net: `lab.load_model(run, ...)`."""
-        from lab.api.calls import load_model
+        from lab.api.net_calls import load_model
 
         return load_model(self, device, scaled, own_parts)
 
