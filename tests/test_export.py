@@ -54,7 +54,7 @@ def read(path: Path, folder: Path, inputs: torch.Tensor) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("form", ["state_dict", "torchscript", pytest.param("onnx", marks=pytest.mark.slow)])
-@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit.*:DeprecationWarning")
 @torch.no_grad()
 def test_raw_pixels_go_in_and_the_runs_outputs_come_out(
     job: Job, form: str, capsys: pytest.CaptureFixture[str]
@@ -95,7 +95,7 @@ def trained_net(make_job: MakeJob, name: str) -> Path:
 
 
 @pytest.mark.parametrize("name", names("models"))
-@pytest.mark.filterwarnings("ignore:train.loss|ignore:`torch.jit")
+@pytest.mark.filterwarnings("ignore:train.loss")
 @pytest.mark.slow
 def test_every_named_net_equals_its_run_within_a_millionth(make_job: MakeJob, name: str) -> None:
     folder = trained_net(make_job, name)

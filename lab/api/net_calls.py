@@ -14,9 +14,13 @@ if TYPE_CHECKING:
 
 
 def load_model(
-    run: "RunResult | PathLike", device: str = "cpu", scaled: bool = False, own_parts: bool = False
+    run: "RunResult | PathLike",
+    device: str = "cpu",
+    scaled: bool = False,
+    own_parts: bool = False,
+    best: bool = False,
 ) -> "nn.Module":
-    """The net of a finished run with the weights that it ended with, in evaluation mode.
+    """The net of a finished run with the weights that it ended with, or its best, in evaluation mode.
 
     Args:
         run: a result of `lab.train` or `lab.load`, or the folder of a run, or one that holds only one of seed 0.
@@ -24,9 +28,10 @@ def load_model(
         scaled: whether the net takes inputs as the data set stores them, and predicts targets in their unit; without,
             it takes scaled ones, as it was trained.
         own_parts: whether code that the run's configuration names, `module:attribute`, may run.
+        best: whether to take the weights of its best logged point, which `train.keep_best=true` keeps.
 
     Raises:
-        UserError: the run is not finished, its data or weights are missing, or it names code.
+        UserError: the run is not finished, kept no best weights, its data or weights are missing, or it names code.
     """
     with session(), torch_untouched():
         from lab.runs.origin import find_run, load_net
@@ -35,7 +40,7 @@ def load_model(
 
         place = resolve_device(str(device))
         folder = find_run(str(folder_of(run)), 0, "load_model")
-        _, data, net = load_net(folder, place, own_parts, "load_model", "give own_parts=True")
+        _, data, net = load_net(folder, place, own_parts, "load_model", "give own_parts=True", best)
         return Scaled(net, data).eval() if scaled else net
 
 
@@ -45,6 +50,7 @@ def export(
     format: str | None = None,
     replace: bool = False,
     own_parts: bool = False,
+    best: bool = False,
 ) -> "Exported":
     """Writes the net of a finished run as a file for other programs, with the scaling inside: `lab export`.
 
@@ -54,6 +60,7 @@ def export(
         format: `state_dict`, `torchscript` or `onnx`; what `out` ends with says so if None, else `state_dict`.
         replace: whether a file that is there may be replaced.
         own_parts: whether code that the run's configuration names, `module:attribute`, may run.
+        best: as of `load_model`.
 
     Raises:
         UserError: the run is not finished, a package is missing, the file is there, or the form does not hold the net;
@@ -63,7 +70,7 @@ def export(
     with session(), torch_untouched():
         from lab.runs.export import export as exported
 
-        return exported(folder_of(run), format, path, replace, own_parts, "export", "give own_parts=True")
+        return exported(folder_of(run), format, path, replace, own_parts, "export", "give own_parts=True", best)
 
 
 def folder_of(run: "RunResult | PathLike") -> Path:

@@ -175,7 +175,7 @@ def predict_verb(words: list[str]) -> int:
     from lab.runs.predict import Disturbance, predict
 
     disturbance = Disturbance(args.noise, args.rotate)
-    print(predict(args.run, args.passes, disturbance, args.limit, args.device, args.out, args.own_parts))
+    print(predict(args.run, args.passes, disturbance, args.limit, args.device, args.out, args.own_parts, args.best))
     return 0
 
 
@@ -184,7 +184,7 @@ def export_verb(words: list[str]) -> int:
     args = parser("export").parse_args(words)
     from lab.runs.export import export
 
-    print(export(args.run, args.format, args.out, args.replace, args.own_parts))
+    print(export(args.run, args.format, args.out, args.replace, args.own_parts, best=args.best))
     return 0
 
 

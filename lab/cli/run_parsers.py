@@ -12,8 +12,9 @@ def take_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", type=Path, help="the folder of a run, or one that holds only it")
 
 
-def take_trust(parser: argparse.ArgumentParser) -> None:
-    """Whether the code of a run may be run."""
+def take_which(parser: argparse.ArgumentParser) -> None:
+    """Which weights of the run, and whether its code may be run."""
+    parser.add_argument("--best", action="store_true", help="the weights of its best point (train.keep_best=true)")
     parser.add_argument(
         "--own-parts", action="store_true", help="run the code, module:attribute, that the run's configuration names"
     )
@@ -33,7 +34,7 @@ def predict_parser() -> argparse.ArgumentParser:
     parser.add_argument("--rotate", metavar="DEG", type=float, default=0.0, help="rotate counter-clockwise (0)")
     parser.add_argument("--limit", metavar="N", type=int, help="predict only N of the images (all)")
     parser.add_argument("--device", default="auto", help="as train.device (auto)")
-    take_trust(parser)
+    take_which(parser)
     parser.add_argument("--out", metavar="FILE.csv", type=Path, help="where the rows go (RUN/predictions.csv)")
     return parser
 
@@ -52,7 +53,7 @@ def export_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", metavar="FILE", type=Path, help="where it goes (RUN/export.onnx, ...)")
     parser.add_argument("--replace", action="store_true", help="overwrite a file that is there")
-    take_trust(parser)
+    take_which(parser)
     return parser
 
 

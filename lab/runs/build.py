@@ -28,6 +28,7 @@ from lab.runs.rehearsal import check_single, format_of, materialise, own_parts, 
 from lab.runs.start import start
 from lab.system.devices import free_bytes, resolve_device
 from lab.system.vision import define_missing
+from lab.training.best import make_best
 from lab.training.clipping import make_clip
 from lab.training.clock import Clock
 from lab.training.evaluation import eval_batch, evaluate
@@ -127,6 +128,7 @@ def assemble(config: RunConfig, stand_in: bool = False) -> Parts:
         steps_per_epoch=order.steps_per_epoch,
         plateau=plateau,
         stopping=make_stopping(train, tags),
+        best=make_best(train, tags),
         place=model.place if isinstance(model, Point) else dict,
     )
     check_passes(config, model, data)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lab.data.batches import Dataset
 from lab.errors import UserError, is_interruption, own_line, unknown
-from lab.records.results import read_predictions
+from lab.records.results import read_predictions, read_result
 from lab.records.write import write_atomically
 from lab.runs.export_forms import FORMS, Net, require
 from lab.runs.export_place import place_of
@@ -60,10 +60,14 @@ class Exported:
     difference: float
     """The largest of an output, as a share of the largest output."""
 
+    best_step: int | None
+    """Of which step the weights are, where they are the best; None for those that the run ended with."""
+
     num_same: int | None
     """Of them those that get the class that `predictions.npz` has; None where there is none to compare with."""
 
     def __str__(self) -> str:
+        weights = "" if self.best_step is None else f", the weights of its best point, step {self.best_step:,}"
         kept = "" if self.num_same is None else f"; {self.num_same:,} get the class in predictions.npz"
         close = (
             f"within {TOLERANCE:g}"
@@ -71,7 +75,7 @@ class Exported:
             else f"within {self.difference:.1g}, as float32 rounds,"
         )
         return (
-            f"{self.path}: {self.form}, {self.inputs} as the data set gives them -> {self.outputs}\n"
+            f"{self.path}: {self.form}{weights}, {self.inputs} as the data set gives them -> {self.outputs}\n"
             f"checked on {self.num_checked:,} test images, in batches of several sizes: outputs equal the run's "
             f"{close} of the largest (largest difference {self.difference:.1g}){kept}"
         )
@@ -85,6 +89,7 @@ def export(
     trusted: bool = False,
     key: str = "export",
     trust: str = "add --own-parts",
+    best: bool = False,
 ) -> Exported:
     """Writes the net of the run in `folder`, with the scaling of its inputs inside, after a check.
 
@@ -96,6 +101,7 @@ def export(
         trusted: whether code that the run's configuration names, `module:attribute`, may run.
         key: what the user gave the folder for, for messages.
         trust: how the user says that the code may run.
+        best: whether to take the weights of its best logged point (`train.keep_best`).
 
     Raises:
         UserError: no finished run, a package is missing, the file is there or not possible to write, or the form does
@@ -106,15 +112,16 @@ def export(
     if name not in FORMS:
         raise UserError(unknown(f"--format={name}", name, FORMS))
     require(name)
-    path = place_of(folder, out, FORMS[name].suffix, replace)
-    build = partial(load_net, folder, CPU, trusted, key, trust)
+    path = place_of(folder, out, f"{'.best' * best}{FORMS[name].suffix}", replace)
+    build = partial(load_net, folder, CPU, trusted, key, trust, best)
     config, data, net = build()
     parts = ", ".join(own_parts(config))
     named = f"the net of {folder}{f' ({parts})' if parts else ''}"
     model = Scaled(net, data).eval()
     inputs = data.test.images[data.test.index[:CHECKED]]
     own = run_outputs(net, data, len(inputs), f"{key}: {named}")
-    same = same_classes(folder, data, own[0], TIE[config.train.precision])
+    # predictions.npz is of the weights that the run ended with.
+    same = None if best else same_classes(folder, data, own[0], TIE[config.train.precision])
     refused = f"--format={name}: {named}"
     content = recorded(lambda: FORMS[name].pack(model, inputs[torch.arange(2) % len(inputs)]), refused)
     opened = recorded(lambda: FORMS[name].open(content, lambda: Scaled(build()[2], data).eval()), refused)
@@ -129,8 +136,9 @@ def export(
         write_atomically(path, content)
     except OSError as error:
         raise UserError(f"--out={path}: cannot write ({error.strerror or error})") from error
+    step = (read_result(folder) or {})["best_kept"]["step"] if best else None
     kind = str(inputs.dtype).removeprefix("torch.")
-    return Exported(path, name, f"{kind} {shape_text(inputs)}", shape_text(own[0]), len(inputs), difference, same)
+    return Exported(path, name, f"{kind} {shape_text(inputs)}", shape_text(own[0]), len(inputs), difference, step, same)
 
 
 def batches(count: int) -> list[slice]:

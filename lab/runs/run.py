@@ -29,7 +29,7 @@ from lab.runs.rehearsal import own_parts, to_blame
 from lab.system.devices import device_name, is_out_of_memory
 from lab.system.machine import keep_memory
 from lab.system.signals import stop_signals
-from lab.training.checkpoint import kept_states, load_checkpoint, previous
+from lab.training.checkpoint import best_weights, kept_states, load_checkpoint, previous
 from lab.training.fit import Training, fit
 
 CPU = torch.device("cpu")
@@ -171,6 +171,7 @@ def _train(
         **found,
         "stopped_by": training.stopped_by,
         "metrics": metrics,
+        **({"best_kept": training.best.about()} if training.best and training.best.step is not None else {}),
         "steps": training.step,
         "steps_planned": training.steps,
         "train_seconds": round(seconds, 3),
@@ -201,5 +202,7 @@ def start_folder(job: Job) -> None:
     if job.config.force:
         for path in (*kept_states(folder / "checkpoint.pt"), folder / "metrics.jsonl"):
             remove_file(path)
+    if not job.config.train.keep_best:  # an earlier start of the run may have kept some, which grow old
+        remove_file(best_weights(folder / "checkpoint.pt"))
     text = yaml.safe_dump(asdict(job.config), sort_keys=False)
     write_atomically(folder / "config.yaml", text.encode())

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from lab.training.best import Best
 from lab.training.checkpoint import rng_state, set_rng_state
 from lab.training.clock import Clock
 from lab.training.graph import plain_state
@@ -34,6 +35,7 @@ class Training:
     steps_per_epoch: int
     plateau: Plateau | None = None
     stopping: Stopping | None = None
+    best: Best | None = None
     place: Callable[[], dict[str, float]] = dict
     """What the net says of its parameters as they stand: {"x": 0.5, "y": -1.0} of a point on a surface."""
 
@@ -61,6 +63,7 @@ class Training:
             "scaling": step.scaling and step.scaling.state(),
             "rng": rngs[0],
             "other_rngs": rngs[1:],
+            **({"best": self.best.state()} if self.best else {}),
         }
 
     def is_logged(self, step: int) -> bool:
@@ -79,6 +82,8 @@ class Training:
         for name, part in (("plateau", self.plateau), ("stopping", self.stopping), ("scaling", step.scaling)):
             if part:
                 part.load_state(state[name])
+        if self.best:
+            self.best.load_state(state.get("best"), self.step)
         if step.graph:
             step.graph.forget()
         rngs = [state["rng"], *state.get("other_rngs", [])]
@@ -150,6 +155,8 @@ def log(run: Training, report: Callable[[Point], object]) -> None:
         diverged = not all(math.isfinite(point.get(tag, 0.0)) for tag in FINITE)
         if run.plateau:
             run.plateau.update(point)
+        if run.best and not diverged:
+            run.best.update(point, model)
         if run.stopping:
             if run.stopping.should_stop(point, model) and not run.stopped_by:
                 run.stopped_by = "patience"
