@@ -23,6 +23,7 @@ from lab.records.writer import summarise
 from lab.runs.build import Parts, assemble
 from lab.runs.ending import chance, find_divergence, sampled_scores, test_scores
 from lab.runs.fingerprint import record_of
+from lab.runs.further import go_on
 from lab.runs.progress import Progress
 from lab.runs.recorder import Recorder
 from lab.runs.rehearsal import own_parts, to_blame
@@ -102,6 +103,8 @@ def _run(
     result |= record_of(parts, job.config.train.eval_limit)
     try:
         with stop_signals() as signalled:
+            if not ranks.rank and (about := go_on(job, parts, result)):
+                notes.append(about)
             result.update(_train(job, parts, check, progress, lambda: signalled() or should_stop()))
     except LostLockError:
         raise
@@ -172,6 +175,7 @@ def _train(
         "stopped_by": training.stopped_by,
         "metrics": metrics,
         **({"best_kept": training.best.about()} if training.best and training.best.step is not None else {}),
+        **({"continued_from": training.continued_from} if training.continued_from else {}),
         "steps": training.step,
         "steps_planned": training.steps,
         "train_seconds": round(seconds, 3),
