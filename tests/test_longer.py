@@ -41,8 +41,8 @@ def trained(make_job: MakeJob, out: str, changes: dict[str, Any]) -> tuple[Job, 
 def both(make_job: MakeJob, changes: dict[str, Any], *lengths: int) -> dict[str, Any]:
     """The result of the longest of runs of `lengths` in one folder, where it equals one long run."""
     whole, alone = trained(make_job, "whole", {**changes, "train.steps": lengths[-1]})
-    for length in lengths[:-1]:
-        short, _ = trained(make_job, "pieces", {**changes, "train.steps": length})
+    shorts = [trained(make_job, "pieces", {**changes, "train.steps": length})[0] for length in lengths[:-1]]
+    short = shorts[-1]
     before = content(short.folder)
     job, result = trained(make_job, "pieces", {**changes, "train.steps": lengths[-1]})
     assert content(short.folder) == before
@@ -217,11 +217,12 @@ def test_a_sweep_goes_on_arm_by_arm_and_seed_by_seed(tmp_path: Path, capsys: pyt
     said = capsys.readouterr()
     assert "differs in length alone, with the numbers of one long run (4 of 4 runs)" in said.out + said.err
     assert main([*words, f"out={tmp_path}/whole", "train.epochs=2"]) == 0
-    for folder in (tmp_path / "whole").glob("*/*/seed=*"):
-        (other,) = (tmp_path / "pieces").glob(f"*/{folder.parent.name}/{folder.name}")
-        assert rows(folder) == rows(other)
-        assert (read_result(other) or {})["continued_from"]["steps"] == 5
-    assert main(["show", str(other)]) == 0
+    found = [path.relative_to(tmp_path / "whole") for path in (tmp_path / "whole").glob("*/*/seed=*")]
+    assert len(found) == 4
+    for folder in found:
+        assert rows(tmp_path / "whole" / folder) == rows(tmp_path / "pieces" / folder)
+        assert (read_result(tmp_path / "pieces" / folder) or {})["continued_from"]["steps"] == 5
+    assert main(["show", str(tmp_path / "pieces" / found[0])]) == 0
     assert "went on from " in capsys.readouterr().out
 
 
