@@ -1,8 +1,10 @@
 """The forms in which a net leaves the lab: how each is written to bytes, and how another program reads them again."""
 
 import io
+import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -62,8 +64,7 @@ def open_torchscript(content: bytes, fresh: Callable[[], Scaled]) -> Net:
 
 def pack_onnx(net: Scaled, examples: Tensor) -> bytes:
     """The graph of a pass, for any number of examples."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with silence():
         program = torch.onnx.export(
             net,
             (examples,),
@@ -75,6 +76,19 @@ def pack_onnx(net: Scaled, examples: Tensor) -> bytes:
         )
     assert program is not None
     return program.model_proto.SerializeToString()
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Keeps torch from telling, in three ways, what it then raises."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 def open_onnx(content: bytes, fresh: Callable[[], Scaled]) -> Net:

@@ -47,7 +47,7 @@ def go_on(job: Job, parts: Parts, record: Mapping[str, Any]) -> str:
         OSError: the folder cannot be written.
     """
     kept = kept_states(job.folder / "checkpoint.pt")
-    if job.config.force or any(path.exists() for path in kept) or parts.training.train_step.ranks.size > 1:
+    if job.config.force or any(path.exists() for path in kept):
         return ""
     reasons: list[str] = []
     for folder, result in shorter_runs(job, parts.training.steps):
@@ -66,14 +66,18 @@ def go_on(job: Job, parts: Parts, record: Mapping[str, Any]) -> str:
 
 def check_same(config: RunConfig, parts: Parts, result: Mapping[str, Any], record: Mapping[str, Any]) -> None:
     """Raises `UnlikeError` unless the run of `record` does, up to the end of that of `result`, what that has done."""
+    if parts.training.train_step.ranks.size > 1:
+        raise UnlikeError("several processes train it")
     for reason in chain(otherwise_ended(result), other_rates(config, parts, result["steps"]), others(result, record)):
         raise UnlikeError(reason)
 
 
 def otherwise_ended(result: Mapping[str, Any]) -> Iterator[str]:
     """Why the run of `result` has not just reached its last step."""
-    if result.get("stopped_by") != "steps":
-        yield f"it was ended by train.{'max_seconds' if result.get('stopped_by') == 'seconds' else 'patience'}"
+    ended_by = result.get("stopped_by")
+    if ended_by != "steps":
+        known = {"seconds": "it was ended by train.max_seconds", "patience": "it was ended by train.patience"}
+        yield known.get(str(ended_by), "it does not say what ended it")
     metrics = result.get("metrics", {})
     if metrics.get("train/restored_step", {}).get("last") is not None:
         yield "it ended with the weights of an earlier step (train.restore_best)"
@@ -81,11 +85,12 @@ def otherwise_ended(result: Mapping[str, Any]) -> Iterator[str]:
 
 def other_rates(config: RunConfig, parts: Parts, steps: int) -> Iterator[str]:
     """Why the learning rates of the first `steps` depend on how long the run is."""
-    per_epoch = parts.training.steps_per_epoch
+    schedule, per_epoch = config.schedule, parts.training.steps_per_epoch
+    flat = schedule.name in ("constant", "plateau")
+    if flat and not schedule.warmup_frac:
+        return  # known without a thought for each of perhaps a million steps
     short, long = (rate_of(config, length, per_epoch) for length in (steps, parts.training.steps))
     if any(short(step) != long(step) for step in range(steps)):
-        schedule = config.schedule
-        flat = schedule.name in ("constant", "plateau")
         what = f"schedule.warmup_frac={schedule.warmup_frac:g}" if flat else f"schedule={schedule.name}"
         yield f"{what} depends on the length of the run"
 
@@ -135,7 +140,7 @@ def copy(folder: Path, result: Mapping[str, Any], job: Job, parts: Parts) -> Non
         raise UnlikeError("it is being trained again")
     if not regular and "unlogged" not in state:
         raise UnlikeError(
-            "its checkpoint.pt is of an older version of the lab, which ended with a logged point of its own"
+            "its checkpoint.pt, of an older version of the lab, lacks what its last logged point has changed"
         )
     state |= state.pop("unlogged", {}) if not regular else {}
     stopping = state.get("stopping")
