@@ -149,6 +149,11 @@ def colour100(root: Path) -> Source:
     return noise(100, 3, 100, 100)
 
 
+def colour241(root: Path) -> Source:
+    """20 colour images of the least size that model.name=blunder_c takes."""
+    return noise(20, 3, 241, 241)
+
+
 def no_source(root: Path) -> str:
     return "pictures"
 

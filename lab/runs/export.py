@@ -25,8 +25,11 @@ CPU = torch.device("cpu")
 
 T = TypeVar("T")
 
-CHECKED = 256
-"""Most test images whose outputs are compared."""
+CHECKED, FEWEST = 256, 8
+"""Most test images whose outputs are compared; of large ones fewer, but so many."""
+
+MOST_VALUES = 2**21
+"""About the most values of the images together: 256 of 32x32 in colour, 13 of 224x224."""
 
 BATCH = 64
 """Of them at a time."""
@@ -118,7 +121,8 @@ def export(
     parts = ", ".join(own_parts(config))
     named = f"the net of {folder}{f' ({parts})' if parts else ''}"
     model = Scaled(net, data).eval()
-    inputs = data.test.images[data.test.index[:CHECKED]]
+    values = math.prod(data.shape)
+    inputs = data.test.images[data.test.index[: max(FEWEST, min(CHECKED, MOST_VALUES // values))]]
     own = run_outputs(net, data, len(inputs), f"{key}: {named}")
     # predictions.npz is of the weights that the run ended with.
     same = None if best else same_classes(folder, data, own[0], TIE[config.train.precision])
