@@ -21,15 +21,17 @@ Imports point down this list, and `tests/test_structure.py` holds the order:
 
 TYPE_CHECKING = False  # that of `typing`, which `import lab` does without
 if TYPE_CHECKING:
-    from lab.api.calls import compare, lint, load, load_model, probe, sweep, train
+    from lab.api.calls import compare, lint, load, probe, sweep, train
     from lab.api.comparison_result import ComparisonResult
+    from lab.api.net_calls import export, load_model
     from lab.api.run_result import RunResult
     from lab.errors import FailedRunError, UserError
 
 __version__ = "0.1.0"
 
 _PLACES = {
-    "lab.api.calls": ("train", "sweep", "compare", "load", "load_model", "lint", "probe"),
+    "lab.api.calls": ("train", "sweep", "compare", "load", "lint", "probe"),
+    "lab.api.net_calls": ("export", "load_model"),
     "lab.api.comparison_result": ("ComparisonResult",),
     "lab.api.run_result": ("RunResult",),
     "lab.errors": ("FailedRunError", "UserError"),
@@ -41,6 +43,7 @@ __all__ = [
     "RunResult",
     "UserError",
     "compare",
+    "export",
     "lint",
     "load",
     "load_model",

@@ -292,11 +292,15 @@ class TrainConfig:
     """Early stopping: evaluations in a row without a better `train.patience_metric` after which the run ends."""
 
     patience_metric: str = knob("val/loss", choices=METRICS)
-    """What early stopping watches: a metric that the run logs."""
+    """What early stopping and `train.keep_best` watch: a metric that the run logs."""
 
     restore_best: bool = True
     """Whether a run with early stopping ends with the weights of its best evaluation; its last point then has their
     metrics."""
+
+    keep_best: bool = False
+    """Whether to keep the weights of the best logged point by `train.patience_metric` in `best.pt`, beside those that
+    the run ends with. Changes no number of the run, and makes no other arm."""
 
     loss: str = knob("auto", choices=("auto",), table="losses")
     """What is minimised; `auto`: `cross_entropy` for classes, `mse` for numbers. `value` is the output itself."""

@@ -15,7 +15,15 @@ from lab.errors import UserError, nearest
 # Keys that say where and how a run is done, not what is done: they do not make another arm.
 NOT_IDENTITY = frozenset(
     {"seed", "arm", "name", "out", "force", "jobs", "data.root", "train.checkpoint_every", "train.threads"}
-    | {"train.watch", "train.watch_steps", "train.watch_smoothness", "train.pictures", "lint.sweeps", "lint.ignore"}
+    | {
+        "train.watch",
+        "train.watch_steps",
+        "train.watch_smoothness",
+        "train.pictures",
+        "train.keep_best",
+        "lint.sweeps",
+        "lint.ignore",
+    }
 )
 
 

@@ -1,5 +1,6 @@
 """A user's own parts, which the tests name as `own_parts:half` and the like."""
 
+import math
 from pathlib import Path
 
 import torch
@@ -83,6 +84,31 @@ class NormNet(nn.Module):
         return self.classifier(self.last[0](self.last[1](x).mean((2, 3))))
 
 
+class Peculiar(nn.Module):
+    """A net whose code is of the kind that `way` says."""
+
+    def __init__(self, way: str, inputs: int, num_outputs: int):
+        super().__init__()
+        self.way, self.linear = way, nn.Linear(inputs, num_outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs = self.linear(x.flatten(1))
+        if self.way == "branches":
+            return outputs if bool(outputs.detach().sum() > 0) else -outputs
+        if self.way == "draws":
+            return outputs + torch.rand_like(outputs)
+        if self.way == "counts":
+            return outputs + sum(1.0 for _ in x)
+        return outputs + torch.from_numpy(outputs.detach().numpy() * 0)
+
+
+def peculiar(way: str):
+    return lambda in_shape, num_outputs: Peculiar(way, math.prod(in_shape), num_outputs)
+
+
+branches, draws, counts, through_numpy = map(peculiar, ("branches", "draws", "counts", "through_numpy"))
+
+
 def tiny(root: Path) -> Source:
     """150 grey pictures of 8x8 in three classes, a bright band each; 30 more to test."""
     generator = torch.Generator().manual_seed(3)
@@ -121,6 +147,11 @@ def colour32(root: Path) -> Source:
 def colour100(root: Path) -> Source:
     """100 colour images of 100x100."""
     return noise(100, 3, 100, 100)
+
+
+def colour241(root: Path) -> Source:
+    """20 colour images of the least size that model.name=blunder_c takes."""
+    return noise(20, 3, 241, 241)
 
 
 def no_source(root: Path) -> str:

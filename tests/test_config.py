@@ -36,7 +36,7 @@ def test_the_fields_are_all_there() -> None:
 BOOKKEEPING = {"arm", "seed", "name", "out", "force", "jobs", "data.root"} | {
     *(
         f"train.{key}"
-        for key in ("checkpoint_every", "threads", "watch", "watch_steps", "watch_smoothness", "pictures")
+        for key in ("checkpoint_every", "threads", "watch", "watch_steps", "watch_smoothness", "pictures", "keep_best")
     ),
     "lint.sweeps",
     "lint.ignore",

@@ -172,7 +172,7 @@ def test_many_runs_are_counted_before_they_are_made(
         (["experiment=[null,speedrun]"], "one file of a group; experiment=a,b runs one after the other"),
         (["hydra.sweeper.params={a:1}"], "write a sweep as key=a,b"),
         (["hydra.run.dir=x"], "out=FOLDER and name=NAME say where results go"),
-        (["hydra.verbose=true"], "hydra.verbose: the lab takes none of these settings"),
+        (["hydra.verbose=true"], "hydra.verbose=true: there is no debug log; result.json of a failed run"),
         (["optimizer@x=sgd"], "each group has one place; write optimizer=NAME"),
         (["name=run_${seed}"], r"the lab fills in no \$\{\.\.\.\} that is typed"),
         (["data.root=${oc.env:HOME}"], r"the lab fills in no \$\{\.\.\.\} that is typed"),

@@ -170,35 +170,6 @@ def load(folder: PathLike) -> "RunResult | ComparisonResult":
     return ComparisonResult(path, page if page.exists() else None, comparison, told.remarks, remember=remember)
 
 
-def load_model(
-    run: "RunResult | PathLike", device: str = "cpu", scaled: bool = False, own_parts: bool = False
-) -> "nn.Module":
-    """The net of a finished run with the weights that it ended with, in evaluation mode.
-
-    Args:
-        run: a result of `lab.train` or `lab.load`, or the folder of a run, or one that holds only one of seed 0.
-        device: as `train.device`.
-        scaled: whether the net takes inputs as the data set stores them, and predicts targets in their unit; without,
-            it takes scaled ones, as it was trained.
-        own_parts: whether code that the run's configuration names, `module:attribute`, may run.
-
-    Raises:
-        UserError: the run is not finished, its data or weights are missing, or it names code.
-    """
-    from lab.api.run_result import RunResult
-
-    path = run.path if isinstance(run, RunResult) else Path(run)
-    with session(), torch_untouched():
-        from lab.runs.origin import find_run, load_net
-        from lab.runs.scaled import Scaled
-        from lab.system.devices import resolve_device
-
-        place = resolve_device(str(device))
-        folder = find_run(str(path), 0, "load_model")
-        _, data, net = load_net(folder, place, own_parts, "load_model", "give own_parts=True")
-        return Scaled(net, data).eval() if scaled else net
-
-
 def lint(
     *overrides: "Overrides | nn.Module",
     over: Mapping[str, Any] | None = None,

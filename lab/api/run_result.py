@@ -69,11 +69,13 @@ class RunResult:
 
         return as_frame(self.history)
 
-    def model(self, device: str = "cpu", scaled: bool = False, own_parts: bool = False) -> "nn.Module":
+    def model(
+        self, device: str = "cpu", scaled: bool = False, own_parts: bool = False, best: bool = False
+    ) -> "nn.Module":
         """The trained net: `lab.load_model(run, ...)`."""
-        from lab.api.calls import load_model
+        from lab.api.net_calls import load_model
 
-        return load_model(self, device, scaled, own_parts)
+        return load_model(self, device, scaled, own_parts, best)
 
     def figure(self, name: str = "curves") -> "Figure":
         """A figure of the report, of this run alone: `curves`, `curves_epoch` or `curves_seconds`.

@@ -165,7 +165,8 @@ def alike_elsewhere(jobs: Sequence[Job], root: Path) -> list[Run]:
     keys = [
         key
         for key in keys
-        if key not in ("train.checkpoint_every", "train.threads", "train.watch", "train.watch_smoothness")
+        if key
+        not in ("train.checkpoint_every", "train.threads", "train.watch", "train.watch_smoothness", "train.keep_best")
     ]
     same = {values_of(config, keys) for config in wanted}
     paths = itertools.islice(root.parent.glob("*/*/seed=*/result.json"), MOST_READ)

@@ -31,6 +31,7 @@ Architecture choices compared, so that the comparison can be believed.
   lab rm PATH ...                  remove runs or experiments, after a question; never one that is being trained
   lab archive DIR ...              pack experiments into .tar.gz files, and remove them after a question
   lab predict RUN [--passes 100]   a run's test images, with Monte-Carlo dropout intervals
+  lab export RUN [--format onnx]   its net as a file for other programs, scaling inside, checked
   lab list [KIND [PREFIX]]         what can be chosen, by name; lab list keys explains the keys
   lab data fetch NAME ...          download and verify data sets ahead of time
   lab board DIR                    TensorBoard over DIR
@@ -174,7 +175,16 @@ def predict_verb(words: list[str]) -> int:
     from lab.runs.predict import Disturbance, predict
 
     disturbance = Disturbance(args.noise, args.rotate)
-    print(predict(args.run, args.passes, disturbance, args.limit, args.device, args.out, args.own_parts))
+    print(predict(args.run, args.passes, disturbance, args.limit, args.device, args.out, args.own_parts, args.best))
+    return 0
+
+
+def export_verb(words: list[str]) -> int:
+    """`lab export`: a finished run's net as a file."""
+    args = parser("export").parse_args(words)
+    from lab.runs.export import export
+
+    print(export(args.run, args.format, args.out, args.replace, args.own_parts, best=args.best))
     return 0
 
 
@@ -267,6 +277,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "new": new_verb,
     "page": page_verb,
     "predict": predict_verb,
+    "export": export_verb,
     "list": list_verb,
     "data": data_verb,
     "board": board_verb,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lab.cli.parser import parser_of, take_many_runs, take_overrides, take_own_files
+from lab.cli.run_parsers import OF_RUN
 from lab.cli.scripts import SCRIPTS
 from lab.cli.shelf_parsers import OF_SHELF
 
@@ -194,27 +195,6 @@ def page_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def predict_parser() -> argparse.ArgumentParser:
-    """Of `lab predict`."""
-    parser = parser_of(
-        "predict",
-        "Predicts the test images of a finished run, many times with its drops active, and writes a row per image:\n"
-        "mean probability, interval, entropy, mutual information (Monte-Carlo dropout, Gal and Ghahramani 2016).",
-        "lab predict outputs/scratch/drop_rate=0.2-6efc2e4d/seed=0 --passes 100 --noise 0.5",
-    )
-    parser.add_argument("run", metavar="RUN", type=Path, help="the folder of a run, or one that holds only it")
-    parser.add_argument("--passes", type=int, default=100, help="passes; 1 is plain, with the drops off (100)")
-    parser.add_argument("--noise", metavar="S", type=float, default=0.0, help="add N(0, S^2) to the scaled images (0)")
-    parser.add_argument("--rotate", metavar="DEG", type=float, default=0.0, help="rotate counter-clockwise (0)")
-    parser.add_argument("--limit", metavar="N", type=int, help="predict only N of the images (all)")
-    parser.add_argument("--device", default="auto", help="as train.device (auto)")
-    parser.add_argument(
-        "--own-parts", action="store_true", help="run the code, module:attribute, that the run's configuration names"
-    )
-    parser.add_argument("--out", metavar="FILE.csv", type=Path, help="where the rows go (RUN/predictions.csv)")
-    return parser
-
-
 def list_parser() -> argparse.ArgumentParser:
     """Of `lab list`."""
     from lab.cli.catalogue import KINDS
@@ -270,11 +250,11 @@ PARSERS: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "compare": compare_parser,
     "new": new_parser,
     "page": page_parser,
-    "predict": predict_parser,
     "list": list_parser,
     "data": data_parser,
     "board": board_parser,
     "completion": completion_parser,
+    **OF_RUN,
     **OF_SHELF,
 }
 """Of each verb."""

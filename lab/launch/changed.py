@@ -10,7 +10,7 @@ from lab.studies.statistics.numerals import count
 
 def change_notes(jobs: list[Job]) -> list[str]:
     """All lines about `jobs`."""
-    return [f"note: {line}" for line in [*replaced_defaults(jobs), *code_notes(jobs)]]
+    return [f"note: {line}" for line in [*replaced_defaults(jobs), *code_notes(jobs), *without_best(jobs)]]
 
 
 def replaced_defaults(jobs: Iterable[Job]) -> list[str]:
@@ -36,4 +36,16 @@ def code_notes(jobs: Iterable[Job]) -> list[str]:
         f"the code of {module} changed since {count(len(names), 'run')} ended "
         f"({names[0]}{', ...' if len(names) > 1 else ''}); train again with force=true, or under another name"
         for module, names in found.items()
+    ]
+
+
+def without_best(jobs: Iterable[Job]) -> list[str]:
+    """A line if runs of `jobs` have ended that were to keep their best weights and did not."""
+    asked = [job for job in jobs if job.config.train.keep_best and job.is_terminal()]
+    found = [f"{job.folder.parent.name}/{job.folder.name}" for job in asked if not (job.folder / "best.pt").exists()]
+    if not found:
+        return []
+    return [
+        f"train.keep_best=true: {count(len(found), 'run')} ended without keeping the best weights ({found[0]}"
+        f"{', ...' if len(found) > 1 else ''}); force=true trains again"
     ]

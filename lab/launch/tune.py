@@ -151,7 +151,12 @@ def make_trials(jobs: Sequence[Job], metric: Metric, tried: Sequence[Mapping[str
             for seed in range(FIRST_SEED, FIRST_SEED + config.study.tune_seeds):
                 one = job_with(job, values).config
                 one.name, one.seed = name, seed
-                one.train.watch, one.train.watch_smoothness, one.train.pictures = False, False, 0
+                one.train.watch, one.train.watch_smoothness, one.train.keep_best, one.train.pictures = (
+                    False,
+                    False,
+                    False,
+                    0,
+                )
                 # On their own they are a sweep without claims.
                 one.study = StudyConfig(metric=metric.text)
                 arm = {**without(job.arm, keys), **values}

@@ -25,7 +25,7 @@ class Point(nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         x, y = self.point.unbind()
-        return self.surface.height(x, y, torch.cos).expand(len(rows), 1)
+        return self.surface.height(x, y, torch.cos).expand(rows.shape[0], 1)  # `len` would be a constant in a record
 
     def place(self) -> dict[str, float]:
         """Where the point is; this waits for the device."""

@@ -15,6 +15,7 @@ from omegaconf import OmegaConf
 from lab.config import RunConfig
 from lab.errors import UserError, nearest
 from lab.overrides.files import GROUPS
+from lab.overrides.hydra_words import instead
 from lab.overrides.typed import read, short_word
 from lab.overrides.words import wrong_key
 from lab.validation import Key, all_keys
@@ -144,6 +145,8 @@ def _defaults(node: yaml.Node, inside: bool) -> Iterator[Fault]:
         plain = isinstance(key, yaml.ScalarNode) and (value is None or isinstance(value, yaml.ScalarNode))
         if not plain:
             yield _line(one), "defaults: allowed: one file each, as - override /model: resnet"
+        elif found := re.fullmatch(r"((override|optional)\s+)*/?(hydra/[^@]*)(@.*)?", key.value):
+            yield _line(one), f"defaults: {short_word(found[3])}: {instead(found[3])}"
         elif value is not None and inside and not re.match(r"((override|optional)\s+)*/", key.value):
             words = key.value.split()
             yield _line(one), f"defaults: write {' '.join([*words[:-1], f'/{words[-1]}' if words else '/model'])}: ..."
@@ -221,8 +224,8 @@ def _settings(node: yaml.Node, allowed: dict[str, Any], name: str) -> Iterator[F
         return
     for key, value in _pairs(node):
         if key.value not in allowed:
-            what = "the lab starts its runs itself, and takes of this section only mode and sweeper.params"
-            yield _line(key), f"{name}.{key.value}: {what}"
+            what = f"{instead(f'{name}.{key.value}')}; of this section a file takes only mode and sweeper.params"
+            yield _line(key), f"{name}.{short_word(key.value)}: {what}"
         elif isinstance(allowed[key.value], dict):
             yield from _settings(value, allowed[key.value], f"{name}.{key.value}")
         elif key.value == "params" and not isinstance(value, yaml.MappingNode):

@@ -10,28 +10,18 @@ from lab.identity import ARM, NOT_IDENTITY
 from lab.overrides.choices import choices
 from lab.overrides.files import GROUPS
 from lab.overrides.formula import is_formula
+from lab.overrides.hydra_words import is_hydra, refusals
 from lab.overrides.typed import short_word, typed
 from lab.validation import all_keys
 
 Files = Mapping[str, Mapping[str, Path]]
 """By group, its files by name."""
 
-HYDRA = {
-    "hydra/launcher": "the lab starts its runs itself; jobs=N says how many side by side",
-    "hydra.launcher": "the lab starts its runs itself; jobs=N says how many side by side",
-    "hydra/sweeper": "the lab starts its runs itself; jobs=N says how many side by side",
-    "hydra.sweeper": "write a sweep as key=a,b; an experiment's file may have hydra.sweeper.params",
-    "hydra.run": "out=FOLDER and name=NAME say where results go",
-    "hydra.sweep": "out=FOLDER and name=NAME say where results go",
-    "hydra.output_subdir": "out=FOLDER and name=NAME say where results go",
-    "hydra.searchpath": "--config-dir FOLDER, or LAB_CONFIG_DIR, adds your own files",
-    "hydra.mode": "a comma makes a sweep, and --multirun one of a single run",
-}
-"""What to write instead of settings of Hydra."""
-
-
 LONGEST = 4000
 """Characters of a value; a study's may be longer."""
+
+CLEAN = re.compile("[^\\x00-\\x1f\\x7f\\ud800-\\udfff]*")
+"""A word without control characters, and without what is no text."""
 
 PART = 255
 """Bytes that a file system takes for the name of a folder."""
@@ -68,8 +58,11 @@ def read_words(typed_words: Iterable[str], files: Files) -> list[Word]:
     Raises:
         UserError: a word is no override, its key or file does not exist, or its value is none of its kind.
     """
-    words, wrong = [], []
+    typed_words = list(typed_words)
+    words, wrong = [], list(refusals(text for text in typed_words if CLEAN.fullmatch(text)))
     for text in typed_words:
+        if is_hydra(text) and CLEAN.fullmatch(text):
+            continue
         try:
             words.append(read_word(text, files))
         except (UserError, ValueError) as error:
@@ -127,7 +120,7 @@ def key_and_value(text: str, files: Files) -> tuple[str, str]:
         UserError: it has not two sides, or is a form of Hydra that the lab has no use for.
     """
     shown = short_word(text)
-    if re.search("[\\x00-\\x1f\\x7f\\ud800-\\udfff]", text):
+    if not CLEAN.fullmatch(text):
         raise UserError(f"{shown!a}: a word holds no control characters, and nothing that is no text")
     if text.startswith("~"):
         raise UserError(f"{shown}: nothing is ever taken out; choose another value or file, as schedule=cosine")
@@ -139,14 +132,11 @@ def key_and_value(text: str, files: Files) -> tuple[str, str]:
         raise UserError(f"'{shown}' is no override; write key=value{guess}")
     if not key:
         raise UserError(f"'{shown}' has no key; write key=value")
+    if is_hydra(key):
+        raise UserError(next(refusals([text])))
     if "@" in key or ":" in key:
         group = re.split("[@:]", key)[0]
         raise UserError(f"{shown}: each group has one place; write {group}=NAME")
-    if re.match(r"hydra\b", key):
-        start = re.split(r"(?<=\w)[./]", key)
-        known = ("".join(re.findall(r"[./]|\w+", key)[:3]), start[0])
-        instead = next((HYDRA[one] for one in known if one in HYDRA), "the lab takes none of these settings")
-        raise UserError(f"{short_word(key)}: {instead}")
     return key, value
 
 

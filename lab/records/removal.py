@@ -16,7 +16,7 @@ from lab.records.shelf import Entry, Experiment
 from lab.records.write import SCRATCH, remove_file
 
 OF_RUN = re.compile(
-    r"config\.yaml|metrics\.jsonl|result\.json|predictions\.npz|checkpoint(\.prev)?\.pt(\.damaged)?"
+    r"config\.yaml|metrics\.jsonl|result\.json|predictions\.npz|checkpoint(\.prev)?\.pt(\.damaged)?|best\.pt|export\..+"
     rf"|{re.escape(EVENTS)}.+|\..+{re.escape(SCRATCH)}"
 )
 """The names of files that the lab writes into the folder of a run."""

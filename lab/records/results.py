@@ -150,6 +150,8 @@ OPTIONAL = {
     "train_seconds": int | float,
     "images_per_second": int | float,
     "diverged_at": dict,
+    "best_kept": dict,
+    "continued_from": dict,
 }
 """What else a `result.json` may hold, where it holds it."""
 

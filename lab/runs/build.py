@@ -28,6 +28,7 @@ from lab.runs.rehearsal import check_single, format_of, materialise, own_parts, 
 from lab.runs.start import start
 from lab.system.devices import free_bytes, resolve_device
 from lab.system.vision import define_missing
+from lab.training.best import make_best
 from lab.training.clipping import make_clip
 from lab.training.clock import Clock
 from lab.training.evaluation import eval_batch, evaluate
@@ -37,7 +38,7 @@ from lab.training.losses import Loss, loss_name, make_losses
 from lab.training.optimizers import make_optimizer
 from lab.training.parallel import Ranks, check_share, current_ranks, share_norms
 from lab.training.penalties import make_bound, make_penalty
-from lab.training.plateau import make_plateau
+from lab.training.plateau import Plateau, make_plateau
 from lab.training.precision import LossScaling, choose_format, guard_group_norms, make_precision
 from lab.training.schedules import Rate, interval_steps, make_schedule
 from lab.training.step import TrainStep
@@ -104,10 +105,8 @@ def assemble(config: RunConfig, stand_in: bool = False) -> Parts:
     metrics, eval_metrics = make_metrics(len(data.classes), data.unit, loss_in_use != "value")
     measured = {"train": metrics.names, "val": eval_metrics.names}
     tags = [f"{split}/{name}" for split, names in measured.items() for name in ("loss", *names)]
-    rate_every = interval_steps(config.schedule.interval, order.steps_per_epoch)
-    schedule = make_schedule(**vars(config.schedule), grain=Fraction(rate_every, max(1, steps)))
     plateau = make_plateau(config.schedule, tags)
-    rate = Rate(config.optimizer.lr, schedule, steps, rate_every, plateau)
+    rate = rate_of(config, steps, order.steps_per_epoch, plateau)
     batch = partial(own_share, order, machine.ranks, memory_format)
     if given:
         auxiliary = isinstance(model, WithAuxiliaries)
@@ -127,6 +126,7 @@ def assemble(config: RunConfig, stand_in: bool = False) -> Parts:
         steps_per_epoch=order.steps_per_epoch,
         plateau=plateau,
         stopping=make_stopping(train, tags),
+        best=make_best(train, tags),
         place=model.place if isinstance(model, Point) else dict,
     )
     check_passes(config, model, data)
@@ -135,6 +135,13 @@ def assemble(config: RunConfig, stand_in: bool = False) -> Parts:
     watched = watched if train.watch and not train.watch_steps and machine.ranks.size == 1 else ()
     logged = (*tags, *tested, *(f"train/{name}" for name in (*own_figures(training), *watched)))
     return Parts(data, model, training, score, started.record, logged, train.mc_passes)
+
+
+def rate_of(config: RunConfig, steps: int, steps_per_epoch: int, plateau: Plateau | None = None) -> Rate:
+    """The learning rate of each step of a run of `steps`."""
+    every = interval_steps(config.schedule.interval, steps_per_epoch)
+    schedule = make_schedule(**vars(config.schedule), grain=Fraction(every, max(1, steps)))
+    return Rate(config.optimizer.lr, schedule, steps, every, plateau)
 
 
 def check_passes(config: RunConfig, model: nn.Module, data: Dataset) -> None:

@@ -17,7 +17,7 @@ from lab.records.results import read_result
 from lab.records.tuning import read_tuning, trials_folder
 from lab.runs.rehearsal import own_parts
 from lab.system.vision import define_missing
-from lab.training.checkpoint import read_checkpoint
+from lab.training.checkpoint import best_weights, read_checkpoint
 from lab.validation import validate
 
 
@@ -30,7 +30,7 @@ class Origin:
     """All of its `result.json`."""
 
     state: dict[str, Tensor]
-    """The weights and statistics that it ended with, on the CPU."""
+    """The weights and statistics that it ended with, or of its best logged point, on the CPU."""
 
     def dropped(self) -> list[str]:
         """The residual blocks that it was trained without."""
@@ -78,24 +78,29 @@ def find_trials(folder: Path, seed: int) -> list[Path]:
     return []
 
 
-def open_run(folder: Path, key: str) -> Origin:
+def open_run(folder: Path, key: str, best: bool = False) -> Origin:
     """A finished run with its weights, read without running any code from the file.
 
     Args:
         folder: the run's folder.
         key: what the user gave it for, for the message.
+        best: whether the weights of its best logged point are meant, which a diverged run may have, too.
 
     Raises:
-        UserError: it is not finished, or its checkpoint is missing or damaged.
+        UserError: it is not finished, its checkpoint is missing or damaged, or it kept no best weights.
     """
     result = read_result(folder)
     status = "not finished (it has no result.json)" if result is None else result["status"]
-    if result is None or status != "finished":
+    if result is None or status not in ("finished", *["diverged"] * best):
         raise UserError(f"{key}: the run {folder} is {status}; the same 'lab train' command finishes what was stopped")
     path = folder / "checkpoint.pt"
+    path = best_weights(path) if best else path
     try:
         state = read_checkpoint(path, torch.device("cpu"))["model"]
     except FileNotFoundError:
+        if best:
+            what = "kept no best weights; train.keep_best=true keeps them, of a run trained again with force=true"
+            raise UserError(f"{key}: the run {folder} {what}") from None
         raise UserError(f"{key}: the run {folder} has no checkpoint.pt, which holds its weights") from None
     except DamagedFileError as error:
         raise UserError(f"{key}: {error}; force=true trains it again") from error
@@ -106,7 +111,12 @@ def open_run(folder: Path, key: str) -> Origin:
 
 
 def load_net(
-    folder: Path, device: torch.device, trusted: bool = False, key: str = "predict", trust: str = "add --own-parts"
+    folder: Path,
+    device: torch.device,
+    trusted: bool = False,
+    key: str = "predict",
+    trust: str = "add --own-parts",
+    best: bool = False,
 ) -> tuple[RunConfig, Dataset, nn.Module]:
     """Configuration, data and net of a finished run, the net pruned as it was trained, in evaluation mode.
 
@@ -116,11 +126,12 @@ def load_net(
         trusted: whether code that its configuration names, `module:attribute`, may run.
         key: what the user gave it for, for messages.
         trust: how the user says that it may.
+        best: as of `open_run`.
 
     Raises:
         UserError: it is not finished, no code builds its net again, or it names code and is not `trusted`.
     """
-    origin = open_run(folder, key)
+    origin = open_run(folder, key, best)
     config, path = RunConfig(), folder / "config.yaml"
     try:
         fill(config, read_yaml(path), path)

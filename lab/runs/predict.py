@@ -63,6 +63,7 @@ def predict(
     device: str,
     out: Path | None,
     trusted: bool = False,
+    best: bool = False,
 ) -> str:
     """Predicts the test images of the run in `folder`, writes a row an image, and returns a summary of a few lines.
 
@@ -74,6 +75,7 @@ def predict(
         device: as `train.device`.
         out: the table, CSV; `predictions.csv` in the run's folder if None.
         trusted: whether code that the run's configuration names, `module:attribute`, may run.
+        best: whether to take the weights of its best logged point (`train.keep_best`).
 
     Raises:
         UserError: no finished run, a value out of range, passes of a net without drops, or `out` cannot be written, or
@@ -84,7 +86,7 @@ def predict(
     folder = find_run(str(folder), 0, "predict")
     out = out or folder / "predictions.csv"
     check_table(out)
-    config, data, model = load_net(folder, resolve_device(device), trusted)
+    config, data, model = load_net(folder, resolve_device(device), trusted, best=best)
     if config.model.output != "identity":
         raise UserError(
             f"predict: the run {folder} has model.output={config.model.output}; probabilities are the softmax of "

@@ -9,7 +9,7 @@ from lab.records.writer import MetricsWriter
 from lab.runs.build import Parts
 from lab.runs.progress import Progress
 from lab.runs.watch import Watch
-from lab.training.checkpoint import pack, previous
+from lab.training.checkpoint import best_weights, pack, previous
 from lab.training.fit import Point
 
 
@@ -28,6 +28,8 @@ class Recorder:
         train, step = job.config.train, parts.training.train_step
         self._checkpoint = job.folder / "checkpoint.pt"
         self._writer = self._watch = None
+        self._best_step: int | None = None
+        """That of the best weights which this process has written."""
         if step.ranks.rank == 0:
             self._writer = MetricsWriter(job.folder, self.training.step, job.arm, job.group, train.watch)
         if self._writer and step.ranks.size == 1:  # it uses the net, and would wait for the other ranks forever
@@ -61,7 +63,13 @@ class Recorder:
             self.progress.step()
 
     def save(self, state: dict[str, Any]) -> None:
-        """Writes a checkpoint, and keeps the one before it."""
+        """Writes a checkpoint, and keeps the one before it; before that the best weights, where they are others."""
+        best = self.training.best
+        if self._writer and best and best.step not in (None, self._best_step):
+            self.check()
+            found = {"model": best.weights, **best.about()}
+            write_atomically(best_weights(self._checkpoint), pack(found))
+            self._best_step = best.step
         # Where the sums are not finite the run diverges at its next logged point: the last good checkpoint stays.
         if self._writer and bool(state["totals"].isfinite().all()):
             self.check()

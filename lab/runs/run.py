@@ -23,13 +23,14 @@ from lab.records.writer import summarise
 from lab.runs.build import Parts, assemble
 from lab.runs.ending import chance, find_divergence, sampled_scores, test_scores
 from lab.runs.fingerprint import record_of
+from lab.runs.further import go_on
 from lab.runs.progress import Progress
 from lab.runs.recorder import Recorder
 from lab.runs.rehearsal import own_parts, to_blame
 from lab.system.devices import device_name, is_out_of_memory
 from lab.system.machine import keep_memory
 from lab.system.signals import stop_signals
-from lab.training.checkpoint import kept_states, load_checkpoint, previous
+from lab.training.checkpoint import best_weights, kept_states, load_checkpoint, previous
 from lab.training.fit import Training, fit
 
 CPU = torch.device("cpu")
@@ -102,6 +103,8 @@ def _run(
     result |= record_of(parts, job.config.train.eval_limit)
     try:
         with stop_signals() as signalled:
+            if not ranks.rank and (about := go_on(job, parts, result)):
+                notes.append(about)
             result.update(_train(job, parts, check, progress, lambda: signalled() or should_stop()))
     except LostLockError:
         raise
@@ -171,6 +174,8 @@ def _train(
         **found,
         "stopped_by": training.stopped_by,
         "metrics": metrics,
+        **({"best_kept": training.best.about()} if training.best and training.best.step is not None else {}),
+        **({"continued_from": training.continued_from} if training.continued_from else {}),
         "steps": training.step,
         "steps_planned": training.steps,
         "train_seconds": round(seconds, 3),
@@ -201,5 +206,7 @@ def start_folder(job: Job) -> None:
     if job.config.force:
         for path in (*kept_states(folder / "checkpoint.pt"), folder / "metrics.jsonl"):
             remove_file(path)
+    if not job.config.train.keep_best:  # an earlier start of the run may have kept some, which grow old
+        remove_file(best_weights(folder / "checkpoint.pt"))
     text = yaml.safe_dump(asdict(job.config), sort_keys=False)
     write_atomically(folder / "config.yaml", text.encode())

@@ -27,9 +27,14 @@ def previous(path: Path) -> Path:
     return path.with_stem(f"{path.stem}.prev")
 
 
+def best_weights(path: Path) -> Path:
+    """Where the best weights of a run are kept whose checkpoint is in `path`: `best.pt`."""
+    return path.with_name("best.pt")
+
+
 def kept_states(path: Path) -> list[Path]:
-    """All files that the lab keeps of the checkpoint `path`: itself, the one before, and damaged ones set aside."""
-    return [file for one in (path, previous(path)) for file in (one, set_aside(one))]
+    """All files that the lab keeps of the checkpoint `path`: itself, the one before, damaged ones, the best weights."""
+    return [*(file for one in (path, previous(path)) for file in (one, set_aside(one))), best_weights(path)]
 
 
 def set_aside(path: Path) -> Path:

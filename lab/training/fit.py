@@ -3,9 +3,12 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from torch import Tensor
+
+from lab.training.best import Best
 from lab.training.checkpoint import rng_state, set_rng_state
 from lab.training.clock import Clock
 from lab.training.graph import plain_state
@@ -21,6 +24,10 @@ FINITE = ("train/loss", "val/loss", "train/weight_norm")
 """What of a logged point has to be finite, or the run has diverged."""
 
 
+BETWEEN = ("num_images", "totals", "step_totals", "plateau", "stopping", "scaling", "best", "rng")
+"""What of a run's state a logged point changes."""
+
+
 @dataclass
 class Training:
     """One run as `fit` takes it: the step that it repeats, what it measures on the way, its clock, how far it is."""
@@ -34,8 +41,14 @@ class Training:
     steps_per_epoch: int
     plateau: Plateau | None = None
     stopping: Stopping | None = None
+    best: Best | None = None
     place: Callable[[], dict[str, float]] = dict
     """What the net says of its parameters as they stand: {"x": 0.5, "y": -1.0} of a point on a surface."""
+
+    continued_from: dict[str, Any] = field(default_factory=dict)
+    """What `result.json` says of the shorter run whose state this one took over; empty where there is none."""
+    unlogged: dict[str, Any] = field(default_factory=dict)
+    """What the last logged point changed besides weights, as it was before, where a longer run has no such point."""
 
     step: int = 0
     """Steps done."""
@@ -61,6 +74,8 @@ class Training:
             "scaling": step.scaling and step.scaling.state(),
             "rng": rngs[0],
             "other_rngs": rngs[1:],
+            **({"best": self.best.state()} if self.best else {}),
+            **{key: value for key in ("continued_from", "unlogged") if (value := getattr(self, key))},
         }
 
     def is_logged(self, step: int) -> bool:
@@ -74,11 +89,13 @@ class Training:
         step.optimizer.load_state_dict(state["optimizer"])
         self.step, self.clock.seconds = state["step"], state["train_seconds"]
         self.status = "running" if state["status"] == "interrupted" else state["status"]
-        self.stopped_by = state["stopped_by"]
+        self.stopped_by, self.continued_from = state["stopped_by"], state.get("continued_from", {})
         step.tally.load_state(state, step.ranks)
         for name, part in (("plateau", self.plateau), ("stopping", self.stopping), ("scaling", step.scaling)):
             if part:
                 part.load_state(state[name])
+        if self.best:
+            self.best.load_state(state.get("best"), self.step)
         if step.graph:
             step.graph.forget()
         rngs = [state["rng"], *state.get("other_rngs", [])]
@@ -142,6 +159,8 @@ def log(run: Training, report: Callable[[Point], object]) -> None:
         "seconds": round(run.clock.seconds, 3),
     }
     diverged = False
+    if run.stopped_by == "steps" and run.step % run.log_every and run.train_step.ranks.size == 1:
+        run.unlogged = as_it_is({key: value for key, value in run.state().items() if key in BETWEEN})
     if tally.num_images:
         point |= training_means(run.train_step)
     if tally.num_images or not run.steps:  # a resume at the very last step has logged already
@@ -150,6 +169,8 @@ def log(run: Training, report: Callable[[Point], object]) -> None:
         diverged = not all(math.isfinite(point.get(tag, 0.0)) for tag in FINITE)
         if run.plateau:
             run.plateau.update(point)
+        if run.best and not diverged:
+            run.best.update(point, model)
         if run.stopping:
             if run.stopping.should_stop(point, model) and not run.stopped_by:
                 run.stopped_by = "patience"
@@ -162,6 +183,13 @@ def log(run: Training, report: Callable[[Point], object]) -> None:
         run.status = "diverged"
     elif run.stopped_by:
         run.status = "finished"
+
+
+def as_it_is(state: dict[str, Any]) -> dict[str, Any]:
+    """A copy of `state` that nothing changes; weights in it are kept ones, which are replaced as a whole."""
+    kept = {key: as_it_is(value) for key, value in state.items() if isinstance(value, dict) and key != "weights"}
+    kept |= {key: value.clone() for key, value in state.items() if isinstance(value, Tensor)}
+    return {**state, **kept}
 
 
 def training_means(step: TrainStep) -> Point:

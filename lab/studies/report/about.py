@@ -67,6 +67,7 @@ def about_run(entry: Entry) -> list[str]:
         "beside": others or "all other keys at their defaults",
         "metrics": ", ".join(told) or "none",
         "training": training_text(result),
+        "from": continued_text(result.get("continued_from") or {}),
         "error": str(result.get("error", "")),
         "notes": "; ".join(map(str, result.get("notes") or [])),
         "machine": ", ".join([*machine, *([f"commit {commit}"] if commit else [])]),
@@ -99,6 +100,11 @@ def state_text(entry: Entry) -> str:
         return f"unfinished, last written to {when}"
     further = next_steps([entry.run.result])
     return "; ".join([f"{outcome(entry.run.result)}, {when}", *further])
+
+
+def continued_text(source: Mapping[str, Any]) -> str:
+    """`went on from outputs/x/epochs=2-1f3a9c02/seed=0 at step 30`; empty for a run from step 0."""
+    return f"went on from {source['run']} at step {source['steps']:,}, its seconds included" if source else ""
 
 
 def training_text(result: Mapping[str, Any]) -> str:

@@ -1,0 +1,40 @@
+"""Finished runs beside one that are the same but for their length, from which it may go on."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lab.identity import arm_hash, default_leaves, flatten
+from lab.records.places import Job, arm_folders
+from lab.records.results import read_result
+
+LENGTH = ("train.epochs", "train.steps")
+"""The keys that give a run its length."""
+
+_hashes: dict[Path, str] = {}
+"""Of arms that were met: every seed of one has one configuration."""
+
+
+def hash_but_length(config: Mapping[str, Any]) -> str:
+    """`arm_hash` of a flat configuration, the same for all lengths."""
+    return arm_hash({**config, **{key: default_leaves()[key] for key in LENGTH}})
+
+
+def shorter_runs(job: Job, steps: int) -> list[tuple[Path, dict[str, Any]]]:
+    """Folder and result of each finished run of fewer than `steps` that differs from `job` in length alone.
+
+    They lie in the same experiment, and have the same seed; the longest comes first.
+    """
+    wanted, found = hash_but_length(flatten(job.config)), list[tuple[Path, dict[str, Any]]]()
+    for arm in arm_folders(job.folder.parent.parent).values():
+        folder = arm / f"seed={job.config.seed}"
+        if arm == job.folder.parent or _hashes.get(arm, wanted) != wanted or not folder.is_dir():
+            continue
+        result = read_result(folder)
+        if result is None:
+            continue
+        _hashes[arm] = hash_but_length(result["config"])
+        same = _hashes[arm] == wanted and result["seed"] == job.config.seed and result["status"] == "finished"
+        if same and 0 < (result.get("steps") or 0) < steps:
+            found.append((folder, result))
+    return sorted(found, key=lambda one: one[1]["steps"], reverse=True)
