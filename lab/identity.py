@@ -9,13 +9,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lab.config import RunConfig
+from lab.config import OnConfig, RunConfig
 from lab.errors import UserError, nearest
 
 # Keys that say where and how a run is done, not what is done: they do not make another arm.
 NOT_IDENTITY = frozenset(
     {"seed", "arm", "name", "out", "force", "jobs", "data.root", "train.checkpoint_every", "train.threads"}
     | {"train.watch", "train.watch_steps", "train.watch_smoothness", "train.pictures", "lint.sweeps", "lint.ignore"}
+    | {f"on.{one.name}" for one in fields(OnConfig)}
 )
 
 

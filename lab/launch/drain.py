@@ -66,7 +66,7 @@ class Drain:
                 self.end_by_signal(job, error)
                 continue
             except Exception as error:
-                result = _fail(job, error)
+                result = fail(job, error)
             self.take(job, result)
 
     def take(self, job: Job, result: dict[str, Any]) -> None:
@@ -92,7 +92,7 @@ class Drain:
             self.log.say(f"{name.parent.name} {name.name}: {how}; it is repeated")
             self.queue.append(job)
         elif error:
-            self.take(job, _fail(job, error))
+            self.take(job, fail(job, error))
         else:
             self.errors[settled(job).folder] = f"{how}, {count(1 + REPEATS, 'time')}"
 
@@ -136,7 +136,7 @@ def _recheck(elsewhere: list[Job], queue: deque[Job], log: SweepLog) -> list[Job
     return still
 
 
-def _fail(job: Job, error: BaseException) -> dict[str, Any]:
+def fail(job: Job, error: BaseException) -> dict[str, Any]:
     """Records a run as failed whose process could not do that itself."""
     message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
     result = {**job.record(), "error": message}

@@ -8,7 +8,7 @@ from pathlib import Path
 from lab.config import RunConfig, StudyConfig
 from lab.launch.drain import REPEATS, drain
 from lab.launch.remarks import tell_arms
-from lab.launch.slots import DiedError, Slot, Stop, first_ready, kill_all, make_context
+from lab.launch.slots import DiedError, Slot, Stop, first_ready, kill_all, make_context, stop_server
 from lab.launch.sources import missing_sources, refuse_unfinished
 from lab.launch.worker import check, start_worker
 from lab.records.places import Job
@@ -52,12 +52,7 @@ def train_runs(
             errors = dict[Path, str]()
             if _check(slots, open_slot, stop, jobs, sweep, study or jobs[0].config.study):
                 stop.training = True
-                if sources := missing_sources(jobs):
-                    say(f"{count(len(sources), 'source')} first, which runs start from")
-                    drain(sources, slots, open_slot, stop)
-                if not stop.asked:
-                    refuse_unfinished(jobs)
-                    errors = drain(jobs, slots, open_slot, stop)
+                errors = sources_first(jobs, stop, lambda some: drain(some, slots, open_slot, stop))
         except BaseException:
             stop.ask()  # whatever went wrong here, the runs under way keep what they have
             raise
@@ -66,6 +61,40 @@ def train_runs(
                 slot.close()
             stop.close()
     return stop.asked, errors
+
+
+def sources_first(jobs: list[Job], stop: Stop, train: Callable[[list[Job]], dict[Path, str]]) -> dict[Path, str]:
+    """Has `train` do the missing sources of `jobs`, then `jobs`; returns what went wrong with those, by folder.
+
+    Raises:
+        SourceError: a source did not end well.
+    """
+    if sources := missing_sources(jobs):
+        say(f"{count(len(sources), 'source')} first, which runs start from")
+        train(sources)
+    if stop.asked:
+        return {}
+    refuse_unfinished(jobs)
+    return train(jobs)
+
+
+def check_alone(jobs: list[Job], sweep: Sequence[Job], study: StudyConfig, stop: Stop) -> bool:
+    """Has one process check all arms of runs that are trained elsewhere; whether there was time for that.
+
+    Raises:
+        UserError: a configuration is wrong.
+    """
+    slots = list[Slot]()
+    with farewell(partial(kill_all, slots)):
+        context = make_context(["lab.runs.preload"])
+        open_slot = partial(Slot, context, start_worker, stop.reader, 0, 1)
+        slots.append(open_slot())
+        try:
+            return _check(slots, open_slot, stop, jobs, sweep, study)
+        finally:
+            for slot in slots:
+                slot.close()
+            stop_server()  # nobody needs it while a cluster trains
 
 
 def _check(
