@@ -530,4 +530,5 @@ class RunConfig:
     """Start over what is finished, instead of leaving it alone."""
 
     jobs: int = knob(0, low=0, zero="automatic", unit="runs")
-    """Runs side by side in a sweep; 0: one for each CPU core, one if a GPU is used."""
+    """Runs side by side in a sweep; 0: one for each CPU core, or for each GPU if GPUs are used. More than there are
+    GPUs share them evenly."""

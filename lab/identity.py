@@ -59,6 +59,13 @@ def default_leaves() -> dict[str, Any]:
     return flatten(RunConfig())
 
 
+@cache
+def makes_arms(key: str) -> bool:
+    """Whether a key, or a group of files, can tell arms from one another."""
+    inside = [leaf for leaf in default_leaves() if leaf.startswith(f"{key}.")]
+    return key not in NOT_IDENTITY and (not inside or not NOT_IDENTITY.issuperset(inside))
+
+
 def identity(config: RunConfig | Mapping[str, Any]) -> dict[str, Any]:
     """The leaves that make this run's arm: what differs from the defaults, seed and bookkeeping aside.
 

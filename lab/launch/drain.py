@@ -27,7 +27,7 @@ REPEATS = 2
 class Drain:
     """The runs of a sweep on their way: those that wait, those under way, and what went wrong."""
 
-    def __init__(self, jobs: list[Job], slots: list[Slot], open_slot: Callable[[], Slot], stop: Stop):
+    def __init__(self, jobs: list[Job], slots: list[Slot], open_slot: Callable[[int], Slot], stop: Stop):
         self.queue = deque(sorted(jobs, key=lambda job: job.config.seed))  # all arms early, not all seeds of one
         self.slots, self.open_slot, self.stop = slots, open_slot, stop
         self.free, self.running = deque(range(len(slots))), dict[int, Job]()
@@ -49,7 +49,7 @@ class Drain:
     def replace(self, number: int) -> None:
         """Another process in place of one that died."""
         self.slots[number].close()
-        self.slots[number] = self.open_slot()
+        self.slots[number] = self.open_slot(number)
 
     def collect(self) -> None:
         """Waits for the first runs to end, and reports them."""
@@ -105,7 +105,7 @@ class Drain:
         self.elsewhere = _recheck(self.elsewhere, self.queue, self.log)
 
 
-def drain(jobs: list[Job], slots: list[Slot], open_slot: Callable[[], Slot], stop: Stop) -> dict[Path, str]:
+def drain(jobs: list[Job], slots: list[Slot], open_slot: Callable[[int], Slot], stop: Stop) -> dict[Path, str]:
     """Keeps every slot busy until the queue is empty or `stop` is asked, and reports each run as it ends.
 
     Returns:
