@@ -26,6 +26,9 @@ from lab.studies.statistics.numerals import count, duration
 FASTEST, SLOWEST = 1.0, 15.0
 """Seconds between two questions to the scheduler: few where something has happened, more while nothing does."""
 
+GRACE = 5.0
+"""Seconds for which a task has to be gone: its result may need a moment to be seen here, and a requeued one to wait."""
+
 AWAY = 3600.0
 """Seconds without an answer of the scheduler after which runs are given up."""
 
@@ -54,8 +57,8 @@ class Followed:
         """Stamp of the checkpoint when it was last submitted."""
         self.tries = 0
         """Turns of its task without progress."""
-        self.missed = False
-        """Whether its task was gone at the last question: its result may need a moment to be seen here."""
+        self.missed: float | None = None
+        """When its task was first found gone; None while it is there."""
 
 
 class Following:
@@ -137,7 +140,7 @@ class Following:
     def needs_task(self, folder: Path, run: Followed, place: Place | None) -> bool:
         """Whether a run is to be submitted, now."""
         if place and place.state.alive:
-            run.missed = False
+            run.missed = None
             if place.state.stuck and self.is_stuck(place):
                 with suppress(AwayError):
                     self.scheduler.cancel([place.batch], waiting=True)
@@ -148,10 +151,12 @@ class Following:
             return False
         if place is None:
             return True
-        if not run.missed:
-            run.missed, self.changed = True, time.monotonic()
+        if run.missed is None:
+            run.missed = self.changed = time.monotonic()
             return False
-        run.missed = False
+        if time.monotonic() - run.missed < GRACE:
+            return False
+        run.missed = None
         return self.again(folder, run, place)
 
     def again(self, folder: Path, run: Followed, place: Place) -> bool:
