@@ -3,7 +3,7 @@ with its input."""
 
 import sys
 
-from ray.cluster_utils import Cluster
+from ray.cluster_utils import Cluster  # pyright: ignore[reportMissingImports]
 
 
 def main() -> None:

@@ -57,7 +57,7 @@ def ask(environment: dict[str, str], *command: str) -> str:
     return subprocess.run(command, env=environment, stdout=PIPE, text=True, check=False).stdout
 
 
-def until(holds: Callable[[], object], process: subprocess.Popen[str] | None = None, seconds: float = 240) -> None:
+def until(holds: Callable[[], object], process: subprocess.Popen[Any] | None = None, seconds: float = 240) -> None:
     """Waits until `holds` is true."""
     begun = time.monotonic()
     while not holds():

@@ -34,7 +34,7 @@ class RayCluster:
         """
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else it tells its makers
         try:
-            import ray
+            import ray  # pyright: ignore[reportMissingImports]
         except ImportError:
             raise UserError("on=ray: Ray is not installed; pip install 'architecture-lab[ray]'") from None
         self.ray, self.needs = ray, (1.0, 0.0)
@@ -130,14 +130,14 @@ class Keeper:
 
     def start(self, number_of_tasks: int) -> None:
         """Starts the tasks. What a dead process leaves is not done again by Ray: whoever follows decides."""
-        import ray
+        import ray  # pyright: ignore[reportMissingImports]
 
         task = ray.remote(work).options(num_cpus=self.cpus, num_gpus=self.gpus, max_retries=0)
         self.tasks = {number: task.remote(number, *self.given) for number in range(number_of_tasks)}
 
     def ended(self) -> dict[int, str]:
         """How those tasks ended that have."""
-        import ray
+        import ray  # pyright: ignore[reportMissingImports]
 
         waiting = list(self.tasks.values())
         ready = set(ray.wait(waiting, num_returns=len(waiting), timeout=0)[0]) if waiting else set()
@@ -153,7 +153,7 @@ class Keeper:
 
     def cancel(self) -> None:
         """Interrupts the tasks, whose runs then write a checkpoint."""
-        import ray
+        import ray  # pyright: ignore[reportMissingImports]
 
         for task in self.tasks.values():
             with suppress(Exception):
