@@ -23,7 +23,7 @@ pytestmark = [
 
 WORDS = [
     *("data.name=own_parts:tiny", "model.widths=[4]", "model.depth=2", "train.batch_size=20", "train.eval_every=0.5"),
-    *("train.device=cpu", "train.checkpoint_every=0", "lint=off", "name=x", "train.steps=24"),
+    *("train.device=cpu", "train.checkpoint_every=0", "lint=off", "name=x", "train.steps=24", f"data.root={HERE}"),
     *("model.act=slow_parts:slow,relu", "seed=0,1,2"),
 ]
 
@@ -36,14 +36,11 @@ def cluster() -> Iterator[tuple[subprocess.Popen[str], str, dict[str, str]]]:
         environment |= {"PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)]), "OMP_NUM_THREADS": "1"}
         environment |= {"RAY_raylet_start_wait_time_s": "120"}
         command = [sys.executable, str(HERE / "ray_cluster.py")]
-        process = subprocess.Popen(command, env=environment, stdin=PIPE, stdout=PIPE, text=True)
-        assert process.stdin is not None
-        assert process.stdout is not None
-        address = next((line for line in process.stdout if line[:1].isdigit()), "").strip()
-        assert address, "it does not start"
-        yield process, address, environment
-        process.stdin.close()
-        process.wait(timeout=60)
+        with subprocess.Popen(command, env=environment, stdin=PIPE, stdout=PIPE, text=True) as process:
+            assert process.stdout is not None
+            address = next((line for line in process.stdout if line[:1].isdigit()), "").strip()
+            assert address, "it does not start"
+            yield process, address, environment
 
 
 def train(folder: Path, environment: dict[str, str], *words: str) -> subprocess.Popen[str]:

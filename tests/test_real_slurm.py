@@ -30,7 +30,7 @@ pytestmark = [
 
 WORDS = [
     *("data.name=own_parts:tiny", "model.widths=[4]", "model.depth=2", "train.batch_size=20", "train.eval_every=0.5"),
-    *("train.device=cpu", "train.checkpoint_every=0", "lint=off", "name=x", "train.steps=24"),
+    *("train.device=cpu", "train.checkpoint_every=0", "lint=off", "name=x", "train.steps=24", f"data.root={HERE}"),
 ]
 ARMS = "model.act=slow_parts:slow,relu,tanh,gelu,elu"
 
