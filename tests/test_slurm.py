@@ -246,3 +246,4 @@ def test_as_many_runs_side_by_side_as_gpus(monkeypatch: pytest.MonkeyPatch) -> N
     assert local.share_machine(RunConfig()) == (4, 1)
     assert local.share_machine(with_values(RunConfig(), {"jobs": 8})) == (8, 1)
     assert local.share_machine(with_values(RunConfig(), {"train.device": "cuda:2"})) == (1, 0)
+    assert local.share_machine(with_values(RunConfig(), {"on.name": "slurm", "on.array_limit": 7})) == (7, 1)

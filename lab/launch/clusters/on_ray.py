@@ -1,4 +1,4 @@
-"""A Ray cluster: a batch is an actor that outlives the command, and has a task of Ray for each of its own."""
+"""A Ray cluster: a batch is an actor that outlives the command, and each entry of it a task of Ray."""
 
 import logging
 import os
