@@ -18,7 +18,6 @@ from lab.system.machine import gpu_cards, num_cores
 from lab.system.reporter import reporter, say
 from lab.system.signals import farewell, on_first_stop_signal
 
-
 UNLIMITED = 10**6
 """Tasks of a cluster that may run at a time, where nothing is said of it."""
 
