@@ -466,6 +466,47 @@ class LintConfig:
 
 
 @dataclass
+class OnConfig:
+    name: str = knob("local", choices=("local", "slurm", "ray"))
+    """Where the runs of a sweep are trained: in processes of this machine, or as tasks of a cluster that shares the
+    folder of outputs."""
+
+    partition: str = knob("", free="a partition of Slurm, or nothing for its default")
+    """Partition of Slurm that the tasks are submitted to."""
+
+    account: str = knob("", free="an account of Slurm, or nothing for its default")
+    """Account that Slurm charges."""
+
+    constraint: str = knob("", free="features of nodes, as Slurm takes them, or nothing")
+    """Features that a node needs to have, as `a100` or `a100|h100`."""
+
+    time: int | None = knob(None, low=1, high=525_600, unit="minutes")
+    """Time limit of a task in Slurm; that of the partition if null. A task that is warned of it writes a checkpoint,
+    and goes on in a new turn."""
+
+    memory: float | None = knob(None, above=0, high=1e6, unit="GiB")
+    """Memory of a task in Slurm; what the partition gives if null."""
+
+    cpus: int = knob(1, low=1, high=1024, unit="CPU cores")
+    """Cores of a task, and CPU threads of its runs unless `train.threads` says otherwise."""
+
+    gpus: float = knob(0.0, low=0, high=1024, zero="none", unit="GPUs")
+    """GPUs of a task; in Ray a fraction lets several tasks share one."""
+
+    array_limit: int = knob(0, low=0, high=100_000, zero="no limit", unit="tasks")
+    """Most tasks of a batch that Slurm runs at a time."""
+
+    runs_a_job: int = knob(1, low=1, high=10_000, unit="runs")
+    """Runs that a task trains, one after another: several where runs are short, as each task imports torch first."""
+
+    setup: list[str] = knob([], free="lines of a shell, as ['module load cuda']")
+    """Lines of bash that a task of Slurm runs first."""
+
+    address: str = knob("auto", free="auto, or the address of a Ray cluster")
+    """The Ray cluster: `host:6379`, `ray://host:10001`, or `auto`, the one that this machine belongs to."""
+
+
+@dataclass
 class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     """What is learnt from: the images, their split and their scaling."""
@@ -491,6 +532,9 @@ class RunConfig:
     lint: LintConfig = field(default_factory=LintConfig)
     """What is checked before anything trains; it does not change a run."""
 
+    on: OnConfig = field(default_factory=OnConfig)
+    """Where the runs of a sweep are trained; it does not change a run."""
+
     arm: str = knob("", free="names of study.arms")
     """Which of `study.arms` the run is; all of them if it is not given. It does not change a run by itself."""
 
@@ -507,4 +551,5 @@ class RunConfig:
     """Start over what is finished, instead of leaving it alone."""
 
     jobs: int = knob(0, low=0, zero="automatic", unit="runs")
-    """Runs side by side in a sweep; 0: one for each CPU core, one if a GPU is used."""
+    """Runs side by side in a sweep; 0: one for each CPU core, or for each GPU if GPUs are used. More than there are
+    GPUs share them evenly."""

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lab.config import RunConfig
+from lab.config import OnConfig, RunConfig
 from lab.errors import UserError, nearest
 
 # Keys that say where and how a run is done, not what is done: they do not make another arm.
@@ -24,6 +24,7 @@ NOT_IDENTITY = frozenset(
         "lint.sweeps",
         "lint.ignore",
     }
+    | {f"on.{one.name}" for one in fields(OnConfig)}
 )
 
 
@@ -64,6 +65,13 @@ def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
 def default_leaves() -> dict[str, Any]:
     """The leaves of the default configuration."""
     return flatten(RunConfig())
+
+
+@cache
+def makes_arms(key: str) -> bool:
+    """Whether a key, or a group of files, can tell arms from one another."""
+    inside = [leaf for leaf in default_leaves() if leaf.startswith(f"{key}.")]
+    return key not in NOT_IDENTITY and (not inside or not NOT_IDENTITY.issuperset(inside))
 
 
 def identity(config: RunConfig | Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from functools import cache, lru_cache
 from typing import Any, Union, get_args, get_origin
 
-from lab.config import RunConfig
+from lab.config import OnConfig, RunConfig
 from lab.errors import refuse, unknown
 from lab.knob import LARGEST, Knob
 from lab.ranges import end_text, is_call, read_range
@@ -191,6 +191,7 @@ def _across(config: RunConfig) -> Iterator[str]:
             "without train.watch=true" if not train.watch else f"with train.watch_steps={_shown(train.watch_steps)}"
         )
         yield f"train.watch_smoothness=true does nothing {needed}"
+    yield from _without_effect(config)
     if config.study.budget and parse_duration(config.study.budget) is None:
         allowed = "a time above 0, as 90 (seconds), 20m or 2h"
         yield f"study.budget={config.study.budget} is out of range; allowed: {allowed}"
@@ -203,3 +204,29 @@ def _across(config: RunConfig) -> Iterator[str]:
             axis = read_range(values, whole=known.kind is int)
             ends = (int(end) if axis.whole else end for end in (axis.low, axis.high))
             yield from filter(None, (_wrong(known, end, f"{shown}: {end_text(end)}") for end in ends))
+
+
+ON_KEYS = {
+    "local": (),
+    "slurm": tuple(one.name for one in fields(OnConfig) if one.name not in ("name", "address")),
+    "ray": ("address", "cpus", "gpus", "runs_a_job"),
+}
+"""The keys of the section `on` that act, by `on.name`."""
+
+
+def _without_effect(config: RunConfig) -> Iterator[str]:
+    """A line for each key that does nothing where the runs are trained."""
+    on, default = config.on, RunConfig().on
+    if on.name not in ON_KEYS:
+        return
+    for one in fields(on):
+        value = getattr(on, one.name)
+        if one.name not in ("name", *ON_KEYS[on.name]) and value != getattr(default, one.name):
+            where = " or ".join(f"on={place}" for place, keys in ON_KEYS.items() if one.name in keys)
+            shown = _shown(value) if isinstance(value, list) else value
+            yield f"on.{one.name}={shown} does nothing with on={on.name}; it is for {where}"
+    if on.name != "local" and config.jobs:
+        instead = "on.array_limit says how many tasks run at a time" if on.name == "slurm" else "Ray fills its nodes"
+        yield f"jobs={config.jobs} does nothing with on={on.name}; {instead}"
+    if on.name == "slurm" and not float(on.gpus).is_integer():
+        yield f"on.gpus={on.gpus} is out of range; allowed: a whole number with on=slurm"

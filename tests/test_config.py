@@ -2,12 +2,13 @@
 
 import ast
 import inspect
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 import lab.config
-from lab.config import RunConfig
+from lab.config import OnConfig, RunConfig
 from lab.errors import UserError, choose, nearest
 from lab.identity import arm_hash, derive_seed, flatten, with_values
 
@@ -40,6 +41,7 @@ BOOKKEEPING = {"arm", "seed", "name", "out", "force", "jobs", "data.root"} | {
     ),
     "lint.sweeps",
     "lint.ignore",
+    *(f"on.{one.name}" for one in fields(OnConfig)),
 }
 
 

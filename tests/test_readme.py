@@ -168,6 +168,8 @@ def test_every_command_of_a_page_runs(
 
 
 def run_verb(words: list[str]) -> None:
+    if words[0] == "cancel" or {"on=slurm", "on=ray"} & set(words):
+        return  # tests/test_real_slurm.py and tests/test_real_ray.py have a cluster
     if words[0] == "train" and "--cfg" not in words:
         run([sys.executable, "-m", "lab", *words, *SHORT])
     elif words[0] == "board":

@@ -44,7 +44,7 @@ def train(*overrides: Overrides, progress: bool = True, config_dir: PathLike | N
 
         jobs = [job for batch in batches for job in batch]
         if needs_sweep(jobs, wants_auto(words)):
-            what = f"a sweep of {len(jobs)} runs" if len(jobs) > 1 else "an experiment with claims or tuning"
+            what = f"a sweep of {len(jobs)} runs" if len(jobs) > 1 else "an experiment, or one for a cluster"
             raise UserError(f"lab.train trains one run, and this is {what}; lab.sweep takes the same overrides")
         result = train_alone(jobs[0], RunBar(told))
         folder = settled(jobs[0]).folder

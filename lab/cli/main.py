@@ -28,6 +28,7 @@ Architecture choices compared, so that the comparison can be believed.
   lab ls [DIR]                     experiments and runs: state, verdicts, date, size; --sort, --state, --metric
   lab show PATH                    what a run or an experiment was, how it went, how to repeat it
   lab status [DIR]                 what is being trained at this moment, how far it is, and for how long
+  lab cancel [DIR]                 end the tasks that were submitted to a cluster; their runs keep what they have
   lab rm PATH ...                  remove runs or experiments, after a question; never one that is being trained
   lab archive DIR ...              pack experiments into .tar.gz files, and remove them after a question
   lab predict RUN [--passes 100]   a run's test images, with Monte-Carlo dropout intervals
@@ -238,7 +239,7 @@ def board_verb(words: list[str]) -> int:
 
 
 def shelf_verb(verb: str) -> Callable[[list[str]], int]:
-    """`lab ls`, `show`, `status`, `rm` and `archive`: what lies in the outputs."""
+    """`lab ls`, `show`, `status`, `cancel`, `rm` and `archive`: what lies in the outputs."""
 
     def run(words: list[str]) -> int:
         from lab.cli import shelf
@@ -284,6 +285,7 @@ VERBS: dict[str, Callable[[list[str]], int]] = {
     "ls": shelf_verb("ls"),
     "show": shelf_verb("show"),
     "status": shelf_verb("status"),
+    "cancel": shelf_verb("cancel"),
     "rm": shelf_verb("rm"),
     "archive": shelf_verb("archive"),
     "completion": completion_verb,

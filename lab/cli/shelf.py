@@ -1,4 +1,4 @@
-"""`lab ls`, `lab show`, `lab status`, `lab rm` and `lab archive`: what lies in the outputs."""
+"""`lab ls`, `lab show`, `lab status`, `lab cancel`, `lab rm` and `lab archive`: what lies in the outputs."""
 
 import argparse
 import json
@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 from lab.cli.shelf_parsers import SORTS
 from lab.errors import UserError, unknown
 from lab.metric import parse_metric
+from lab.records.batches import TASKS, read_batches
+from lab.records.places import TERMINAL
 from lab.records.removal import archive, remove
 from lab.records.results import TRIALS
 from lab.records.shelf import STATES, Entry, Experiment, arm_at, entry_at, experiments
@@ -167,7 +169,8 @@ def status_verb(args: argparse.Namespace) -> int:
     """What is being trained."""
     check_name(args.format, "--format", FORMS)
     trials = trials_of(args.folder)
-    running = [one for place in [args.folder, *trials] for found in experiments(place) for one in found.entries]
+    there = [found for place in [args.folder, *trials] for found in experiments(place)]
+    running = [one for found in there for one in found.entries]
     rows = [progress(entry) for entry in running if entry.holder]
     if args.format == "json":
         print(json.dumps(rows, indent=2))
@@ -175,6 +178,40 @@ def status_verb(args: argparse.Namespace) -> int:
         print(f"nothing is being trained under {args.folder}")
     else:
         print(*aligned(list(rows[0]), [[str(value) for value in row.values()] for row in rows]), sep="\n")
+    if args.format == "text":
+        print("".join(submitted_lines(there)), end="")
+    return 0
+
+
+def submitted_lines(found: Sequence[Experiment]) -> list[str]:
+    """A line for each batch of tasks with runs that have not come to an end."""
+    lines = []
+    for one in found:
+        states = {entry.path: entry.state for entry in one.entries}
+        for batch in read_batches(one.path):
+            folders = [one.path / folder for _, folder in batch.runs()]
+            over = sum(states.get(folder) in TERMINAL for folder in folders)
+            if over < len(folders) and not batch.cancelled:
+                what = f"{count(len(folders), 'run')} submitted to {batch.scheduler} as {batch.job or batch.name}"
+                lines.append(f"{one.path}: {what} at {batch.at}, {over} ended; lab cancel {one.path} ends the others")
+    return [f"{line}\n" for line in lines]
+
+
+def cancel_verb(args: argparse.Namespace) -> int:
+    """Ends what was submitted.
+
+    Raises:
+        UserError: nothing was.
+    """
+    from lab.launch.clusters.cancel import cancel
+
+    if not args.folder.is_dir():
+        raise UserError(f"{args.folder} is not a folder; 'lab train' writes its runs under outputs/<name>")
+    roots = sorted({path.parent for path in args.folder.glob(f"**/{TASKS}")})
+    lines = [line for root in roots for line in cancel(root)]
+    if not lines:
+        raise UserError(f"nothing under {args.folder} was submitted to a cluster; 'lab status' shows what is trained")
+    print(*lines, sep="\n")
     return 0
 
 

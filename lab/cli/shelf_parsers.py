@@ -45,11 +45,23 @@ def status_parser() -> argparse.ArgumentParser:
     parser = parser_of(
         "status",
         "What is being trained at this moment anywhere under DIR, by which process, how far it is, and how long it\n"
-        "will still take at its pace.",
+        "will still take at its pace; and what was submitted to a cluster.",
         "lab status",
     )
     parser.add_argument("folder", metavar="DIR", type=Path, nargs="?", default=Path("outputs"), help="(outputs)")
     parser.add_argument("--format", metavar="FORM", default="text", help="how it is printed: text or json")
+    return parser
+
+
+def cancel_parser() -> argparse.ArgumentParser:
+    """Of `lab cancel`."""
+    parser = parser_of(
+        "cancel",
+        "Ends the tasks of experiments in DIR that were submitted to a cluster (on=slurm, on=ray). Runs under way\n"
+        "write a checkpoint, and the command that submitted them goes on from there.",
+        "lab cancel outputs/xavier_vs_he",
+    )
+    parser.add_argument("folder", metavar="DIR", type=Path, nargs="?", default=Path("outputs"), help="(outputs)")
     return parser
 
 
@@ -85,6 +97,7 @@ OF_SHELF: dict[str, Callable[[], argparse.ArgumentParser]] = {
     "ls": ls_parser,
     "show": show_parser,
     "status": status_parser,
+    "cancel": cancel_parser,
     "rm": rm_parser,
     "archive": archive_parser,
 }

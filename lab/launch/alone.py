@@ -6,6 +6,7 @@ from typing import Any
 from lab.config import RunConfig
 from lab.launch.changed import change_notes
 from lab.launch.register import register
+from lab.launch.train import is_elsewhere
 from lab.records.notes import notes_text
 from lab.records.places import Job
 from lab.records.results import read_result
@@ -17,13 +18,13 @@ from lab.system.reporter import note, say
 
 
 def needs_sweep(jobs: list[Job], auto: bool) -> bool:
-    """Whether `jobs` end in a comparison: they are several, or there is something to decide or to tune.
+    """Whether `jobs` end in a comparison: they are several, go to a cluster, or there is something to decide or tune.
 
     Raises:
         UserError: what a single run is for is wrong.
     """
     study = jobs[0].config.study
-    if auto or len(jobs) > 1 or study.claims or study.tune:
+    if auto or len(jobs) > 1 or study.claims or study.tune or is_elsewhere(jobs[0].config.on):
         return True
     check_keys(study.reference)
     check_metrics(parse_study(study))

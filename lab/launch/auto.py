@@ -10,9 +10,10 @@ from lab.config import RunConfig
 from lab.errors import UserError
 from lab.identity import arm_hash
 from lab.launch.ended import Ended
-from lab.launch.local import share_machine, train_runs
+from lab.launch.local import share_machine
 from lab.launch.register import register, remember_runs
 from lab.launch.sweep import compare_jobs, interrupted, stopped_early, sweep
+from lab.launch.train import train_runs
 from lab.records.design import Design, read_design, write_design
 from lab.records.interim import read_interim
 from lab.records.named import in_all_names
@@ -123,7 +124,7 @@ def train_in_stages(jobs: list[Job], study: Study, root: Path, tuned: bool) -> E
             stopped, errors = train_runs(missing, () if tuned or design.held else batch)
             remember_runs(root)
             if stopped:
-                return interrupted()
+                return interrupted(config)
         if failures({job.folder: read_run(job.folder) for job in map(settled, batch)}, errors):
             problem = "runs failed; mend what is wrong, and the same command goes on"
             break

@@ -27,7 +27,7 @@ REPEATS = 2
 class Drain:
     """The runs of a sweep on their way: those that wait, those under way, and what went wrong."""
 
-    def __init__(self, jobs: list[Job], slots: list[Slot], open_slot: Callable[[], Slot], stop: Stop):
+    def __init__(self, jobs: list[Job], slots: list[Slot], open_slot: Callable[[int], Slot], stop: Stop):
         self.queue = deque(sorted(jobs, key=lambda job: job.config.seed))  # all arms early, not all seeds of one
         self.slots, self.open_slot, self.stop = slots, open_slot, stop
         self.free, self.running = deque(range(len(slots))), dict[int, Job]()
@@ -49,7 +49,7 @@ class Drain:
     def replace(self, number: int) -> None:
         """Another process in place of one that died."""
         self.slots[number].close()
-        self.slots[number] = self.open_slot()
+        self.slots[number] = self.open_slot(number)
 
     def collect(self) -> None:
         """Waits for the first runs to end, and reports them."""
@@ -66,7 +66,7 @@ class Drain:
                 self.end_by_signal(job, error)
                 continue
             except Exception as error:
-                result = _fail(job, error)
+                result = fail(job, error)
             self.take(job, result)
 
     def take(self, job: Job, result: dict[str, Any]) -> None:
@@ -92,7 +92,7 @@ class Drain:
             self.log.say(f"{name.parent.name} {name.name}: {how}; it is repeated")
             self.queue.append(job)
         elif error:
-            self.take(job, _fail(job, error))
+            self.take(job, fail(job, error))
         else:
             self.errors[settled(job).folder] = f"{how}, {count(1 + REPEATS, 'time')}"
 
@@ -105,7 +105,7 @@ class Drain:
         self.elsewhere = _recheck(self.elsewhere, self.queue, self.log)
 
 
-def drain(jobs: list[Job], slots: list[Slot], open_slot: Callable[[], Slot], stop: Stop) -> dict[Path, str]:
+def drain(jobs: list[Job], slots: list[Slot], open_slot: Callable[[int], Slot], stop: Stop) -> dict[Path, str]:
     """Keeps every slot busy until the queue is empty or `stop` is asked, and reports each run as it ends.
 
     Returns:
@@ -136,7 +136,7 @@ def _recheck(elsewhere: list[Job], queue: deque[Job], log: SweepLog) -> list[Job
     return still
 
 
-def _fail(job: Job, error: BaseException) -> dict[str, Any]:
+def fail(job: Job, error: BaseException) -> dict[str, Any]:
     """Records a run as failed whose process could not do that itself."""
     message = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
     result = {**job.record(), "error": message}

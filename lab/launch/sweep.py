@@ -5,14 +5,14 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from lab.config import TrainConfig
+from lab.config import RunConfig, TrainConfig
 from lab.errors import UserError
 from lab.launch.asked import asked
 from lab.launch.changed import change_notes
 from lab.launch.ended import Ended
-from lab.launch.local import train_runs
 from lab.launch.prelude import tell_prospects
 from lab.launch.register import register, remember_runs
+from lab.launch.train import how_to_go_on, train_runs
 from lab.launch.tunable import check_tuning
 from lab.launch.tune import tune
 from lab.records.outcome import NEXT_STEPS
@@ -63,7 +63,7 @@ def sweep(jobs: list[Job], finish: Finish | None = None) -> Ended:
     troubles: list[str] = []
     if tuned:
         if (found := tune(jobs, study.metric, root, partial(train_runs, study=config.study))) is None:
-            return interrupted()
+            return interrupted(config)
         jobs, troubles = found
     ended = (finish or train_and_compare)(jobs, study, root, bool(tuned)) if jobs else Ended(1)
     if not troubles:
@@ -100,7 +100,7 @@ def train_and_compare(jobs: list[Job], study: Study, root: Path, tuned: bool) ->
     stopped, errors = train_runs(missing, () if tuned else jobs) if missing else (False, {})
     remember_runs(root)
     if stopped:
-        return interrupted()
+        return interrupted(config)
     return compare_jobs([settled(job) for job in jobs], study, root, errors, tuned)
 
 
@@ -112,9 +112,9 @@ def further_seeds(jobs: list[Job]) -> list[Run]:
     return sorted((run for run in found if run.status in TERMINAL), key=lambda run: run.seed)
 
 
-def interrupted() -> Ended:
+def interrupted(config: RunConfig) -> Ended:
     """Says how to go on."""
-    say_interrupted("interrupted; the same command goes on where this one stopped")
+    say_interrupted(how_to_go_on(config))
     return Ended(INTERRUPTED)
 
 

@@ -37,8 +37,11 @@ _busy = threading.Lock()
 _asked = threading.Event()
 
 
-def start_worker(stop: Connection, threads: int, side_by_side: int) -> None:
-    """Prepares a worker: one thread where several work side by side, an ear for requests to stop, no orphans."""
+def start_worker(stop: Connection, threads: int, side_by_side: int, card: str | None = None) -> None:
+    """Prepares a worker: one thread where several work side by side, an ear for requests to stop, no orphans; and its
+    GPU, where there are several."""
+    if card is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = card  # torch asks at its first use of a GPU
     from lab.system.devices import set_threads
     from lab.system.streams import last
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lab.errors import UserError
 
-GROUPS = ("data", "model", "optimizer", "schedule", "train", "lint", "experiment")
+GROUPS = ("data", "model", "optimizer", "schedule", "train", "lint", "on", "experiment")
 """The groups of configuration files."""
 
 ENVIRONMENT = "LAB_CONFIG_DIR"

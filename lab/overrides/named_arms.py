@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lab.errors import UserError, refuse, unknown
-from lab.identity import ARM, NOT_IDENTITY
+from lab.identity import ARM, makes_arms
 from lab.overrides.compose import as_typed
 from lab.overrides.typed import short_word
 from lab.overrides.words import Files, Word, read_word
@@ -67,7 +67,7 @@ def read_single(text: str, files: Files, whose: str, besides: Sequence[str] = ()
     """Key and value of an override that makes an arm, or is of `besides`; raises `UserError` for others and sweeps."""
     word = read_word(text, files)
     key = word.key
-    if (key in NOT_IDENTITY and key not in besides) or key == "experiment" or key.startswith("study."):
+    if (not makes_arms(key) and key not in besides) or key == "experiment" or key.startswith("study."):
         raise UserError(f"{key} makes no arms, so {whose} sets none")
     if word.swept:
         raise UserError(f"{short_word(word.text)}: {whose} has one value of a key")

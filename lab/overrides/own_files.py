@@ -60,6 +60,8 @@ class OwnFiles(FileConfigSource):
             lines = [f"{path}, line {line}: {what}" for line, what in found]
             raise UserError("\n  ".join([f"{len(lines)} things are wrong:", *lines]) if len(lines) > 1 else lines[0])
         result = super().load_config(config_path)
+        if True in result.config:  # what YAML makes of the key `on`
+            result.config["on"] = result.config.pop(True)
         for place, value in as_written(node, package(group, text, path)):
             OmegaConf.update(result.config, place, value)
         return result

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from lab.config import RunConfig
 from lab.errors import UserError, refuse
-from lab.identity import ARM, NOT_IDENTITY, flatten
+from lab.identity import ARM, flatten, makes_arms
 from lab.overrides.compose import PRIMARY, Composer, check_primary, configurations
 from lab.overrides.files import group_files, own_dir
 from lab.overrides.formula import is_formula
@@ -306,4 +306,4 @@ def shown_configuration(typed: list[str], options: Options, package: str, resolv
 
 
 def _names_arm(key: str) -> bool:
-    return key not in NOT_IDENTITY and key != "experiment" and not key.startswith("study")
+    return makes_arms(key) and key != "experiment" and not key.startswith("study")

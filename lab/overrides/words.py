@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.errors import UserError, nearest, refuse, unknown
-from lab.identity import ARM, NOT_IDENTITY
+from lab.identity import ARM, makes_arms
 from lab.overrides.choices import choices
 from lab.overrides.files import GROUPS
 from lab.overrides.formula import is_formula
@@ -104,7 +104,7 @@ def read_word(text: str, files: Files) -> Word:
         raise UserError(f"{shown} {error}") from None
     if len(texts) > 1 and section == "study":
         raise UserError(f"{shown}: all runs of a sweep have one {key}")
-    if len(texts) > 1 and key in NOT_IDENTITY - {"seed", ARM, "data.root"}:
+    if len(texts) > 1 and not makes_arms(key) and key not in ("seed", ARM, "data.root"):
         raise UserError(f"{shown}: {key} makes no arms, and all runs of a sweep have one value of it")
     if key in GROUPS:
         refuse(line for one in texts for line in wrong_file(key, one, files[key]))

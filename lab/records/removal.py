@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lab.errors import UserError
 from lab.records import checked, design, interim, registration, tuning
+from lab.records.batches import TASKS
 from lab.records.ledger import EVENTS, HOMES, LEDGER, read_ledger
 from lab.records.lock import LockedError, locked
 from lab.records.results import TRIALS
@@ -20,6 +21,9 @@ OF_RUN = re.compile(
     rf"|{re.escape(EVENTS)}.+|\..+{re.escape(SCRATCH)}"
 )
 """The names of files that the lab writes into the folder of a run."""
+
+OF_TASKS = re.compile(rf".+-[0-9a-f]{{8}}(\.json|-\d+\.log)|\..+{re.escape(SCRATCH)}")
+"""And into that of its batches."""
 
 OF_EXPERIMENT = (registration.FILE, checked.FILE, tuning.FILE, design.FILE, interim.FILE, LEDGER)
 """And into that of an experiment, besides those that its ledger names."""
@@ -53,6 +57,9 @@ def remove(entries: Sequence[Entry], whole: Sequence[Experiment] = ()) -> list[P
         for home in HOMES:
             if not (experiment.path / home).is_symlink():
                 clear_events(experiment.path / home)
+        if (tasks := experiment.path / TASKS).is_dir() and not tasks.is_symlink():
+            empty(tasks, OF_TASKS.fullmatch)
+            remove_empty(tasks)
         with locked(experiment.path, ".report.lock", wait=True):
             names = {*OF_EXPERIMENT, *(read_ledger(experiment.path) or ())}
             empty(experiment.path, lambda name, own=names: name in own or name.endswith(SCRATCH))

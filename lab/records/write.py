@@ -14,7 +14,7 @@ SCRATCH = ".lab-tmp"
 """Ends the names of files that are being written."""
 
 
-def write_atomically(path: Path, data: bytes, previous: Path | None = None) -> None:
+def write_atomically(path: Path, data: bytes, previous: Path | None = None, lasting: bool = True) -> None:
     """Writes `data` so that `path` holds either all of it or what it held before, whenever the machine stops.
 
     A link in its place is replaced and never followed.
@@ -23,6 +23,7 @@ def write_atomically(path: Path, data: bytes, previous: Path | None = None) -> N
         path: the file.
         data: its whole content.
         previous: where what it held before is moved; for a moment, then, only that file is there.
+        lasting: whether to wait until the disk has it. What is written again in any case needs no such wait.
 
     Raises:
         InTheWayError: a folder is in the place of either.
@@ -36,7 +37,8 @@ def write_atomically(path: Path, data: bytes, previous: Path | None = None) -> N
         with os.fdopen(os.open(scratch, flags, 0o666), "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if lasting:
+                os.fsync(file.fileno())
         if previous is not None and path.exists():
             os.replace(path, previous)
         os.replace(scratch, path)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lab.config import DataConfig, RunConfig, TrainConfig
 from lab.data.batches import Dataset, Order, load_dataset
 from lab.errors import UserError
-from lab.identity import arm_hash, derive_seed, flatten
+from lab.identity import arm_hash, derive_seed, flatten, with_values
 from lab.nets.auxiliary import WithAuxiliaries
 from lab.nets.init import initialise, scale_head
 from lab.nets.monte_carlo import check_sampled
@@ -80,12 +80,14 @@ def assemble(config: RunConfig, stand_in: bool = False) -> Parts:
     Args:
         config: of a run.
         stand_in: whether a source that is still to be trained (`start.source`) may be replaced by its net as it starts;
-            never for a run itself.
+            and the GPU of a cluster by the CPU of this machine; never for a run itself.
 
     Raises:
         UserError: anything in the configuration is wrong.
     """
     validate(config)
+    if stand_in and config.on.name != RunConfig().on.name:
+        config = without_gpu(config)
     train, given = config.train, own_parts(config)
     if given:
         define_missing()
@@ -142,6 +144,12 @@ def rate_of(config: RunConfig, steps: int, steps_per_epoch: int, plateau: Platea
     every = interval_steps(config.schedule.interval, steps_per_epoch)
     schedule = make_schedule(**vars(config.schedule), grain=Fraction(every, max(1, steps)))
     return Rate(config.optimizer.lr, schedule, steps, every, plateau)
+
+
+def without_gpu(config: RunConfig) -> RunConfig:
+    """`config` on the CPU, with what needs a GPU left out."""
+    values = {"train.device": "cpu", "train.graph": "off"}
+    return with_values(config, values | ({"train.precision": "fp32"} if config.train.precision == "fp16" else {}))
 
 
 def check_passes(config: RunConfig, model: nn.Module, data: Dataset) -> None:

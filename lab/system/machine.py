@@ -13,6 +13,17 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def gpu_cards() -> list[str]:
+    """The GPUs of NVIDIA that this process may use, as `CUDA_VISIBLE_DEVICES` names them, found without torch."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if given is not None:
+        cards = [card.strip() for card in given.split(",")]
+        ends = [place for place, card in enumerate(cards) if card in ("", "-1", "NoDevFiles")]
+        return cards[: ends[0]] if ends else cards  # the driver takes none after one that is not there
+    there = [path for path in Path("/dev").glob("nvidia*") if path.name.removeprefix("nvidia").isdigit()]
+    return [str(place) for place in range(len(there))]
+
+
 def num_processes() -> int:
     """Processes that `torchrun` started to train one run together; 1 without it."""
     return int(os.environ["WORLD_SIZE"]) if os.environ.keys() >= _TORCHRUN else 1
