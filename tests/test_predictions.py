@@ -237,9 +237,9 @@ def test_hard_classes_come_first_where_not_all_are_shown(tmp_path: Path) -> None
     assert shown_classes(answers([one]))[:3] == [5, 7, 9]
 
 
-def test_cells_hold_intervals_from_two_seeds_on() -> None:
+def test_cells_hold_intervals_where_seeds_differ() -> None:
     assert percents(np.array([[0.5, np.nan]])) == ["50.0", "-"]
-    assert percents(np.array([[0.5], [0.5]])) == ["50.0 [50.0, 50.0]"]
+    assert percents(np.array([[0.5], [0.5]])) == ["50.0"]
     (text,) = percents(np.array([[-0.1], [0.0], [0.05]]), (-1.0, 1.0))
     assert text.startswith("-1.7 [-")
     assert "+" in text

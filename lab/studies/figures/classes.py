@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lab.studies.comparison.answers import APART, FEWEST_SEEDS, SHARE, Answers
-from lab.studies.figures.names import fit
+from lab.studies.figures.names import fit, width
 from lab.studies.figures.style import COLORS, MARKERS, NARROW, STYLE, WIDE, add_legend, legend_height
 from lab.studies.statistics.estimate import mean_intervals
 
@@ -36,14 +36,9 @@ def draw_classes(answers: Answers | None, narrow: bool = False) -> Figure | None
         one.arm.label: {"color": COLORS[number], "marker": MARKERS[number], "linestyle": "none", "markersize": 4.5}
         for number, one in enumerate(answers.arms)
     }
-    head = legend_height(styles, narrow)
-    tall = len(classes) * (0.1 + 0.085 * len(answers.arms)) + 0.5
-    panels = 1 + several
-    figure = Figure(
-        figsize=(NARROW if narrow else WIDE, tall * (panels if narrow else 1) + head + 0.1), layout="constrained"
-    )
-    axes = figure.subplots(*((panels, 1) if narrow else (1, panels)), squeeze=False, sharey=True).flat
     names = fit([answers.classes[k] for k in classes], 1.1, STYLE["font.size"], 1)
+    tall = len(classes) * (0.1 + 0.085 * len(answers.arms))
+    figure, axes = place_panels(1 + several, tall, names, legend_height(styles, narrow), narrow)
     draw_points(axes[0], [100 * one.accuracy[:, classes] for one in answers.arms], list(styles.values()), SHARE)
     axes[0].set_xlabel("right, % of the class's images")
     if several:
@@ -51,14 +46,39 @@ def draw_classes(answers: Answers | None, narrow: bool = False) -> Figure | None
         axes[1].axvline(0, color="#555555", linewidth=1, zorder=1)
         draw_points(axes[1], rows, list(styles.values()), APART)
         axes[1].set_xlabel("difference to the reference, points")
-    for axis in axes:
-        axis.set_yticks(range(len(classes)), names)
+    for number, axis in enumerate(axes):
+        axis.set_yticks(range(len(classes)), names if narrow or not number else [""] * len(names))
         axis.set_ylim(len(classes) - 0.5, -0.5)
         axis.tick_params(axis="y", length=0)
         axis.spines["left"].set_visible(False)
         axis.grid(True, axis="x")
-    add_legend(figure, styles)
+    add_legend(figure, styles, "upper left")
     return figure
+
+
+def place_panels(
+    number: int, tall: float, names: Sequence[str], head: float, narrow: bool
+) -> tuple[Figure, list[Axes]]:
+    """A figure of panels side by side, below each other where `narrow`: placed in inches, as to find it takes long.
+
+    Args:
+        number: of panels.
+        tall: inches of each.
+        names: at the left of the rows.
+        head: inches above them.
+        narrow: whether it is for a phone.
+    """
+    total, below, gap = NARROW if narrow else WIDE, 0.45, 0.25
+    left = 0.12 + max(width(name, STYLE["font.size"]) for name in names)
+    rows, columns = (number, 1) if narrow else (1, number)
+    high = head + 0.12 + rows * (tall + below)
+    wide = (total - left - 0.15 - gap * (columns - 1)) / columns
+    figure, axes = Figure(figsize=(total, high)), list[Axes]()
+    for index in range(number):
+        row, column = divmod(index, columns)
+        x, y = left + column * (wide + gap), high - head - 0.12 - (row + 1) * tall - row * below
+        axes.append(figure.add_axes((x / total, y / high, wide / total, tall / high)))
+    return figure, axes
 
 
 def draw_points(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.collections import PatchCollection
+from matplotlib.collections import PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -76,7 +76,7 @@ def draw_confusion_difference(answers: Answers | None, narrow: bool = False) -> 
 
 
 def deepest(matrices: Sequence[Matrix], apart: bool) -> float:
-    """The value of the darkest cell, the diagonal of shares aside."""
+    """The value of the strongest colour, the diagonal of shares aside."""
     parts = [one.values if apart else one.values[~np.eye(len(one.values), dtype=bool)] for one in matrices]
     found = np.concatenate([abs(part).ravel() for part in parts])
     found = found[np.isfinite(found)]
@@ -85,7 +85,7 @@ def deepest(matrices: Sequence[Matrix], apart: bool) -> float:
 
 @rc_context(STYLE)
 def draw_matrices(matrices: Sequence[Matrix], classes: Sequence[str], narrow: bool, apart: bool) -> Figure:
-    """Panels side by side, in rows: errors, or differences, the darker the more, on one scale."""
+    """Panels side by side, in rows: errors, or differences, the stronger the more, on one scale."""
     total = NARROW if narrow else WIDE
     columns = 1 if narrow else min(3 if len(classes) <= MANY else 2, len(matrices))
     written = len(classes) <= MOST_WRITTEN
@@ -144,9 +144,9 @@ def draw_cells(
     k, cell = len(values), side / len(values)
     there = [(row, column) for row in range(k) for column in range(k) if colours[row, column, 3] > 0]
     corners = [(x + column * cell, y + side - (row + 1) * cell) for row, column in there]
-    patches = [Rectangle(corner, cell, cell) for corner in corners]
+    squares = np.array(corners).reshape(-1, 1, 2) + cell * np.array([(0, 0), (1, 0), (1, 1), (0, 1)])
     axis.add_collection(
-        PatchCollection(patches, facecolors=[tuple(colours[one]) for one in there], linewidths=0, zorder=1),
+        PolyCollection(list(squares), facecolors=[tuple(colours[one]) for one in there], linewidths=0, zorder=1),
         autolim=False,
     )
     for (row, column), (left, low) in zip(there, corners, strict=True):

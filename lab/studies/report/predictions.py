@@ -57,7 +57,7 @@ def spread_text(answers: Answers) -> str:
 def percents(rows: np.ndarray, bounds: tuple[float, float] = SHARE) -> list[str]:
     """`96.5 [95.1, 97.9]` for each column of shares (seeds, columns), in percent; with signs if they are differences.
 
-    All columns are computed together: from ten seeds on an interval of its own would cost a bootstrap each.
+    All columns are computed together, as from ten seeds on they share the draws of one bootstrap.
     """
     texts, sign = ["-"] * rows.shape[1], bounds == APART
     there = np.flatnonzero(np.isfinite(rows).all(0))
@@ -65,7 +65,7 @@ def percents(rows: np.ndarray, bounds: tuple[float, float] = SHARE) -> list[str]
     edges = mean_intervals(rows[:, there], bounds) if len(rows) > 1 and len(there) else None
     for place, column in enumerate(there.tolist()):
         texts[column] = fixed(float(means[place]), 1, sign)
-        if edges:
+        if edges and edges[0][place] < edges[1][place]:  # seeds that all agree tell nothing of the next one
             low, high = (fixed(100 * float(edge[place]), 1, sign) for edge in edges)
             texts[column] += f" [{low}, {high}]"
     return texts
@@ -108,7 +108,7 @@ def confusion_words(subject: Subject) -> tuple[str, str]:
         f"Confusion matrices; the commonest confusions, in percent of the true class's images, by {arms}: "
         f"{told or 'none'}.",
         f"Rows: the true class; columns: what its images are taken for, in percent of them ({spread_text(answers)}). "
-        f"Grey: right. Blue: wrong, the darkest {most:.2g} %. {shown_text(answers)}".strip(),
+        f"Grey: right. Blue: wrong, the strongest {most:.2g} %. {shown_text(answers)}".strip(),
     )
 
 
@@ -124,7 +124,7 @@ def difference_words(subject: Subject) -> tuple[str, str]:
         told.append(f"{one.title}: {', '.join(cells)}")
     return (
         f"Differences of confusion matrices, in points, the largest ones: {'; '.join(told)}.",
-        f"An arm minus its reference, in points, means over the seeds of both. Blue: more, orange: less, the darkest "
+        f"An arm minus its reference, in points, means over the seeds of both. Blue: more, orange: less, the strongest "
         f"{deepest(matrices, apart=True):.2g}. On the diagonal blue is better, beside it worse. Of many cells some "
         "differ by chance.",
     )
