@@ -31,6 +31,7 @@ def sketches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     marked `figures` have the real ones."""
     if "figures" not in request.keywords:
         monkeypatch.setattr("lab.studies.report.gallery.figure_bytes", lambda figure, kind: SKETCH)
+        monkeypatch.setattr("lab.studies.select.pixels.Pending._ask", lambda self, text: None)
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def test_a_run_keeps_its_predictions(make_job):
     job = make_job()
     result = run(job)
     with np.load(job.folder / "predictions.npz") as file:
-        assert {file[key].dtype for key in file} == {np.dtype("uint8")}
+        assert {file[key].dtype for key in ("index", "label", "predicted")} == {np.dtype("uint8")}
         right = (file["predicted"] == file["label"]).mean()
         assert len(set(file["index"].tolist())) == len(file["label"])
     assert right == result["metrics"]["test/accuracy"]["last"]

@@ -127,3 +127,40 @@ def test_the_least_effect_has_power_08() -> None:
 def test_times_and_seeds_are_short() -> None:
     assert [duration(one) for one in (40, 700, 12_600)] == ["40 s", "12 min", "3.5 h"]
     assert [seed_spans(one) for one in ([0], [0, 3], [0, 1, 2, 3])] == ["seed 0", "seeds 0 and 3", "seeds 0 to 3"]
+
+
+def test_the_expected_time_says_which_runs_it_is_judged_by(capsys) -> None:
+    finish([*WORDS, "seed=0,1"], {"relu": [0.9, 0.9], "tanh": [0.9, 0.9]})
+    out = plan(capsys, *WORDS, "seed=5,6")
+    assert "expected time: about 60 s, 2 side by side, judged by 4 finished runs of these arms (30 s each)" in out
+    elsewhere = plan(capsys, "name=x", "jobs=2", "model.act=gelu,elu", "seed=0")
+    others = "other arms of this experiment, as long and on the same data"
+    assert f"about 30 s, 2 side by side, judged by 4 finished runs of {others} (30 s each)" in elsewhere
+    longer = plan(capsys, "name=x", "jobs=2", "model.act=gelu,elu", "seed=0", "train.epochs=50")
+    assert "expected time: not known, as no run like these is finished" in longer
+
+
+def test_the_plan_has_what_lint_says(capsys) -> None:
+    bad = plan(capsys, "name=x", "model.depth=30", "model.init=zeros")
+    assert "\nlint:\n  error[" in bad
+    assert main(["lint", "name=x", "model.depth=30", "model.init=zeros"]) == 1
+    said = [line.split(":")[0].split(" ")[0] for line in capsys.readouterr().out.splitlines() if "[" in line[:12]]
+    assert all(f"  {code}: " in bad for code in said)
+    comparison = plan(capsys, "name=x", "model.block=conv-norm-act,conv-act-norm", "seed=0,1", "train.epochs=1")
+    assert "[arms-unfit]: " in comparison
+    assert "lint: not asked, as lint.sweeps=false" in plan(capsys, *WORDS, "lint.sweeps=false")
+
+
+def test_a_configuration_that_would_be_refused_is_told_after_the_plan(capsys) -> None:
+    assert main(["plan", "name=x", "model.depth=3", "data.limit=100000"]) == 2
+    told = capsys.readouterr()
+    assert "x: 1 run, 1 arm, seed 0; 0 finished, 1 to do" in told.out
+    assert "data.limit=100000 is out of range" in told.err
+
+
+def test_a_dry_run_is_the_plan(capsys) -> None:
+    planned = plan(capsys, *WORDS, "seed=0,1", HIGHER)
+    for flag in ("--dry-run", "-n"):
+        assert main(["train", *WORDS, "seed=0,1", HIGHER, flag]) == 0
+        assert capsys.readouterr().out == planned
+    assert not Path("outputs").exists()

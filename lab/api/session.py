@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from lab.runs.progress import ASIDE, fitting
+from lab.system.display import Display, Standing, is_live, joined, run_text
 from lab.system.reporter import Keeper, reporting_to
 
 WIDE = 70
@@ -21,7 +22,13 @@ class Session(Keeper):
 
     def __init__(self, progress: bool):
         super().__init__()
-        self._shown = progress and (in_notebook() or (sys.stderr is not None and sys.stderr.isatty()))
+        self._shown = progress and (in_notebook() or is_live())
+
+    def display(self) -> Display | None:
+        """A bar in a notebook, the last lines of a terminal, None where they are not wanted."""
+        if not self._shown:
+            return None
+        return RunsBar(self) if in_notebook() else self._footer
 
     def bar(self, total: int, unit: str, done: int = 0) -> Any:
         """A bar that goes away when it is closed; None where it is not wanted."""
@@ -36,6 +43,29 @@ class Session(Keeper):
     def remarks(self) -> tuple[str, ...]:
         """What the command line would have printed to standard error."""
         return tuple(line for text in self.notes for line in text.splitlines() if line.strip())
+
+
+class RunsBar:
+    """Shows many runs on a bar of the session (`lab.system.display.Display`)."""
+
+    pause = 1.0
+
+    def __init__(self, session: Session):
+        self._session, self._bar = session, None
+
+    def show(self, standing: Standing) -> None:
+        """The runs that are done, on the bar, and what is known of the others beside it."""
+        if self._bar is None:
+            self._bar = self._session.bar(standing.total, "run")
+        if self._bar is not None:
+            self._bar.update(standing.done - self._bar.n)
+            self._bar.set_postfix_str(joined([*standing.words, *map(run_text, standing.running)], WIDE))
+
+    def close(self) -> None:
+        """Takes the bar away."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
 
 class RunBar:

@@ -40,7 +40,8 @@ def exhibit(comparison: "Comparison", name: str) -> "Figure":
     Raises:
         UserError: there is no such figure, or nothing to draw in it.
     """
-    from lab.studies.report.gallery import EXHIBITS, Subject
+    from lab.studies.report.gallery import EXHIBITS
+    from lab.studies.report.subject import Subject
 
     there = {one.name: one for one in EXHIBITS}
     if name not in there:

@@ -52,7 +52,7 @@ def main(argv: list[str] | None = None) -> int:
     from lab.system.streams import lasting_streams
 
     words = sys.argv[1:] if argv is None else argv
-    goes_on = words[:1] and words[0] in LONG and "--cfg" not in words
+    goes_on = words[:1] and words[0] in LONG and not {"--cfg", "--dry-run", "-n"} & set(words)
     with lasting_streams("nobody reads the output any more; the command goes on without it" if goes_on else "") as lost:
         return command(words) or lost()
 
@@ -108,14 +108,9 @@ def train_verb(words: list[str]) -> int:
 def plan_verb(words: list[str]) -> int:
     """`lab plan`: what `lab train` would do."""
     from lab.cli.options import read_options
-    from lab.launch.outlook import outlook
-    from lab.overrides.plan import all_jobs
-    from lab.overrides.seeds import wants_auto
+    from lab.cli.plan import plan
 
-    args, options = read_options("plan", words)
-    batches = all_jobs("plan", args.overrides, options)
-    print("\n\n".join(outlook(jobs, wants_auto(args.overrides)) for jobs in batches))
-    return 0
+    return plan(*read_options("plan", words))
 
 
 def lint_verb(words: list[str]) -> int:

@@ -34,6 +34,14 @@ def train_parser() -> argparse.ArgumentParser:
     )
     take_overrides(parser, "key=value; key=a,b or key=range(0,5) sweeps; group=FILE chooses a file")
     take_many_runs(parser)
+    parser.add_argument("--dry-run", "-n", action="store_true", help="what it would do, as lab plan; trains nothing")
+    parser.add_argument(
+        "--progress",
+        metavar="SECONDS",
+        type=float,
+        help="without a terminal: seconds between two lines on how far it is; 0 for none (60; a single run tells each "
+        "logged point)",
+    )
     parser.add_argument("--cfg", "-c", metavar="job", choices=["job"], help="print the configuration and train nothing")
     parser.add_argument("--package", "-p", metavar="SECTION", default="", help="with --cfg: only this section")
     parser.add_argument("--resolve", action="store_true", help="with --cfg: fill in what files leave to fill in")

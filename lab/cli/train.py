@@ -1,14 +1,17 @@
 """`lab train`: one run, a sweep, or a whole experiment."""
 
+import math
 import sys
 from contextlib import nullcontext, suppress
 from typing import Any
 
 from lab.cli.options import read_options
+from lab.errors import check_range
 from lab.overrides.plan import all_jobs, shown_configuration
 from lab.overrides.seeds import wants_auto
 from lab.records.places import Job
 from lab.system.machine import is_first_process
+from lab.system.reporter import Printer, reporting_to
 from lab.system.signals import INTERRUPTED
 
 
@@ -25,15 +28,22 @@ def train(argv: list[str]) -> int:
     if args.cfg:
         print(shown_configuration(args.overrides, options, args.package, args.resolve), end="")
         return 0
-    code, auto = 0, wants_auto(args.overrides)
-    for jobs in all_jobs("train", args.overrides, options):
-        code = max(code, _start(jobs, auto))
-        if code == INTERRUPTED:
-            break
+    every, code, auto = args.progress, 0, wants_auto(args.overrides)
+    if every is not None:
+        check_range("--progress", every, 0 <= every < math.inf, "0 or more seconds")
+    if args.dry_run:
+        from lab.cli.plan import plan
+
+        return plan(args, options)
+    with reporting_to(Printer(every)):
+        for jobs in all_jobs("train", args.overrides, options):
+            code = max(code, _start(jobs, auto, every))
+            if code == INTERRUPTED:
+                break
     return code
 
 
-def _start(jobs: list[Job], auto: bool) -> int:
+def _start(jobs: list[Job], auto: bool, every: float | None) -> int:
     from lab.launch.alone import needs_sweep
 
     if needs_sweep(jobs, auto):
@@ -44,11 +54,11 @@ def _start(jobs: list[Job], auto: bool) -> int:
         from lab.launch.sweep import sweep
 
         return sweep(jobs).code
-    return _run_alone(jobs[0])
+    return _run_alone(jobs[0], every)
 
 
-def _run_alone(job: Job) -> int:
-    """One run in this process, shown as it goes."""
+def _run_alone(job: Job, every: float | None) -> int:
+    """One run in this process, shown as it goes: without a terminal, at least `every` seconds apart."""
     first, done = is_first_process(), job.is_terminal()
     if not done:
         import lab.runs.preload  # noqa: F401 (first: it imports fast)
@@ -58,7 +68,7 @@ def _run_alone(job: Job) -> int:
     from lab.runs.progress import Console
     from lab.studies.statistics.numerals import count
 
-    result = train_alone(job, Console() if first else None)
+    result = train_alone(job, Console(every) if first else None)
     if first and done:
         print(f"{job.folder} {is_already(result)}; force=true starts over")
     if result["status"] == "failed":

@@ -11,6 +11,7 @@ from lab.errors import UserError
 from lab.identity import arm_hash
 from lab.launch.ended import Ended
 from lab.launch.local import share_machine
+from lab.launch.pace import forecast
 from lab.launch.register import register, remember_runs
 from lab.launch.sweep import compare_jobs, interrupted, stopped_early, sweep
 from lab.launch.train import train_runs
@@ -115,7 +116,8 @@ def train_in_stages(jobs: list[Job], study: Study, root: Path, tuned: bool) -> E
         seeds = design.analyses[design.held]
         batch = [job for job in jobs if job.config.seed < seeds and arm_hash(job.config) in wanted]
         missing = [job for job in batch if not job.is_terminal()]
-        if missing and design.held and time.monotonic() - begun + expected_seconds(missing, jobs) > budget:
+        ahead = forecast(missing, jobs, share_machine(config)[0]) if missing and design.held else None
+        if ahead and time.monotonic() - begun + ahead.seconds > budget:
             problem = f"study.budget={config.study.budget} is spent; the same command goes on"
             break
         if missing:
@@ -150,19 +152,6 @@ def begun_jobs(jobs: Sequence[Job], errors: dict[Path, str]) -> list[Job]:
     """Those of `jobs` that were trained, or that failed to."""
     places = map(settled, jobs)
     return [job for job in places if job.folder in errors or read_result(job.folder) is not None]
-
-
-def expected_seconds(missing: Sequence[Job], jobs: Sequence[Job]) -> float:
-    """Wall-clock seconds that the runs `missing` should take, from those of `jobs` that are finished."""
-    by_arm: dict[str, list[float]] = {}
-    for job in jobs:
-        seconds = (read_result(settled(job).folder) or {}).get("train_seconds")
-        if seconds is not None:
-            by_arm.setdefault(arm_hash(job.config), []).append(seconds)
-    means = {arm: sum(found) / len(found) for arm, found in by_arm.items()}
-    overall = sum(means.values()) / len(means) if means else 0.0
-    total = sum(means.get(arm_hash(job.config), overall) for job in missing)
-    return total / min(share_machine(jobs[0].config)[0], len(missing))
 
 
 def ending_lines(verdicts: Sequence[Verdict], problem: str) -> list[str]:

@@ -2,11 +2,12 @@
 
 from collections import Counter, deque
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 from lab.errors import UserError
+from lab.launch.pace import UnderWay
 from lab.launch.slots import DiedError, Slot, Stop, first_ready
 from lab.launch.sweep_log import SweepLog
 from lab.launch.worker import ELSEWHERE, work
@@ -16,6 +17,8 @@ from lab.records.places import TERMINAL, Job, claimed, settled
 from lab.records.results import read_result
 from lab.records.write import write_json
 from lab.studies.statistics.numerals import count
+from lab.system.reporter import reporter
+from lab.system.signals import farewell
 
 RECHECK = 0.5
 """Seconds between two checks of the runs that other processes have locked."""
@@ -30,12 +33,12 @@ class Drain:
     def __init__(self, jobs: list[Job], slots: list[Slot], open_slot: Callable[[int], Slot], stop: Stop):
         self.queue = deque(sorted(jobs, key=lambda job: job.config.seed))  # all arms early, not all seeds of one
         self.slots, self.open_slot, self.stop = slots, open_slot, stop
-        self.free, self.running = deque(range(len(slots))), dict[int, Job]()
+        self.free, self.running = deque(range(len(slots))), dict[int, UnderWay]()
         self.elsewhere: list[Job] = []
         self.cut = Counter[Path]()
         """How often a signal ended each run, by its folder."""
         self.errors: dict[Path, str] = {}
-        self.log = SweepLog(len(jobs), parse_metric(jobs[0].config.study.metric))
+        self.log = SweepLog(jobs, parse_metric(jobs[0].config.study.metric), len(slots))
 
     def fill(self) -> None:
         """Gives every free slot a run."""
@@ -43,7 +46,7 @@ class Drain:
             number = self.free.popleft()
             if self.slots[number].is_gone():
                 self.replace(number)
-            self.running[number] = job = self.queue.popleft()
+            self.running[number] = UnderWay(job := self.queue.popleft())
             self.slots[number].submit(work, job)
 
     def replace(self, number: int) -> None:
@@ -52,14 +55,17 @@ class Drain:
         self.slots[number] = self.open_slot(number)
 
     def collect(self) -> None:
-        """Waits for the first runs to end, and reports them."""
+        """Waits for the first runs to end, and reports them; shows the others meanwhile."""
         by_slot = {self.slots[number]: number for number in self.running}
-        for slot in first_ready(list(by_slot), self.stop):
+        self.log.watch(list(self.running.values()), None if self.stop.asked else self.queue)
+        for slot in first_ready(list(by_slot), self.stop, self.log.pause):
             number = by_slot[slot]
-            job = self.running.pop(number)
+            one = self.running.pop(number)
+            job = one.job
             self.free.append(number)
             try:
                 result = slot.result()
+                self.log.pace.took(one)
             except DiedError as error:
                 if not self.stop.asked:
                     self.replace(number)
@@ -101,6 +107,7 @@ class Drain:
         if not told:
             number = "1 run is" if len(self.elsewhere) == 1 else f"{len(self.elsewhere)} runs are"
             self.log.say(f"{number} being trained by another process; waiting")
+        self.log.watch([], self.elsewhere)
         first_ready([], self.stop, RECHECK)
         self.elsewhere = _recheck(self.elsewhere, self.queue, self.log)
 
@@ -112,14 +119,14 @@ def drain(jobs: list[Job], slots: list[Slot], open_slot: Callable[[int], Slot], 
         The errors of runs that failed, by folder.
     """
     found, told = Drain(jobs, slots, open_slot, stop), False
-    while found.running or ((found.queue or found.elsewhere) and not stop.asked):
-        found.fill()
-        if found.running:
-            found.collect()
-        elif not stop.asked:
-            found.wait_elsewhere(told)
-            told = True
-    found.log.close()
+    with closing(found.log), farewell(reporter().leave):
+        while found.running or ((found.queue or found.elsewhere) and not stop.asked):
+            found.fill()
+            if found.running:
+                found.collect()
+            elif not stop.asked:
+                found.wait_elsewhere(told)
+                told = True
     return found.errors
 
 

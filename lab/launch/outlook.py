@@ -12,9 +12,10 @@ from lab.checks.prospects import FEWEST
 from lab.config import StudyConfig
 from lab.identity import arm_hash
 from lab.launch.asked import asked
-from lab.launch.auto import check_design, expected_seconds
+from lab.launch.auto import check_design
 from lab.launch.earlier import spreads, stored_runs, thresholds
 from lab.launch.local import share_machine
+from lab.launch.pace import forecast
 from lab.launch.sources import missing_sources
 from lab.launch.tunable import check_tuning
 from lab.launch.tune import make_trials, tuned_jobs
@@ -105,9 +106,10 @@ def run_lines(jobs: Sequence[Job], auto: bool) -> list[str]:
         done = sum(job.is_terminal() for job in members)
         lines.append(f"  {arm_label(members[0].arm)}: {done} of {len(members)} finished")
     if missing:
-        seconds, slots = expected_seconds(missing, jobs), min(share_machine(config)[0], len(missing))
-        known = f"{most}about {duration(seconds)}, {slots} side by side, as long as those that are finished"
-        lines.append(f"expected time: {known if seconds else 'not known, as no run of these arms is finished'}")
+        slots = min(share_machine(config)[0], len(missing))
+        time = forecast(missing, jobs, slots)
+        known = time and f"{most}about {duration(time.seconds)}, {slots} side by side, {time.based_on}"
+        lines.append(f"expected time: {known or 'not known, as no run like these is finished'}")
     return lines
 
 
@@ -117,8 +119,8 @@ def source_lines(jobs: Sequence[Job]) -> list[str]:
     missing = missing_sources(jobs)
     if not sources:
         return []
-    seconds = expected_seconds(missing, sources) if missing else 0.0
-    time = f", about {duration(seconds)}" if seconds else ""
+    found = forecast(missing, sources, share_machine(jobs[0].config)[0]) if missing else None
+    time = f", about {duration(found.seconds)}" if found else ""
     return [f"{count(len(sources), 'source')} first, {len(sources) - len(missing)} finished{time}"]
 
 

@@ -1,6 +1,5 @@
 """The files of one run, `config.yaml`, `metrics.jsonl` and `result.json`: written atomically, read without torch."""
 
-import io
 import json
 import math
 import re
@@ -12,6 +11,7 @@ from typing import Any
 
 from lab.errors import UserError
 from lab.identity import ARM, NOT_IDENTITY, arm_hash, default_leaves
+from lab.records.predictions import read_predictions
 from lab.records.read import parse_json, read_bytes
 from lab.system.reporter import note
 
@@ -69,7 +69,7 @@ class Run:
 
     @cached_property
     def predictions(self) -> dict[str, Any] | None:
-        """`index`, `label` and `predicted` of the test images, each (n,); None where the run kept none."""
+        """What it predicted of its test images (`read_predictions`); None where it kept nothing."""
         return read_predictions(self.path)
 
 
@@ -107,19 +107,6 @@ def read_rows(path: Path) -> tuple[list[dict[str, Any]], str]:
 def is_whole(value: Any) -> bool:
     """Whether `value` is a whole number, which true and false are not."""
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def read_predictions(path: Path) -> dict[str, Any] | None:
-    """`predictions.npz` of the run in `path`, or None where there is none, or a damaged one."""
-    import numpy as np
-
-    try:
-        with np.load(io.BytesIO(read_bytes(path / "predictions.npz")), allow_pickle=False) as file:
-            found = {key: file[key] for key in ("index", "label", "predicted")}
-    except Exception:  # the pieces of a damaged archive can raise anything
-        return None
-    kinds = {(one.shape, one.ndim == 1 and one.dtype.kind in "iu") for one in found.values()}
-    return found if len(kinds) == 1 and all(fits for _, fits in kinds) else None
 
 
 def read_result(path: Path) -> dict[str, Any] | None:

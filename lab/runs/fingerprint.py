@@ -22,15 +22,12 @@ import torch
 from torch import Tensor, nn
 
 from lab.data.augment import Augmentation
-from lab.data.batches import Dataset
+from lab.data.digest import bits, scored_on
 from lab.runs.build import Parts
 from lab.training.schedules import Rate
 
 MOST_RATES = 10_000
 """Steps up to which a schedule is known by its rates, at 5 us each; that of a longer run by how it is made."""
-
-LARGE = 1 << 20
-"""Bytes from which the digest of a tensor is kept: data sets, which runs of a process share."""
 
 PLAIN = (
     *(bool, int, float, complex, str, bytes, range, slice, Fraction, PurePath, Enum, type(None), type(Ellipsis)),
@@ -40,8 +37,6 @@ PLAIN = (
 
 WRITTEN_IN_PYTHON = 1 << 9
 """The flag of a class that was made at run time (`Py_TPFLAGS_HEAPTYPE`)."""
-
-_kept: dict[int, tuple[Any, int, str]] = {}
 
 
 def fingerprint(parts: Parts) -> str | None:
@@ -68,22 +63,6 @@ def record_of(parts: Parts, limit: int | None) -> dict[str, Any]:
     data, read = parts.data, {"train": None, "val": limit, "test": limit}
     num_images = {name: len(getattr(data, name).index[:most]) for name, most in read.items()}
     return {"fingerprint": fingerprint(parts), "scored_on": scored_on(data, limit), "num_images": num_images}
-
-
-def scored_on(data: Dataset, limit: int | None) -> str:
-    """Twelve hexadecimal digits for the labels that a run is scored by, and twelve for the test images.
-
-    Targets of a regression count by their order: they are scaled by the training part, which depends on the seed.
-
-    Args:
-        data: the run's.
-        limit: most images that are read.
-    """
-    index = data.test.index[:limit]
-    labels = data.test.labels[index]
-    ranks = labels if data.classes else labels.flatten().argsort(stable=True)
-    parts = (repr((data.classes, bits(ranks))), repr(bits(data.test.images[index])))
-    return "-".join(hashlib.sha256(text.encode()).hexdigest()[:12] for text in parts)
 
 
 class Walk:
@@ -181,20 +160,6 @@ class Walk:
 def without_numbers(key: Any, item: Any) -> Any:
     """`item`, of hooks their functions alone."""
     return list(item.values()) if isinstance(key, str) and "_hooks" in key and isinstance(item, Mapping) else item
-
-
-def bits(tensor: Tensor) -> str:
-    """A digest of a tensor's type, shape and content, wherever it lies."""
-    size = tensor.numel() * tensor.element_size()
-    kept = _kept.get(id(tensor))
-    if kept and kept[0]() is tensor and kept[1] == tensor._version:
-        return kept[2]
-    content = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
-    found = hashlib.sha256(repr((tensor.dtype, tuple(tensor.shape))).encode())
-    found.update(content.data)
-    if size >= LARGE and not tensor.requires_grad:
-        _kept[id(tensor)] = (weakref.ref(tensor), tensor._version, found.hexdigest())
-    return found.hexdigest()
 
 
 @cache

@@ -1,10 +1,12 @@
 """What a person sees of a single run: a bar on a terminal, one line a logged point elsewhere."""
 
 import shutil
-import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Protocol
+
+from lab.system.display import is_live
 
 
 class Progress(Protocol):
@@ -42,9 +44,14 @@ class Console:
     Where the terminal is gone, or a pipe, nothing is shown: the run goes on, to its checkpoint at least.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, every: float | None = None) -> None:
+        """
+        Args:
+            every: least seconds between two lines; 0 for none, None for one a logged point.
+        """
         self._bar: Any = None
         self._steps = 0
+        self._every, self._next = every, time.monotonic() + (every or 0.0)
 
     def start(self, title: str, steps: int, done: int) -> None:
         """Announces a run of `steps` optimizer steps, of which `done` are done."""
@@ -52,7 +59,7 @@ class Console:
         with suppress(OSError):
             print(f"{title}: {steps} step{'s' * (steps != 1)}{begun}", flush=True)
         self._steps = steps
-        if sys.stderr.isatty():
+        if is_live():
             from tqdm import tqdm
 
             self._bar = tqdm(total=steps, initial=done, unit="step", dynamic_ncols=True, leave=False)
@@ -69,7 +76,8 @@ class Console:
         words = [f"{tag} {point[tag]:.4f}" for tag in shown]
         if self._bar is not None:
             self._bar.set_postfix_str(fitting(words, shutil.get_terminal_size().columns - BAR), refresh=False)
-        else:
+        elif self._every != 0 and time.monotonic() >= self._next:
+            self._next = time.monotonic() + (self._every or 0.0)
             width = len(str(self._steps))
             head = f"step {point['step']:{width}d}/{self._steps}  epoch {point['epoch']:g}  "
             with suppress(OSError):

@@ -21,7 +21,7 @@ from lab.records.results import read_metrics, read_result
 from lab.records.write import finite, remove_file, remove_scratch, write_atomically, write_json
 from lab.records.writer import summarise
 from lab.runs.build import Parts, assemble
-from lab.runs.ending import chance, find_divergence, sampled_scores, test_scores
+from lab.runs.ending import chance, find_divergence, sampled_scores, says_probabilities, test_scores
 from lab.runs.fingerprint import record_of
 from lab.runs.further import go_on
 from lab.runs.progress import Progress
@@ -160,7 +160,7 @@ def _train(
         if training.status in TERMINAL:
             recorder.end()
             check()
-            tested = test_scores(parts, config.train.eval_limit, folder if alone else None)
+            tested = test_scores(parts, config.train.eval_limit, folder if alone else None, says_probabilities(config))
             tested |= sampled_scores(parts, config.train.eval_limit, config.seed)
             recorder.tested({tag: one["last"] for tag, one in tested.items()})
             metrics |= tested

@@ -5,39 +5,46 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from typing import Any
+
+from lab.system.display import EVERY, Display, Footer, Ticker, is_live
 
 
 class Printer:
-    """Prints answers to standard output and remarks to standard error; on a terminal it shows a bar."""
+    """Prints answers to standard output and remarks to standard error, above the lines that a terminal shows last."""
 
-    def __init__(self) -> None:
-        self._bar: Any = None
+    def __init__(self, every: float | None = None) -> None:
+        """
+        Args:
+            every: seconds between two lines about what goes on, where nothing can be redrawn; 0 for none.
+        """
+        self._every, self._footer = every, Footer()
 
     def say(self, text: str) -> None:
-        """An answer, above the bar if there is one."""
-        if self._bar is None or self._bar.disable:
+        """An answer."""
+        with self._footer.away():
             print(text, flush=True)
-        else:
-            self._bar.write(text)
 
     def note(self, text: str) -> None:
         """A remark."""
-        print(text, file=sys.stderr, flush=True)
+        with self._footer.away():
+            print(text, file=sys.stderr, flush=True)
 
     def alert(self, text: str) -> None:
         """A remark of a signal handler, within which Python's own streams may not be used."""
         with suppress(OSError):
-            os.write(2, f"{text}\n".encode())
+            os.write(2, f"{self._footer.forget()}{text}\n".encode())
 
-    def bar(self, total: int, unit: str, done: int = 0) -> Any:
-        """A bar (a `tqdm`) of `total` units, of which some are `done`; None where nobody would see it."""
-        if not sys.stderr.isatty():
-            return None
-        from tqdm import tqdm
+    def leave(self) -> None:
+        """The process ends at once: the terminal is left without the lines; a signal handler may call it."""
+        with suppress(OSError):
+            os.write(2, self._footer.forget().encode())
 
-        self._bar = tqdm(total=total, initial=done, unit=unit, dynamic_ncols=True, leave=False)
-        return self._bar
+    def display(self) -> Display | None:
+        """What shows how far many runs are; None where nobody wants to see it."""
+        if is_live():
+            return self._footer
+        every = EVERY if self._every is None else self._every
+        return Ticker(every, self.say) if every else None
 
 
 class Keeper(Printer):
@@ -57,11 +64,11 @@ class Keeper(Printer):
     def alert(self, text: str) -> None:
         """Dropped."""
 
-    def bar(self, total: int, unit: str, done: int = 0) -> Any:
+    def display(self) -> Display | None:
         """None."""
 
 
-_reporter: ContextVar[Printer] = ContextVar("reporter", default=Printer())  # noqa: B039 (it holds nothing but its bar)
+_reporter: ContextVar[Printer] = ContextVar("reporter", default=Printer())  # noqa: B039 (it holds nothing but lines)
 
 
 def reporter() -> Printer:

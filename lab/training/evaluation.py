@@ -32,12 +32,12 @@ def evaluate(
     metrics: Metrics,
     autocast: torch.dtype | None = None,
     ranks: Ranks = ALONE,
-    seen: list[Tensor] | None = None,
+    seen: list[tuple[Tensor, Tensor]] | None = None,
 ) -> dict[str, float]:
     """Mean loss and the metrics of `model`, in evaluation mode, over `batches` of images and labels.
 
-    Each of `ranks` reads its share of them and returns the same. `seen` gets the number of the greatest output of each
-    image of this rank, a tensor (b,) a batch. The sums are read once, at the end.
+    Each of `ranks` reads its share of them and returns the same. `seen` gets of each batch of this rank the number of
+    each image's greatest output, (b,), and its share in the softmax of all, (b,). The sums are read once, at the end.
     """
     model.eval()
     totals, count = [], 0
@@ -52,6 +52,7 @@ def evaluate(
             loss_sum = loss(outputs, labels, "sum")
         totals.append(torch.cat([loss_sum.view(1), metrics.sums(outputs, labels)]))
         if seen is not None:
-            seen.append(outputs.argmax(1))
+            guesses = outputs.argmax(1)
+            seen.append((guesses, outputs.float().softmax(1).gather(1, guesses[:, None])[:, 0]))
     loss_sum, *sums = ranks.total(torch.stack(totals).sum(0)).tolist()  # waits for the device
     return {"loss": loss_sum / count, **dict(zip(metrics.names, metrics.values(sums, count), strict=True))}

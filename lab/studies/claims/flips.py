@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from lab.records.predictions import COLUMNS
 from lab.records.results import Run
 from lab.studies.select.pairs import match
 
@@ -95,7 +96,7 @@ def predict_alike(left: Iterable[Run], right: Iterable[Run], open_keys: Sequence
         found = [run.predictions for runs in cells for run in runs]
         first = found[0]
         if first is None or any(
-            other is None or any(not np.array_equal(other[key], first[key]) for key in first) for other in found
+            other is None or any(not np.array_equal(other[key], first[key]) for key in COLUMNS) for other in found
         ):
             return False
         num_wrong += int((first["predicted"] != first["label"]).sum())

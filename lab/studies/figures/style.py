@@ -170,13 +170,19 @@ def panels(number: int, columns: int, height: float, narrow: bool, sharex: bool 
     return figure, axes[:number]
 
 
-def add_legend(figure: Figure, styles: Mapping[str, Mapping[str, Any]]) -> None:
-    """A legend above the panels, where it hides nothing; none for a single line."""
+def add_legend(figure: Figure, styles: Mapping[str, Mapping[str, Any]], loc: str = "outside upper left") -> None:
+    """A legend above the panels, where it hides nothing; none for a single line.
+
+    Args:
+        figure: to draw on.
+        styles: of the lines, by name.
+        loc: where; outside of the panels needs a figure that lays them out by itself.
+    """
     if len(styles) == 1:
         return
     lines = [Line2D([], [], **{"linewidth": 2, **style}) for style in styles.values()]
     names, num_columns = legend_names(styles, figure.get_figwidth())
-    legend = figure.legend(lines, [""] * len(names), loc="outside upper left", ncols=num_columns, handlelength=2.6)
+    legend = figure.legend(lines, [""] * len(names), loc=loc, ncols=num_columns, handlelength=2.6)
     place_legend(legend, names)
 
 

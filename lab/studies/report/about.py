@@ -127,7 +127,7 @@ UNKNOWN = "not known"
 def progress(entry: Entry) -> dict[str, str]:
     """How far a run is that is being trained: `{"run": ..., "done": "40 % (step 100)", "left": "about 12 s", ...}`."""
     last = entry.rows[-1] if entry.rows else {}
-    share, seconds = share_done(entry, last), last.get("seconds")
+    share, seconds = share_done(entry.config, last), last.get("seconds")
     step = f"step {last['step']:,}" if last else "no logged point yet"
     scores = [f"{tag} {value:.4f}" for tag, value in last.items() if tag in ("val/accuracy", "val/rmse") and value]
     left = duration(seconds * (1 - share) / share) if share and seconds else ""
@@ -141,9 +141,8 @@ def progress(entry: Entry) -> dict[str, str]:
     }
 
 
-def share_done(entry: Entry, last: Mapping[str, Any]) -> float:
-    """Which share of its training a run is through at the logged point `last`; 0 where that is not known."""
-    config = entry.config
+def share_done(config: Mapping[str, Any], last: Mapping[str, Any]) -> float:
+    """Which share of its training a run of the flat `config` is through at its logged point `last`; 0 if unknown."""
     steps, epochs = config.get("train.steps"), config.get("train.epochs")
     if not last:
         return 0.0

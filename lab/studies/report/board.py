@@ -1,11 +1,13 @@
 """What TensorBoard shows of a whole sweep: the verdicts as text, and charts that hold its curves side by side."""
 
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
 from lab.records.places import inside
+from lab.records.read import read_bytes
 from lab.records.results import NOT_SCALARS
 from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.means import ArmMeans, remove_event_files
@@ -19,8 +21,9 @@ def write_board(comparison: Comparison, means: Sequence[ArmMeans], folder: Path)
     One layout serves all runs, so it lies beside them; in the root itself TensorBoard would call it `.`. A chart with a
     band needs its three lines in one run, which `_mean` does not have.
     """
-    # Late: TensorBoard's writer is slow to import.
+    # Late: TensorBoard's writer is slow to import, and so is matplotlib.
     from lab.records.events import EventFile, write_scalars
+    from lab.studies.report.predictions import PREDICTIONS
 
     target = inside(folder, "_study")
     remove_event_files(target)
@@ -28,6 +31,9 @@ def write_board(comparison: Comparison, means: Sequence[ArmMeans], folder: Path)
     with EventFile(target) as events:
         events.text("verdicts", verdicts_text(comparison))
         events.text("verdicts/arms", arms_text(comparison))  # as `arms` it would come first
+        for one in PREDICTIONS:
+            if png := png_of(folder / f"{one.name}.png"):
+                events.image(f"predictions/{one.name}", png, png_size(png), 0)
         events.layout(charts(comparison, several=any(arm.num_runs > 1 for arm in means)))
         events.hparams_columns(hparam_rows(comparison), hparam_metrics(comparison))
     metric = comparison.metric.curve_tag
@@ -40,6 +46,24 @@ def write_board(comparison: Comparison, means: Sequence[ArmMeans], folder: Path)
             lines |= {band: [(one[0], one[i]) for one in points] for i, band in bands if points}
         if lines:
             write_scalars(inside(target, arm.folder), lines)
+
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def png_of(path: Path) -> bytes:
+    """The content of a figure's file; empty where there is none."""
+    try:
+        found = read_bytes(path)
+    except OSError:
+        return b""
+    return found if found.startswith(PNG) else b""
+
+
+def png_size(png: bytes) -> tuple[int, int]:
+    """Height and width in pixels, as the first chunk of a PNG file says."""
+    width, height = struct.unpack(">II", png[16:24])
+    return height, width
 
 
 def means_query() -> str:

@@ -1,8 +1,7 @@
 """The figures of a report: for each its file, its place on the page, how it is drawn, and what it shows in words."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from matplotlib.figure import Figure
@@ -10,60 +9,23 @@ from matplotlib.figure import Figure
 from lab.records.write import remove_file, write_atomically
 from lab.studies.comparison.compare import Comparison
 from lab.studies.comparison.cost import shared_machine
-from lab.studies.comparison.factorial import Grid, find_grid
 from lab.studies.comparison.tuned import budget_text, picked_text
 from lab.studies.figures.cost import draw_cost
-from lab.studies.figures.curves import Curves, draw_curves, read_curves
+from lab.studies.figures.curves import draw_curves
 from lab.studies.figures.dots import draw_seeds
 from lab.studies.figures.effects import draw_effects, draw_interactions, factor_pairs
 from lab.studies.figures.files import figure_bytes, inline_svg
 from lab.studies.figures.forest import draw_forest
-from lab.studies.figures.paths import Tracks, draw_paths, leaves, read_tracks
+from lab.studies.figures.paths import draw_paths, leaves
 from lab.studies.figures.style import MOST_ROWS, MOST_SERIES, cut
 from lab.studies.figures.tuning_curves import draw_tuning, is_ordered
+from lab.studies.report.predictions import PREDICTIONS
+from lab.studies.report.subject import Exhibit, Subject
 from lab.studies.statistics.estimate import Estimate
 from lab.studies.statistics.numerals import center_text, count, decimals, interval_text
 
 MOST_DESCRIBED = 24
 """Rows of a figure that its description reads out."""
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What figures are drawn of: a comparison, and what several of them need, found once."""
-
-    comparison: Comparison
-
-    @cached_property
-    def grid(self) -> Grid | None:
-        """The factorial design, where there is one."""
-        return find_grid(self.comparison)
-
-    @cached_property
-    def curves(self) -> Curves | None:
-        """The curves of the metric, where it was logged as one."""
-        return read_curves(self.comparison)
-
-    @cached_property
-    def tracks(self) -> Tracks | None:
-        """The paths over surfaces, where runs recorded some."""
-        return read_tracks(self.comparison)
-
-
-@dataclass(frozen=True)
-class Exhibit:
-    """A figure that a report may have."""
-
-    name: str
-    """Of its files: `<name>.svg`, `<name>.png`, and `<name>_column.svg` for a phone and a column of a paper."""
-    section: str
-    """Of the page."""
-    draw: Callable[[Subject, bool], Figure | None]
-    """Draws it, narrow or not; None where there is nothing to draw."""
-    words: Callable[[Subject], tuple[str, str]]
-    """What it shows, with its numbers, for those who cannot see it; and its caption."""
-    title: str = ""
-    """What tells it from others of its section, of which one is shown at a time."""
 
 
 @dataclass(frozen=True)
@@ -263,6 +225,7 @@ EXHIBITS = (
     ),
     Exhibit("cost", "cost", lambda one, narrow: draw_cost(one.comparison, narrow), cost_words),
     Exhibit("tuning", "tuning", lambda one, narrow: draw_tuning(one.comparison, narrow), tuning_words),
+    *PREDICTIONS,
 )
 """All figures, in the order in which the page lists their files."""
 
@@ -280,6 +243,7 @@ def hang(subject: Subject, folder: Path | None) -> dict[str, Hung]:
         By name what the page shows.
     """
     found = {}
+    _ = subject.mistakes  # whose pixels come while the others are drawn
     for one in EXHIBITS:
         figure, column = one.draw(subject, False), one.draw(subject, True)
         files = [folder / f"{one.name}{end}" for end in ENDS] if folder else []

@@ -14,10 +14,12 @@ from lab.studies.comparison.cost import target
 from lab.studies.comparison.tuned import budget_text, tuning_warnings
 from lab.studies.report.done import done
 from lab.studies.report.facts import commands, configuration, environment_facts, troubles
-from lab.studies.report.gallery import ENDS, EXHIBITS, Hung, Subject, hang
+from lab.studies.report.gallery import ENDS, EXHIBITS, Hung, hang
 from lab.studies.report.ownership import check_own, check_page
+from lab.studies.report.predictions import PREDICTIONS, tables, why_no_images
 from lab.studies.report.rows import cost_rows, effect_rows
 from lab.studies.report.strip import strip
+from lab.studies.report.subject import Subject
 from lab.studies.report.table import (
     NUMBERS,
     cautions,
@@ -117,6 +119,9 @@ def render_page(subject: Subject, figures: Mapping[str, Hung], folder: Path, bes
         rows=list(zip(comparison.arms, zip(*table.values(), strict=True), strict=True)),
         effects=effect_rows(grid) if grid else [],
         costs=cost_rows(comparison, timed),
+        predictions=[(one.name, one.title) for one in PREDICTIONS],
+        tables=tables(subject),
+        unseen=why_no_images(subject),
         target=timed,
         budget=budget_text(comparison.tuning) if comparison.tuning else "",
         warnings=tuning_warnings(comparison.tuning) if comparison.tuning else [],
