@@ -52,7 +52,7 @@ def draw_classes(answers: Answers | None, narrow: bool = False) -> Figure | None
         axis.tick_params(axis="y", length=0)
         axis.spines["left"].set_visible(False)
         axis.grid(True, axis="x")
-    add_legend(figure, styles, "upper left")
+    add_legend(figure, styles, outside=False)
     return figure
 
 

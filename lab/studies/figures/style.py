@@ -170,19 +170,20 @@ def panels(number: int, columns: int, height: float, narrow: bool, sharex: bool 
     return figure, axes[:number]
 
 
-def add_legend(figure: Figure, styles: Mapping[str, Mapping[str, Any]], loc: str = "outside upper left") -> None:
+def add_legend(figure: Figure, styles: Mapping[str, Mapping[str, Any]], outside: bool = True) -> None:
     """A legend above the panels, where it hides nothing; none for a single line.
 
     Args:
         figure: to draw on.
         styles: of the lines, by name.
-        loc: where; outside of the panels needs a figure that lays them out by itself.
+        outside: whether the figure lays out its panels by itself, below the legend.
     """
     if len(styles) == 1:
         return
     lines = [Line2D([], [], **{"linewidth": 2, **style}) for style in styles.values()]
     names, num_columns = legend_names(styles, figure.get_figwidth())
-    legend = figure.legend(lines, [""] * len(names), loc=loc, ncols=num_columns, handlelength=2.6)
+    place = "outside upper left" if outside else "upper left"
+    legend = figure.legend(lines, [""] * len(names), loc=place, ncols=num_columns, handlelength=2.6)
     place_legend(legend, names)
 
 
