@@ -78,7 +78,8 @@ def under_way(folder: Path) -> int:
     def there() -> bool:
         for path in folder.glob("outputs/x/*slow*/*/checkpoint.pt"):
             holder = None if (path.parent / "result.json").exists() else holder_of(path.parent)
-            found.extend([holder.pid] if holder else [])
+            if holder and of_task(holder.pid, "SLURM_JOB_ID"):  # it may be the command, which submits it again
+                found.append(holder.pid)
         return bool(found)
 
     until(there)
@@ -86,9 +87,12 @@ def under_way(folder: Path) -> int:
 
 
 def of_task(process: int, name: str) -> str:
-    """A variable in the environment of a process."""
-    words = Path(f"/proc/{process}/environ").read_text().split("\0")
-    return next(word.partition("=")[2] for word in words if word.startswith(f"{name}="))
+    """A variable in the environment of a process; empty where it has none, or has ended."""
+    try:
+        words = Path(f"/proc/{process}/environ").read_text().split("\0")
+    except OSError:
+        return ""
+    return next((word.partition("=")[2] for word in words if word.startswith(f"{name}=")), "")
 
 
 def test_whatever_happens_all_runs_end_as_in_a_local_sweep(tmp_path: Path, slurm: dict[str, str]) -> None:

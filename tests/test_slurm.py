@@ -12,6 +12,7 @@ from lab.cli.main import main
 from lab.config import OnConfig, RunConfig
 from lab.errors import UserError
 from lab.identity import arm_hash, with_values
+from lab.launch.clusters.on_ray import check_address
 from lab.launch.clusters.scheduler import AwayError
 from lab.launch.clusters.slurm import Slurm, sbatch_command, script
 from lab.launch.local import card_of, cards_for
@@ -214,6 +215,13 @@ def test_files_may_name_the_place(tmp_path: Path) -> None:
     assert jobs[0].config.on == OnConfig("slurm", "gpu", time=5)
     (jobs,) = all_jobs("train", ["experiment=far"], options)
     assert jobs[0].config.on == OnConfig("slurm", "big", time=9)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "nowhere", "", "127.0.0.1:99999"])
+def test_an_address_without_a_cluster_is_refused_at_once(address: str) -> None:
+    with pytest.raises(UserError, match=r"on\.address=.*: no Ray cluster answers \(.+\); allowed: auto"):
+        check_address(address)
+    check_address("auto")
 
 
 # Several GPUs in one machine

@@ -21,6 +21,10 @@ TERMINAL = ("finished", "diverged")
 """The statuses of a run that has come to its end: a second start leaves it alone."""
 
 
+ARMS_LOCK = ".arms.lock"
+"""Lock of an experiment's folder that is held while folders of arms are made, so that none gets two."""
+
+
 @dataclass(frozen=True)
 class Job:
     """One run to do: its configuration, its folder, and the overrides that the user typed for it."""
@@ -176,7 +180,7 @@ def claimed(job: Job) -> Iterator[tuple[Job, Held]]:
     if not job.folder.parent.is_dir():
         root = job.folder.parent.parent
         root.mkdir(parents=True, exist_ok=True)
-        with locked(root, ".arms.lock", wait=True):  # so that no arm gets two folders
+        with locked(root, ARMS_LOCK, wait=True):  # so that no arm gets two folders
             job = settled(job)
             job.folder.parent.mkdir(exist_ok=True)
     job.folder.mkdir(exist_ok=True)

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import re
+import socket
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout, suppress
 from pathlib import Path
@@ -40,14 +42,12 @@ class RayCluster:
         self.ray, self.needs = ray, (1.0, 0.0)
         if ray.is_initialized():
             return
+        check_address(address)
         try:
             ray.init(address=address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:  # of many kinds, and none of the user's concern
             what = " ".join(str(error).split())
-            raise UserError(
-                f"on.address={address}: no Ray cluster answers ({what:.200}); allowed: auto on a machine of the "
-                "cluster (ray start), or host:6379"
-            ) from None
+            raise UserError(no_cluster(address, f"{what:.200}")) from None
 
     def submit(self, batch: Batch, root: Path, on: OnConfig, trusted: bool) -> str:
         """See `Scheduler`."""
@@ -115,6 +115,25 @@ class RayCluster:
             return None
         except Exception as error:
             raise AwayError(" ".join(str(error).split())[:200]) from None
+
+
+def check_address(address: str) -> None:
+    """Raises `UserError` where nothing listens at `address`: Ray itself would try for minutes."""
+    found = re.fullmatch(r"(?:ray://)?([\w.-]+):(\d{1,5})", address)
+    if found is None:
+        if address != "auto":
+            raise UserError(no_cluster(address, "no such form"))
+        return
+    try:
+        socket.create_connection((found[1], int(found[2])), timeout=10).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(no_cluster(address, getattr(error, "strerror", None) or str(error))) from None
+
+
+def no_cluster(address: str, why: str) -> str:
+    """The message for an address without a cluster."""
+    allowed = "auto on a machine of the cluster (ray start), or host:6379, or ray://host:10001"
+    return f"on.address={address}: no Ray cluster answers ({why}); allowed: {allowed}"
 
 
 NO_NODE = "no node has the cores or GPUs"

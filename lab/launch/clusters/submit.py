@@ -12,7 +12,7 @@ from lab.identity import flatten
 from lab.launch.clusters.scheduler import Scheduler
 from lab.records.batches import LOCK, Batch, Given, forget_batch, read_batches, write_batch
 from lab.records.lock import LockedError, locked
-from lab.records.places import Job, claimed, settled
+from lab.records.places import ARMS_LOCK, Job, arm_folders, claimed, inside, run_folder
 from lab.records.write import write_atomically
 from lab.validation import all_keys
 
@@ -43,8 +43,8 @@ def submit(
         others = [batch for batch in read_batches(root) if batch.name not in known and not batch.cancelled]
         taken = {root / folder for batch in others for _, folder in batch.runs()}
         writer, ready, on = ConfigWriter(), list[Job](), jobs[0].config.on
-        for job in jobs:
-            if settled(job).folder not in taken and (prepared := writer.prepare(job)):
+        for job, place in zip(jobs, with_arms(jobs, root), strict=True):
+            if place.folder not in taken and (prepared := writer.prepare(place)):
                 moved(job, prepared)
                 ready.append(prepared)
         for part in chunks(ready, on.runs_a_job * scheduler.most_tasks):
@@ -57,6 +57,21 @@ def submit(
                 raise
             write_batch(root, batch)
             yield batch, part
+
+
+def with_arms(jobs: Sequence[Job], root: Path) -> list[Job]:
+    """`jobs` in the folders of their arms, which are made, all at once; see `lab.records.places.claimed`."""
+    if all(job.folder.parent.is_dir() for job in jobs):
+        return list(jobs)
+    found = []
+    with locked(root, ARMS_LOCK, wait=True):
+        known = arm_folders(root)
+        for job in jobs:
+            if not job.folder.parent.is_dir():
+                job = replace(job, folder=run_folder(job.config, job.arm, known))
+                inside(root, job.folder.parent.name).mkdir(exist_ok=True)
+            found.append(job)
+    return found
 
 
 def chunks(jobs: Sequence[Job], size: int) -> Iterator[list[Job]]:
@@ -105,8 +120,7 @@ class ConfigWriter:
         Raises:
             OSError: the folder is not possible to write.
         """
-        job = settled(job)
-        if job.folder.parent.is_dir() and not job.folder.exists() and not job.folder.is_symlink():
+        if not job.folder.exists() and not job.folder.is_symlink():
             job.folder.mkdir()  # nobody can have trained it
             self._write(job)
             return job
