@@ -95,7 +95,7 @@ def imbalanced(
     there = labels.bincount(minlength=len(classes))[seen]
     wanted = ((there / share).min() * share + 1e-6).long()  # 49.99... is 50
     if wanted.min() < 1:
-        name = classes[seen[wanted.argmin()]]
+        name = classes[seen[int(wanted.argmin())]]
         raise UserError(f"data.imbalance={imbalance} leaves class '{name}' without a training image; take a larger one")
     kept = [(labels == label).nonzero().flatten()[:number] for label, number in zip(seen, wanted.tolist(), strict=True)]
     generator = torch.Generator().manual_seed(derive_seed(seed, "imbalance"))

@@ -3,7 +3,7 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from lab.errors import UserError
 from lab.launch.clusters.scheduler import GONE, AwayError, Scheduler, State, Tasks
 from lab.launch.clusters.submit import submit
 from lab.launch.drain import RECHECK, REPEATS
+from lab.launch.pace import UnderWay
 from lab.launch.slots import Stop, first_ready
 from lab.launch.sweep_log import SweepLog
 from lab.metric import parse_metric
@@ -70,7 +71,9 @@ class Following:
         self.scheduler, self.stop = scheduler, stop
         self.name = jobs[0].config.on.name
         self.errors: dict[Path, str] = {}
-        self.log = SweepLog(len(jobs), parse_metric(jobs[0].config.study.metric))
+        self.log = SweepLog(jobs, parse_metric(jobs[0].config.study.metric), slots=1)
+        self.running: dict[Path, UnderWay] = {}
+        """What tasks train, as of the last answer, by its folder."""
         self.told = set[str]()
         self.stuck: dict[tuple[str, int], float] = {}
         self.past: set[str] | None = None
@@ -87,11 +90,28 @@ class Following:
                 self.ask()
                 asked = time.monotonic()
             if self.open:
+                self.show_running()
                 first_ready([], self.stop, RECHECK)
         self.log.close()
         if not self.stop.asked:
             self.clear()
         return self.errors
+
+    def show_running(self) -> None:
+        """Shows how far the runs are that tasks train."""
+        running = [one for folder, one in self.running.items() if folder in self.open]
+        waiting = [run.job for folder, run in self.open.items() if folder not in self.running]
+        self.log.slots = max(1, len(running))
+        self.log.watch(running, waiting)
+
+    def know_running(self, places: Mapping[Path, Place]) -> None:
+        """Knows which runs are under way: of each running task the first that has not ended."""
+        first = dict[tuple[str, int], Path]()
+        for folder in self.open:
+            place = places.get(folder)
+            if place and place.state.alive and not place.state.waits:
+                first.setdefault((place.batch.name, place.number), folder)
+        self.running = {path: self.running.get(path) or UnderWay(self.open[path].job) for path in first.values()}
 
     def collect(self) -> None:
         """Takes the runs whose results have come."""
@@ -132,6 +152,7 @@ class Following:
             self.tell_found(batches, tasks)
         self.collect()  # what had ended before that answer
         places = places_of(self.root, batches, tasks)
+        self.know_running(places)
         todo = [run.job for folder, run in list(self.open.items()) if self.needs_task(folder, run, places.get(folder))]
         self.tell_waiting(tasks)
         if todo and not self.stop.asked:
