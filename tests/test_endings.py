@@ -12,6 +12,7 @@ import lab.cli.main
 import lab.launch.sweep
 from lab.cli.main import main
 from lab.cli.train import is_already
+from lab.config import RunConfig
 from lab.launch.sweep import compare_jobs, interrupted
 from lab.launch.sweep_log import SweepLog
 from lab.metric import parse_metric
@@ -121,7 +122,7 @@ def test_a_single_run_ends_with_its_line_and_its_next_step(
 
 
 def test_a_line_a_run_as_a_sweep_goes_on(make_job: MakeJob, capsys: pytest.CaptureFixture[str]) -> None:
-    log = SweepLog(3, parse_metric("val/accuracy"))
+    log = SweepLog([make_job()] * 3, parse_metric("val/accuracy"), slots=1)
     for way in ("by early stopping", "by Ctrl-C", "by an error"):
         log.show(make_job(), ENDINGS[way][0])
     log.close()
@@ -137,7 +138,7 @@ def test_a_line_a_run_as_a_sweep_goes_on(make_job: MakeJob, capsys: pytest.Captu
 
 
 def test_an_interrupted_sweep_says_how_to_go_on(capsys: pytest.CaptureFixture[str]) -> None:
-    assert interrupted().code == 130
+    assert interrupted(RunConfig()).code == 130
     assert "the same command goes on where this one stopped" in capsys.readouterr().err
 
 

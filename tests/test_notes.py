@@ -40,7 +40,8 @@ def test_other_warnings_and_filters_stay_as_they_are() -> None:
 
 
 def test_a_sweep_says_each_note_once(make_job: MakeJob, capsys: pytest.CaptureFixture[str]) -> None:
-    job, log = make_job(), SweepLog(3, parse_metric("val/accuracy"))
+    job = make_job()
+    log = SweepLog([job] * 3, parse_metric("val/accuracy"), slots=1)
     for notes in (["a has no effect"], ["a has no effect", "b is damaged"], []):
         log.show(job, {"status": "finished", "notes": notes})
     log.close()

@@ -87,7 +87,9 @@ def test_runs_of_a_seed_count_by_their_mean(tmp_path: Path) -> None:
         run(tmp_path, "relu", 1, LABEL),
     ]
     keep(runs[1], LABEL, classes=np.array(NAMES))
-    (one,) = ((found := find_answers(compare(runs, {}, by=["model.act"]))) and found.arms) or ()
+    found = find_answers(compare(runs, {}, by=["model.act"]))
+    assert found is not None
+    (one,) = found.arms
     assert one.seeds == [0, 1]
     assert one.accuracy[:, 1].tolist() == [0.5, 1.0]
 

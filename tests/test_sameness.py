@@ -11,7 +11,7 @@ import torch
 from conftest import MakeJob
 from torch import nn
 
-import lab.runs.fingerprint
+import lab.data.digest
 from lab.checks.sameness import idle_notes
 from lab.cli.main import main
 from lab.config import RunConfig
@@ -161,7 +161,7 @@ def test_what_is_read_of_an_object() -> None:
     with torch.no_grad():
         net.weight[1, 1] += 1e-6
     assert digest(net) != before
-    large = torch.zeros(lab.runs.fingerprint.LARGE)
+    large = torch.zeros(lab.data.digest.LARGE)
     before = digest(large)
     assert digest(large) == before
     large[-1] = 1
