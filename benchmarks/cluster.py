@@ -33,7 +33,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def overhead(runs: int, seconds: float, runs_a_job: int) -> None:
     """Prints how much longer `runs` runs of `seconds` take than half of their sum."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         found = environment(PATH=f"{os.environ['PATH']}:/usr/sbin")
         up = ["bash", str(ROOT / "tests" / "slurm_up.sh"), f"{folder}/slurm", "2", "21810"]
         conf = subprocess.run(up, env=found, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1]
