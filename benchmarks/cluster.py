@@ -33,7 +33,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def overhead(runs: int, seconds: float, runs_a_job: int) -> None:
     """Prints how much longer `runs` runs of `seconds` take than half of their sum."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         found = environment(PATH=f"{os.environ['PATH']}:/usr/sbin")
         up = ["bash", str(ROOT / "tests" / "slurm_up.sh"), f"{folder}/slurm", "2", "21810"]
         conf = subprocess.run(up, env=found, stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines()[-1]
@@ -56,8 +56,8 @@ def overhead(runs: int, seconds: float, runs_a_job: int) -> None:
     print(f"{runs} runs of {seconds:g} s, {runs_a_job} a job, two nodes: {took:.1f} s, {took / ideal:.2f} of the ideal")
 
 
-def many(runs: int) -> None:
-    """Prints how long it takes to submit `runs` runs, and to ask for their status."""
+def many(runs: int, num_arms: int) -> None:
+    """Prints how long it takes to submit `runs` runs of `num_arms` arms, and to ask for their status."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         waits = "; ".join(["name=$(cat name)", f'seq 0 {runs - 1} | sed "s/.*/$name|&|PENDING|Resources|7/"'])
@@ -66,8 +66,8 @@ def many(runs: int) -> None:
             (place / name).write_text(f"#!/bin/bash\n{text}\n")
             (place / name).chmod(0o755)
         found = environment(PATH=f"{folder}:{os.environ['PATH']}")
-        arms = f"model.widths={','.join(f'[{width}]' for width in range(4, 204))}"
-        words = [*SMALL, arms, f"seed=range({runs // 200})", "train.steps=10", "on=slurm"]
+        arms = f"model.widths={','.join(f'[{width}]' for width in range(4, 4 + num_arms))}"
+        words = [*SMALL, arms, f"seed=range({runs // num_arms})", "train.steps=10", "on=slurm"]
         begun = time.monotonic()
         process = subprocess.Popen(
             [sys.executable, "-m", "lab", "train", *words], env=found, cwd=folder, stdout=subprocess.PIPE, text=True
@@ -87,12 +87,13 @@ def main() -> None:
     parser.add_argument("what", choices=["overhead", "many"])
     parser.add_argument("--runs", type=int)
     parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--arms", type=int, default=200)
     parser.add_argument("--runs-a-job", type=int, default=10)
     args = parser.parse_args()
     if args.what == "overhead":
         overhead(args.runs or 40, args.seconds, args.runs_a_job)
     else:
-        many(args.runs or 1000)
+        many(args.runs or 1000, args.arms)
 
 
 if __name__ == "__main__":

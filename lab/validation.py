@@ -216,11 +216,13 @@ ON_KEYS = {
 
 def _without_effect(config: RunConfig) -> Iterator[str]:
     """A line for each key that does nothing where the runs are trained."""
-    on, default = config.on, RunConfig().on
-    if on.name not in ON_KEYS:
+    on, default = config.on, OnConfig()
+    if on == default or on.name not in ON_KEYS:
         return
     for one in fields(on):
         value = getattr(on, one.name)
+        if not all_keys()[f"on.{one.name}"].knob.free and _complaint(f"on.{one.name}", value):
+            continue  # its line is there already
         if one.name not in ("name", *ON_KEYS[on.name]) and value != getattr(default, one.name):
             where = " or ".join(f"on={place}" for place, keys in ON_KEYS.items() if one.name in keys)
             shown = _shown(value) if isinstance(value, list) else value
@@ -228,5 +230,5 @@ def _without_effect(config: RunConfig) -> Iterator[str]:
     if on.name != "local" and config.jobs:
         instead = "on.array_limit says how many tasks run at a time" if on.name == "slurm" else "Ray fills its nodes"
         yield f"jobs={config.jobs} does nothing with on={on.name}; {instead}"
-    if on.name == "slurm" and not float(on.gpus).is_integer():
+    if on.name == "slurm" and not _complaint("on.gpus", on.gpus) and not float(on.gpus).is_integer():
         yield f"on.gpus={on.gpus} is out of range; allowed: a whole number with on=slurm"

@@ -88,7 +88,7 @@ def test_a_lost_node_and_a_killed_command_leave_the_numbers_of_a_local_sweep(
     assert len(metrics(near)) == 6, local
     assert metrics(far) == metrics(near)
     for path in far.glob("outputs/x/*/*/metrics.jsonl"):
-        steps = [json.loads(line)["step"] for line in path.open()]
+        steps = [json.loads(line)["step"] for line in path.read_text().splitlines()]
         assert steps == sorted(set(steps)), "each step once"
     words[1] = "on.address=127.0.0.1:1"
     refused = train(near, environment, *words, "seed=7", "name=none")

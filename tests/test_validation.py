@@ -51,7 +51,8 @@ def with_one(key: str, value: Any) -> RunConfig:
         value = [value]
     if all_keys()[key].knob.choices:
         value = str(value)
-    return with_values(RunConfig(), {"train.watch": True, key: value})
+    place = {"on.name": "slurm"} if key.startswith("on.") else {}
+    return with_values(RunConfig(), {"train.watch": True, **place, key: value})
 
 
 @pytest.mark.parametrize(("key", "value", "allowed"), BOUNDS)
