@@ -1,4 +1,4 @@
-"""Hydra's own settings are refused, each in one message with the words of the lab that do the same; none in silence."""
+"""Launchers of Hydra act; its other settings are refused, each in one message with the lab's words; none in silence."""
 
 import shlex
 from pathlib import Path
@@ -23,20 +23,12 @@ WHERE = "out=FOLDER and name=NAME say where results go"
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("hydra/launcher=submitit_slurm", "write on=slurm in place of it"),
-        (
-            "hydra/launcher=submitit_slurm hydra.launcher.partition=gpu hydra.launcher.timeout_min=60",
-            "write on=slurm on.partition=gpu on.time=60 in place of it",
-        ),
-        ("hydra.launcher.partition=gpu +hydra/launcher=submitit_slurm", "write on=slurm on.partition=gpu"),
-        ("hydra.launcher.partition=gpu", "write on=slurm on.partition=gpu in place of it"),
-        ("hydra.launcher.mem_gb=8 hydra.launcher.cpus_per_task=2", "write on=slurm on.memory=8 on.cpus=2"),
         ("hydra/launcher=submitit_slurm hydra.launcher.qos=high", "nothing does what hydra.launcher.qos does"),
-        ("hydra/launcher=submitit_local", "write on=local in place of it"),
-        ("hydra/launcher=joblib", "jobs=N says how many side by side"),
-        ("hydra/launcher=joblib hydra.launcher.n_jobs=4", "write jobs=4 in place of it"),
-        ("hydra/launcher=basic", "write jobs=1 in place of it"),
-        ("hydra/launcher=ray", "write on=ray in place of it"),
+        (
+            "hydra/launcher=submitit_slurm hydra.launcher.partition=gpu hydra.launcher.qos=high",
+            "write on=slurm on.partition=gpu in place of it; nothing does what hydra.launcher.qos does",
+        ),
+        ("hydra/launcher=ray_aws", "on=local, on=slurm and on=ray say where they run"),
         ("hydra/launcher=submitit_slrm", "(did you mean 'submitit_slurm'?); on=local, on=slurm and on=ray say"),
         ("hydra/launcher=submitit_slurm,joblib", "on=local, on=slurm and on=ray say where they run"),
         ("hydra/launcher@x=joblib", "the lab starts its runs itself"),
@@ -69,8 +61,32 @@ def test_each_is_one_line_with_the_words_to_write(words: str, said: str) -> None
     assert line.startswith(words.split(" ")[0])
 
 
+@pytest.mark.parametrize(
+    ("words", "own"),
+    [
+        ("hydra/launcher=submitit_slurm", "on=slurm"),
+        (
+            "hydra/launcher=submitit_slurm hydra.launcher.partition=gpu hydra.launcher.timeout_min=60",
+            "on=slurm on.partition=gpu on.time=60",
+        ),
+        ("hydra.launcher.partition=gpu +hydra/launcher=submitit_slurm", "on=slurm on.partition=gpu"),
+        ("hydra.launcher.mem_gb=8 hydra.launcher.cpus_per_task=2", "on=slurm on.memory=8 on.cpus=2"),
+        ("hydra/launcher=submitit_local", "on=local"),
+        ("hydra/launcher=joblib", "jobs=0"),
+        ("hydra/launcher=joblib hydra.launcher.n_jobs=4", "jobs=4"),
+        ("hydra/launcher=basic", "jobs=1"),
+        ("hydra/launcher=ray", "on=ray"),
+    ],
+)
+def test_a_launcher_is_read_as_the_words_of_the_lab(words: str, own: str, capsys: pytest.CaptureFixture[str]) -> None:
+    mine, theirs = (all_jobs("train", ["model.act=relu,tanh", *shlex.split(one)])[0] for one in (own, words))
+    assert [job.config for job in theirs] == [job.config for job in mine]
+    assert [job.overrides for job in theirs] == [job.overrides for job in mine]
+    assert f" is read as {own}\n" in capsys.readouterr().err
+
+
 def test_several_are_one_message_beside_what_else_is_wrong(capsys: pytest.CaptureFixture[str]) -> None:
-    words = ["hydra/launcher=submitit_slurm", "hydra.launcher.account=me", "hydra.run.dir=x", "model.dept=3"]
+    words = ["hydra.launcher.account=me", "hydra.launcher.qos=high", "hydra.run.dir=x", "model.dept=3"]
     assert main(["train", *words]) == 2
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "lab: 3 things are wrong:"
@@ -86,8 +102,8 @@ def test_every_verb_that_takes_overrides_refuses_them(verb: str, capsys: pytest.
 
 
 def test_python_gets_the_same_words() -> None:
-    with pytest.raises(UserError, match=r"write on=slurm on\.partition=gpu"):
-        all_jobs("train", spelled([{"hydra": {"launcher": {"partition": "gpu"}}}]))
+    (jobs,) = all_jobs("train", spelled([{"hydra": {"launcher": {"partition": "gpu"}}}]))
+    assert (jobs[0].config.on.name, jobs[0].config.on.partition) == ("slurm", "gpu")
 
 
 @pytest.mark.parametrize(

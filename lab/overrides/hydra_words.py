@@ -1,7 +1,7 @@
-"""Hydra's own settings, and the words of the lab that do what they ask for."""
+"""Hydra's own settings, and the words of the lab that do what they ask for: launchers act, the others are refused."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from lab.errors import nearest
 from lab.overrides.typed import short_word
@@ -42,13 +42,12 @@ INSTEAD = {
 
 LAUNCHERS = {
     "basic": "jobs=1",
-    "joblib": "jobs={n_jobs}",
+    "joblib": "jobs=0",
     "submitit_local": "on=local",
     "submitit_slurm": "on=slurm",
     "ray": "on=ray",
-    "ray_aws": "on=ray",
 }
-"""By launcher the words of the lab that do the same; `{field}` is what a field of the launcher was given."""
+"""By launcher the words of the lab that do the same."""
 
 FIELDS = {
     "partition": "on.partition={}",
@@ -86,6 +85,42 @@ def instead(key: str) -> str:
     return f"the lab takes none of these settings{near}; lab list keys explains those that it has"
 
 
+def in_own_words(typed: Sequence[str]) -> tuple[list[str], str]:
+    """`typed` with the words of the lab in place of a launcher of Hydra, and a line that says so, empty without one.
+
+    Nothing changes where the lab has no equal for part of it: `refusals` says so.
+    """
+    given = {key: word for word in typed if (key := launcher_key(word)) is not None}
+    values = {key: word.partition("=")[2].strip() for key, word in given.items()}
+    words = launcher_words(values)
+    if not given or any("@" in word or ":" in word for word in given.values()) or not words or lost_fields(values):
+        return list(typed), ""
+    rest = [word for word in typed if launcher_key(word) is None]
+    return [*rest, *words], f"note: {short_word(' '.join(given.values()))} is read as {short_word(' '.join(words))}"
+
+
+def launcher_key(word: str) -> str | None:
+    """The field of a launcher that `word` sets, empty for the launcher itself; None of another word."""
+    key = re.sub(r"^\+{1,2}", "", word.strip()).partition("=")[0].strip()
+    section, _, field = setting(key).partition(".")
+    return field if is_hydra(word) and section == "launcher" else None
+
+
+def launcher_words(values: Mapping[str, str]) -> list[str]:
+    """The words of the lab for a launcher and its fields, as far as there are some."""
+    of_slurm = values.keys() & (FIELDS.keys() - {"n_jobs"})
+    name = values.get("", "submitit_slurm" if of_slurm else "")
+    words = [LAUNCHERS[name]] if name in LAUNCHERS else []
+    words += [FIELDS[field].format(value) for field, value in values.items() if field in FIELDS]
+    return list({word.partition("=")[0]: word for word in words}.values())
+
+
+def lost_fields(values: Mapping[str, str]) -> list[str]:
+    """What of a launcher the lab has no word for."""
+    unknown = [f"hydra/launcher={values['']}"] if values.get("", "basic") not in LAUNCHERS else []
+    return unknown + [f"hydra.launcher.{field}" for field in values if field and field not in FIELDS]
+
+
 def refusals(typed: Iterable[str]) -> Iterator[str]:
     """A line for each setting of Hydra among the words `typed`; all those of a launcher are one, with words to copy."""
     of_launcher: dict[str, tuple[str, str]] = {}
@@ -109,16 +144,13 @@ def launcher_line(given: dict[str, tuple[str, str]]) -> str:
         given: by field, empty for the launcher itself, the word as it was typed, and its value.
     """
     values = {field: value for field, (_, value) in given.items()}
-    name = values.pop("", "submitit_slurm" if values.keys() & (FIELDS.keys() - {"n_jobs"}) else "")
-    words = [FIELDS[field].format(value) for field, value in values.items() if field in FIELDS]
-    base = LAUNCHERS.get(name, "")
-    words = [base] * bool(base and "{" not in base) + words
-    lost = [f"hydra.launcher.{field}" for field in values if field not in FIELDS]
+    name, words = values.get("", ""), launcher_words(values)
+    lost = [field for field in lost_fields(values) if field.startswith("hydra.launcher.")]
     line = f"{short_word(' '.join(text for text, _ in given.values()))}: {INSTEAD['launcher']}"
     if words:
         line += f"; write {short_word(' '.join(words))} in place of it"
-    elif name == "submitit_slurm" or not name:
+    elif not name:
         line += "; on=slurm on.partition=NAME on.time=MINUTES asks a cluster for them"
-    elif name not in LAUNCHERS:
+    else:
         line += f"{nearest(name, LAUNCHERS)}; on=local, on=slurm and on=ray say where they run"
     return line + (f"; nothing does what {', '.join(lost)} {'does' if len(lost) == 1 else 'do'}" if lost else "")

@@ -17,6 +17,7 @@ from lab.identity import ARM, flatten, makes_arms
 from lab.overrides.compose import PRIMARY, Composer, check_primary, configurations
 from lab.overrides.files import group_files, own_dir
 from lab.overrides.formula import is_formula
+from lab.overrides.hydra_words import in_own_words
 from lab.overrides.named_arms import chosen_arms, is_excluded, read_arms
 from lab.overrides.seeds import asked_seeds, number_asked, read_seeds, take_seeds
 from lab.overrides.source import read_source
@@ -57,7 +58,10 @@ def all_jobs(verb: str, typed: list[str], options: Options | None = None) -> lis
     Raises:
         UserError: an override or a file is wrong, or there are very many runs.
     """
-    options, command = options or Options(), shlex.join(["lab", verb, *typed])
+    options, (typed, said) = options or Options(), in_own_words(typed)
+    if said:
+        note(said)
+    command = shlex.join(["lab", verb, *typed])
     own = own_dir(options.config_dir)
     files, (rest, asked) = group_files(own), take_seeds(typed)
     given = read_words(rest, files)
