@@ -60,8 +60,9 @@ class OwnFiles(FileConfigSource):
             lines = [f"{path}, line {line}: {what}" for line, what in found]
             raise UserError("\n  ".join([f"{len(lines)} things are wrong:", *lines]) if len(lines) > 1 else lines[0])
         result = super().load_config(config_path)
-        if isinstance(result.config, DictConfig) and True in result.config:  # what YAML makes of the key `on`
-            result.config["on"] = result.config.pop(True)
+        config = result.config
+        if isinstance(config, DictConfig) and True in config:  # what YAML makes of the key `on`
+            config["on"] = config.pop(True)
         for place, value in as_written(node, package(group, text, path)):
             OmegaConf.update(result.config, place, value)
         return result
