@@ -189,12 +189,18 @@ def plan(
 def with_whole(
     jobs: list[Job], words: Sequence[Word], command: str, composer: Composer, files: Files, options: Options
 ) -> list[Job]:
-    """`jobs` that know which arms the experiment's file has by itself, where it has claims about them.
+    """`jobs`, of which the first knows the arms that the experiment's file has by itself, where claims are about them.
 
-    Typed words may leave some out: a value of a swept key, `arm=`, another set of arms.
+    Typed words may leave some out: a value of a swept key, or of one that claims name, `arm=`, another set of arms.
     """
-    study, typed = jobs[0].config.study, {word.key for word in words}
-    narrowing = [key for key in typed if _names_arm(key) or key in (ARM, "study.arms", "study.exclude")]
+    study = jobs[0].config.study
+    fixed = {word.key: word.texts[0] for word in words if not word.swept}
+    named = f"{composer.settings(split_picks(fixed)[0])[1]} {study.claims} {study.reference} {study.arms}"
+    narrowing = [
+        word.key
+        for word in words
+        if word.key in (ARM, "study.arms", "study.exclude") or (_names_arm(word.key) and word.key in named)
+    ]
     if not narrowing or not (study.claims or study.reference):
         return jobs
     kept = [word for word in words if word.key in ("experiment", "name", "out", "study.claims", "study.reference")]
@@ -203,7 +209,7 @@ def with_whole(
         whole = tuple(plan(kept, "", command, composer, files, options))
     except UserError:  # not complete without the other words
         return jobs
-    return [replace(job, whole=whole) for job in jobs]
+    return [replace(jobs[0], whole=whole), *jobs[1:]]  # once: every job goes to a worker
 
 
 def refuse_nothing(names: Sequence[str], jobs: Collection[Job]) -> None:

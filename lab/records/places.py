@@ -40,7 +40,8 @@ class Job:
     names: tuple[str, ...] = ()
     """Every name of the arm in `study.arms`: of several that mean one configuration the run is trained once."""
     whole: tuple["Job", ...] = ()
-    """A run of each arm that the experiment's file asks for by itself, where the command may leave some of them out."""
+    """A run of each arm that the experiment's file asks for by itself, where the command may leave some of them out; at
+    the first job of the command alone."""
 
     def views(self) -> list[tuple[dict[str, Any], dict[str, Any]]]:
         """(flat configuration, keys that were typed) as each of its names has them; one where it has no name."""
