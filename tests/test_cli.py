@@ -43,7 +43,7 @@ def lab(*words: str, timeout: float = 300) -> subprocess.CompletedProcess[str]:
         ("train.batch_size=5000", r"train\.batch_size=5000 is out of range; allowed: 1 to 1150"),
         ("train.device=tpu", r"train\.device=tpu is unknown.*; there are: auto, cpu, cuda, mps, cuda:0"),
         ("model.act=nowhere:act", r"model\.act=nowhere:act: cannot import 'nowhere'"),
-        ("hydra/launcher=joblib", r"the lab starts its runs itself; jobs=N"),
+        ("hydra/launcher=ray_aws", r"the lab starts its runs itself; jobs=N"),
         ("+colour=red", r"colour is no key of the configuration"),
         ("experiment=xavier", r"experiment=xavier is unknown \(did you mean 'xavier_vs_he'\?\)"),
         ("nonsense", r"'nonsense' is no override; write key=value"),

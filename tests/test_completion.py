@@ -41,8 +41,8 @@ def test_what_keys_take_exists() -> None:
     assert {"recipe", "lenet", "blunder_a"} <= set(values("model.name") or [])
     assert values("model.init") == list(names("inits"))
     assert [key for key, one in all_keys().items() if one.knob == BOOLEAN] == [
-        *("model.bias", "model.weight_std", "train.restore_best", "train.channels_last"),
-        *("train.compile", "train.watch", "train.watch_smoothness", "lint.sweeps", "force"),
+        *("model.bias", "model.weight_std", "train.restore_best", "train.keep_best"),
+        *("train.channels_last", "train.compile", "train.watch", "train.watch_smoothness", "lint.sweeps", "force"),
     ]
 
 
@@ -132,7 +132,7 @@ def test_flags_are_those_of_the_parsers() -> None:
         assert len(found) == len(set(found)) > 0
         assert all(flag in parser().format_help() for flag in found)
     numbers = ["--passes", "--noise", "--rotate", "--limit"]
-    assert offered("predict --") == [*numbers, "--device", "--own-parts", "--out", "--help"]
+    assert offered("predict --") == [*numbers, "--device", "--best", "--own-parts", "--out", "--help"]
     assert {"--cfg", "--config-dir", "--multirun", "--no-own-parts", "--yes"} <= set(offered("train --") or [])
 
 

@@ -31,7 +31,7 @@ def train(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Train:
     started: list[Job] = []
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LAB_CONFIG_DIR", raising=False)
-    monkeypatch.setattr(lab.cli.train, "_start", lambda jobs, _: started.extend(jobs) or 0)
+    monkeypatch.setattr(lab.cli.train, "_start", lambda jobs, *_: started.extend(jobs) or 0)
 
     def run(*words: str) -> list[Job]:
         started.clear()

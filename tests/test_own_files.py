@@ -36,7 +36,7 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def started(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     jobs: list[Job] = []
-    monkeypatch.setattr(lab.cli.train, "_start", lambda found, _: jobs.extend(found) or 0)
+    monkeypatch.setattr(lab.cli.train, "_start", lambda found, *_: jobs.extend(found) or 0)
     return jobs
 
 

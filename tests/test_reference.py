@@ -28,7 +28,7 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Job]:
     """The runs that `lab train` would start, in an empty folder."""
     jobs: list[Job] = []
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(lab.cli.train, "_start", lambda found, _: jobs.extend(found) or 0)
+    monkeypatch.setattr(lab.cli.train, "_start", lambda found, *_: jobs.extend(found) or 0)
     return jobs
 
 
@@ -111,7 +111,7 @@ def test_a_single_run_may_name_an_arm_that_comes_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(lab.cli.train, "_run_alone", lambda job: 0)
+    monkeypatch.setattr(lab.cli.train, "_run_alone", lambda *_: 0)
     assert main(["train", "study.reference={model.act:tanh}"]) == 0
     assert main(["train", "study.reference={model.ac:tanh}"]) == 2
     assert "model.ac is no key of the configuration (did you mean 'model.act'?)" in capsys.readouterr().err
