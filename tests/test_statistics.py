@@ -190,6 +190,24 @@ def test_seeds_needed_are_right_in_the_median_of_undecided_claims():
     assert np.median(said) == pytest.approx(truth, rel=1 / 3)
 
 
+@pytest.mark.parametrize("effect", [0.0, 0.5, 3.0, 20.0, 37.0, 39.0, 60.0, 400.0, 5000.0])
+def test_the_noncentral_t_is_that_of_another_library_however_large_the_effect(effect: float) -> None:
+    for freedom in (1, 2, 4, 9, 30, 254, 499, 1004):
+        for t in (-2.0, 0.0, 2.5, 5.0, 12.0):
+            expected = stats.nct.cdf(t, freedom, effect)  # by boost
+            expected = 0.0 if math.isnan(expected) and effect > t + 20 else expected
+            assert power.t_below(freedom, effect, t) == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("scale", [0.01, 0.1, 0.3, 1.0])
+def test_an_effect_that_is_large_beside_its_spread_takes_few_seeds(scale: float) -> None:
+    values = [0.031 + scale * one for one in (-0.002, 0.03, -0.002, -0.016, -0.01)]
+    asked = [seeds_needed([value * size for value in values], [0.0], 0.004) for size in (1.0, -1.0, 50.0)]
+    assert len(set(asked)) == 1
+    assert asked[0] is not None
+    assert asked[0] <= 5
+
+
 def test_seeds_needed_where_there_is_no_ground_for_a_number():
     assert seeds_needed([0.3], [0.0]) is None
     assert seeds_needed([-1.0, 1.0], [0.0]) is None

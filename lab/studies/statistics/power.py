@@ -49,6 +49,20 @@ def seeds_needed(
     return min(MOST_SEEDS, round(number * caution(values)))
 
 
+def t_below(freedom: int, effect: float, t: float) -> float:
+    """The chance that a noncentral t with noncentrality `effect` lies below `t`.
+
+    scipy's series gives no number from an `effect` of about 38 on; a normal approximation stands in (Johnson and Welch
+    1940), which is 0 or 1 there to all digits that matter.
+    """
+    from scipy import special
+
+    found = float(special.nctdtr(freedom, effect, t))
+    if not math.isnan(found):
+        return found
+    return float(special.ndtr((t * (1 - 1 / (4 * freedom)) - effect) / math.sqrt(1 + t * t / (2 * freedom))))
+
+
 def least_effect(n: int, level: float) -> float:
     """The effect, in standard deviations of a value, that a one-sided t-test of `n` values shows with power 0.8.
 
@@ -62,7 +76,7 @@ def least_effect(n: int, level: float) -> float:
     least, most = 0.0, 1e5
     for _ in range(60):
         middle = (least + most) / 2
-        below = float(special.nctdtr(n - 1, middle * math.sqrt(n), critical))
+        below = t_below(n - 1, middle * math.sqrt(n), critical)
         least, most = (middle, most) if below > 1 - POWER else (least, middle)
     return most
 
@@ -105,7 +119,7 @@ def t_power(values: Sequence[float], margin: float, undecided_at: float | None) 
     effect = median_effect(abs(mean - margin) / deviation * math.sqrt(size), size - 1, undecided_at) / math.sqrt(size)
 
     def power(n: int, level: float) -> float:
-        found = float(1 - special.nctdtr(n - 1, effect * math.sqrt(n), -special.stdtrit(n - 1, level))) * (effect > 0)
+        found = (1 - t_below(n - 1, effect * math.sqrt(n), -float(special.stdtrit(n - 1, level)))) * (effect > 0)
         return min(found, ties_power(n, level)) if deviating else found
 
     def ties_power(n: int, level: float) -> float:
@@ -135,9 +149,9 @@ def median_effect(t: float, freedom: int, undecided_at: float | None) -> float:
 
     def below(effect: float) -> float:
         if undecided_at is None:
-            return special.nctdtr(freedom, effect, t)
+            return t_below(freedom, effect, t)
         inside, whole = (
-            1.0 if math.isinf(x) else special.nctdtr(freedom, effect, x) - special.nctdtr(freedom, effect, -x)
+            1.0 if math.isinf(x) else t_below(freedom, effect, x) - t_below(freedom, effect, -x)
             for x in (t, edge)
         )
         return inside / max(whole, 1e-300)
