@@ -49,8 +49,8 @@ def test_an_experiment_tunes_the_rate_of_each_arm_or_says_why_not(name: str) -> 
 UNTUNED = ("speedrun", "xavier_vs_he")
 """Experiments about one rate: a published one, and the one at which the folklore shows."""
 
-OF_DIGITS = ("transfer", "pretrained_thaw")
-"""Experiments about classes that other data do not have."""
+OF_DIGITS = ("inference_dropout", "optimizer_paths", "pretrained_thaw", "transfer")
+"""Experiments about classes that other data do not have, or about no data."""
 
 CASES = [(name, "digits") for name in NAMES]
 OTHERS = [pytest.param(name, "synthetic", marks=pytest.mark.slow) for name in NAMES if name not in OF_DIGITS]

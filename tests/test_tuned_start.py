@@ -93,7 +93,7 @@ def test_the_folder_of_an_arm_is_typed_as_it_is(quotes: str, tmp_path: Path, mon
     for arm in arms:
         Path(arm).mkdir(parents=True)
     started: list[Job] = []
-    monkeypatch.setattr(lab.cli.train, "_start", lambda jobs, _: started.extend(jobs) or 0)
+    monkeypatch.setattr(lab.cli.train, "_start", lambda jobs, *_: started.extend(jobs) or 0)
     for given in ([arms[0]], arms, ["nowhere/a=b"]):
         started.clear()
         typed = ",".join(f"{quotes}{one}{quotes}" for one in given)

@@ -138,7 +138,7 @@ def make_lattice(
     ticks = up.labelled(5)
     left = 0.32 + min(max((width(line, SIZE) for text in ticks[1] for line in text.split("\n")), default=0.0), 1.4)
     wide = (total - left - 0.12 - GAP * (columns - 1)) / columns
-    names = fit(titles, wide - 0.04, SIZE)
+    names = fit(titles, 0.88 * wide, SIZE)  # the font of a browser may be wider
     heads = [
         LINE * max(name.count("\n") + 1 for name in names[row * columns : (row + 1) * columns]) + 0.14
         for row in range(rows)

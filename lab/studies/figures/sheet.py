@@ -22,6 +22,6 @@ def sheet(tall: float, narrow: bool) -> tuple[Figure, Axes]:
 
 def titles(names: Sequence[str], inches: float, size: float, columns: int) -> tuple[list[str], list[float]]:
     """Names wrapped to `inches`, and the height of each row of `columns` of them."""
-    found = fit(names, inches, size)
+    found = fit(names, 0.88 * inches, size)  # the font of a browser may be wider
     rows = [found[start : start + columns] for start in range(0, len(found), columns)]
-    return found, [0.135 * max(name.count("\n") + 1 for name in row) + 0.08 for row in rows]
+    return found, [0.145 * max(name.count("\n") + 1 for name in row) + 0.1 for row in rows]

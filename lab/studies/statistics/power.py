@@ -151,8 +151,7 @@ def median_effect(t: float, freedom: int, undecided_at: float | None) -> float:
         if undecided_at is None:
             return t_below(freedom, effect, t)
         inside, whole = (
-            1.0 if math.isinf(x) else t_below(freedom, effect, x) - t_below(freedom, effect, -x)
-            for x in (t, edge)
+            1.0 if math.isinf(x) else t_below(freedom, effect, x) - t_below(freedom, effect, -x) for x in (t, edge)
         )
         return inside / max(whole, 1e-300)
 
