@@ -71,6 +71,7 @@ def test_each_is_one_line_with_the_words_to_write(words: str, said: str) -> None
         ),
         ("hydra.launcher.partition=gpu +hydra/launcher=submitit_slurm", "on=slurm on.partition=gpu"),
         ("hydra.launcher.mem_gb=8 hydra.launcher.cpus_per_task=2", "on=slurm on.memory=8 on.cpus=2"),
+        ("hydra.launcher.constraint=a100:2", "on=slurm on.constraint=a100:2"),
         ("hydra/launcher=submitit_local", "on=local"),
         ("hydra/launcher=joblib", "jobs=0"),
         ("hydra/launcher=joblib hydra.launcher.n_jobs=4", "jobs=4"),

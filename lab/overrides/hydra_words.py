@@ -93,7 +93,8 @@ def in_own_words(typed: Sequence[str]) -> tuple[list[str], str]:
     given = {key: word for word in typed if (key := launcher_key(word)) is not None}
     values = {key: word.partition("=")[2].strip() for key, word in given.items()}
     words = launcher_words(values)
-    if not given or any("@" in word or ":" in word for word in given.values()) or not words or lost_fields(values):
+    placed = any(re.search("[@:]", word.partition("=")[0]) for word in given.values())
+    if not words or placed or lost_fields(values):
         return list(typed), ""
     rest = [word for word in typed if launcher_key(word) is None]
     return [*rest, *words], f"note: {short_word(' '.join(given.values()))} is read as {short_word(' '.join(words))}"
