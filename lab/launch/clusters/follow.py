@@ -127,6 +127,8 @@ class Following:
     def end(self, folder: Path, result: dict[str, Any]) -> None:
         """Reports how a run ended."""
         run = self.open.pop(folder)
+        if (done := self.running.pop(folder, None)) and "error" not in result:
+            self.log.pace.took(done)
         self.changed = time.monotonic()
         self.log.show(run.job, result)
         if "error" in result:
