@@ -214,6 +214,11 @@ ON_KEYS = {
 """The keys of the section `on` that act, by `on.name`."""
 
 
+def is_elsewhere(on: OnConfig) -> bool:
+    """Whether runs are tasks of a cluster."""
+    return on.name != OnConfig().name
+
+
 def _without_effect(config: RunConfig) -> Iterator[str]:
     """A line for each key that does nothing where the runs are trained."""
     on, default = config.on, OnConfig()
@@ -227,7 +232,7 @@ def _without_effect(config: RunConfig) -> Iterator[str]:
             where = " or ".join(f"on={place}" for place, keys in ON_KEYS.items() if one.name in keys)
             shown = _shown(value) if isinstance(value, list) else value
             yield f"on.{one.name}={shown} does nothing with on={on.name}; it is for {where}"
-    if on.name != "local" and config.jobs:
+    if is_elsewhere(on) and config.jobs:
         instead = "on.array_limit says how many tasks run at a time" if on.name == "slurm" else "Ray fills its nodes"
         yield f"jobs={config.jobs} does nothing with on={on.name}; {instead}"
     if on.name == "slurm" and not _complaint("on.gpus", on.gpus) and not float(on.gpus).is_integer():

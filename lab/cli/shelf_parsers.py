@@ -10,6 +10,11 @@ SORTS = ("name", "date", "state", "size", "runs", "metric")
 """By what `lab ls` sorts."""
 
 
+def take_outputs(parser: argparse.ArgumentParser) -> None:
+    """A folder of outputs, `outputs` if none is named."""
+    parser.add_argument("folder", metavar="DIR", type=Path, nargs="?", default=Path("outputs"), help="(outputs)")
+
+
 def ls_parser() -> argparse.ArgumentParser:
     """Of `lab ls`."""
     parser = parser_of(
@@ -48,7 +53,7 @@ def status_parser() -> argparse.ArgumentParser:
         "will still take at its pace; and what was submitted to a cluster.",
         "lab status",
     )
-    parser.add_argument("folder", metavar="DIR", type=Path, nargs="?", default=Path("outputs"), help="(outputs)")
+    take_outputs(parser)
     parser.add_argument("--format", metavar="FORM", default="text", help="how it is printed: text or json")
     return parser
 
@@ -61,7 +66,7 @@ def cancel_parser() -> argparse.ArgumentParser:
         "write a checkpoint, and the command that submitted them goes on from there.",
         "lab cancel outputs/xavier_vs_he",
     )
-    parser.add_argument("folder", metavar="DIR", type=Path, nargs="?", default=Path("outputs"), help="(outputs)")
+    take_outputs(parser)
     return parser
 
 

@@ -6,7 +6,6 @@ from typing import Any
 from lab.config import RunConfig
 from lab.launch.changed import change_notes
 from lab.launch.register import register
-from lab.launch.train import is_elsewhere
 from lab.records.notes import notes_text
 from lab.records.places import Job
 from lab.records.results import read_result
@@ -15,6 +14,7 @@ from lab.studies.claims.study import check_metrics, parse_study
 from lab.studies.select.reference import check_keys
 from lab.system.machine import is_first_process, local_rank, num_processes
 from lab.system.reporter import note, say
+from lab.validation import is_elsewhere
 
 
 def needs_sweep(jobs: list[Job], auto: bool) -> bool:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from lab.config import OnConfig, RunConfig, StudyConfig
+from lab.config import RunConfig, StudyConfig
 from lab.launch.drain import REPEATS, drain
 from lab.launch.remarks import tell_arms
 from lab.launch.slots import DiedError, Slot, Stop, first_ready, kill_all, make_context, stop_server
@@ -17,6 +17,7 @@ from lab.studies.statistics.numerals import count
 from lab.system.machine import gpu_cards, num_cores
 from lab.system.reporter import reporter, say
 from lab.system.signals import farewell, on_first_stop_signal
+from lab.validation import is_elsewhere
 
 UNLIMITED = 10**6
 """Tasks of a cluster that may run at a time, where nothing is said of it."""
@@ -141,7 +142,7 @@ def share_machine(config: RunConfig) -> tuple[int, int]:
     Both are the same however many runs are left to do: another number of threads rounds differently, and a resumed
     sweep shall end with the numbers of one that was never interrupted.
     """
-    if config.on.name != OnConfig().name:
+    if is_elsewhere(config.on):
         return config.on.array_limit or UNLIMITED, config.on.cpus
     automatic = num_cores() if config.train.device == "cpu" or not has_gpu() else max(1, len(cards_for(config)))
     slots = config.jobs or automatic

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab.config import OnConfig, RunConfig, StudyConfig
+from lab.config import RunConfig, StudyConfig
 from lab.launch import local
 from lab.launch.clusters.follow import Following
 from lab.launch.clusters.scheduler import scheduler_of
 from lab.launch.slots import Stop
 from lab.records.places import Job
 from lab.system.signals import on_first_stop_signal
+from lab.validation import is_elsewhere
 
 
 def train_runs(
@@ -27,11 +28,6 @@ def train_runs(
     finally:
         stop.close()
     return stop.asked, errors
-
-
-def is_elsewhere(on: OnConfig) -> bool:
-    """Whether runs are tasks of a cluster."""
-    return on.name != OnConfig().name
 
 
 def how_to_go_on(config: RunConfig) -> str:

@@ -44,7 +44,7 @@ from lab.training.schedules import Rate, interval_steps, make_schedule
 from lab.training.step import TrainStep
 from lab.training.stopping import make_stopping
 from lab.training.tally import Tally, make_metrics
-from lab.validation import validate
+from lab.validation import is_elsewhere, validate
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def assemble(config: RunConfig, stand_in: bool = False) -> Parts:
         UserError: anything in the configuration is wrong.
     """
     validate(config)
-    if stand_in and config.on.name != RunConfig().on.name:
+    if stand_in and is_elsewhere(config.on):
         config = without_gpu(config)
     train, given = config.train, own_parts(config)
     if given:
