@@ -22,16 +22,21 @@ MakeJob = Callable[..., "Job"]
 
 
 SKETCH = b'<svg viewBox="0 0 1 1"></svg>'
-"""What stands for a figure in tests that are not about figures."""
+"""What stands for a figure that is drawn and not rendered."""
 
 
 @pytest.fixture(autouse=True)
-def sketches(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reports with figures that are drawn and not rendered, which takes longer than all else in a comparison; tests
-    marked `figures` have the real ones."""
-    if "figures" not in request.keywords:
+def figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports without figures, which take longer than all else in a comparison. Tests marked `figures` have them, those
+    marked `figures("sketched")` have a sketch in the place of each."""
+    marker = request.node.get_closest_marker("figures")
+    if marker and not marker.args:
+        return
+    monkeypatch.setattr("lab.studies.select.pixels.Pending._ask", lambda self, text: None)
+    if marker:
         monkeypatch.setattr("lab.studies.report.gallery.figure_bytes", lambda figure, kind: SKETCH)
-        monkeypatch.setattr("lab.studies.select.pixels.Pending._ask", lambda self, text: None)
+    else:
+        monkeypatch.setattr("lab.studies.report.gallery.EXHIBITS", ())
 
 
 @pytest.fixture

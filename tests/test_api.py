@@ -171,6 +171,7 @@ def test_loading_writes_nothing_and_reading_verdicts_is_an_analysis(judged: Path
     assert (len(other.runs), other.report) == (8, None)
 
 
+@pytest.mark.figures("sketched")
 def test_figures_are_those_of_the_report(judged: Path, trained: Any) -> None:
     from matplotlib.figure import Figure
 

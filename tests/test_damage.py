@@ -15,6 +15,7 @@ import pytest
 import torch
 from conftest import MakeJob, rows
 from PIL import Image
+from quick_lab import QUICK_LAB
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from lab.data.folder import read_folder
@@ -34,7 +35,7 @@ def stop_at(step: int) -> Callable[[], bool]:
 
 
 def lab(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "lab", "train", "train.threads=1", *words]
+    command = [*QUICK_LAB, "train", "train.threads=1", *words]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
 
 

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
+from quick_lab import QUICK_LAB
 from screen import lines_of, read_all, resize, terminal, watch
 
 from lab.cli.main import main
@@ -164,7 +165,7 @@ def test_a_single_run_tells_no_more_often_than_asked(capsys: pytest.CaptureFixtu
         assert capsys.readouterr().out.count("step ") == lines
 
 
-SWEEP = [sys.executable, "-m", "lab", "train", "name=acts", "model.act=relu,tanh", "jobs=2", "train.eval_every=0.5"]
+SWEEP = [*QUICK_LAB, "train", "name=acts", "model.act=relu,tanh", "jobs=2", "train.eval_every=0.5"]
 
 
 @pytest.mark.slow

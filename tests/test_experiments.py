@@ -97,10 +97,12 @@ SMALLER = {"speedrun": ["data=digits", "model.widths=[8,16,32]", "train.batch_si
 def test_a_smoke_run_goes_from_the_command_to_the_report(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All arms, all tuning trials and all claims, with one seed and as few steps as do."""
+    """All arms and all claims, with one seed, two tuning trials an arm and as few steps as do."""
     monkeypatch.chdir(tmp_path)
-    swept = "train.steps" in (config_dir() / "experiment" / f"{name}.yaml").read_text()
-    fewer = [] if swept else ["train.steps=2"]
+    text = (config_dir() / "experiment" / f"{name}.yaml").read_text()
+    fewer = [] if "train.steps" in text else ["train.steps=2"]
+    grid = {key: values[:2] for key, values in yaml.safe_load(text)["study"].get("tune", {}).items()}
+    fewer += [f"study.tune={json.dumps(grid)}"] if grid else []
     words = [f"experiment={name}", "train=smoke", *fewer, "train.eval_limit=50", "seed=0", *SMALLER.get(name, [])]
     assert main(["train", *words]) == 0
     root = tmp_path / "outputs" / name

@@ -15,6 +15,7 @@ from subprocess import PIPE
 
 import pytest
 from conftest import MakeJob
+from quick_lab import QUICK_LAB
 
 from lab.errors import UserError
 from lab.records import lock
@@ -56,7 +57,7 @@ def slow(in_shape, num_outputs):
 
 
 def start(folder: Path, *words: str, **more: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "lab", "train", "model.name=slow:slow", "train.threads=1", *words]
+    command = [*QUICK_LAB, "train", "model.name=slow:slow", "train.threads=1", *words]
     environment = {**os.environ, **more}
     return subprocess.Popen(
         command, cwd=folder, env=environment, stdout=PIPE, stderr=PIPE, text=True, start_new_session=True

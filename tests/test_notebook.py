@@ -58,6 +58,8 @@ STUDY = {
 
 SCORES = {"relu": [0.91, 0.92, 0.93, 0.92, 0.915], "tanh": [0.83, 0.85, 0.84, 0.85, 0.831]}
 
+pytestmark = pytest.mark.figures("sketched")
+
 
 def experiment(folder: Path, scores: Mapping[str, Any] = SCORES, **more: Any) -> Path:
     """The folder of an experiment as a sweep leaves it, with its report."""

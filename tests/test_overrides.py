@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from lab.errors import UserError
 from lab.identity import flatten
 from lab.literals import literal
 from lab.overrides.choices import choices
+from lab.overrides.files import config_dir
+from lab.overrides.plan import one_job
 from lab.overrides.typed import typed
 from lab.records.places import Job
 
@@ -228,6 +231,21 @@ def test_flags_stand_anywhere_and_show_a_section(train: Train, capsys: pytest.Ca
     assert len(train("seed=0", "-m", "model.depth=3")) == 1
     assert main(["train", "optimizer=sgd", "--cfg", "job", "optimizer.lr=.5", "-p", "optimizer", "seed=1,2"]) == 0
     assert capsys.readouterr().out.startswith("# swept: seed=1,2\nname: sgd\nlr: 0.5\n")
+
+
+def test_a_file_that_was_edited_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One process remembers what it composed of the lab's files: a notebook asks many times, between edits too."""
+    folder = shutil.copytree(config_dir(), tmp_path / "configs")
+    for module in ("compose", "files"):
+        monkeypatch.setattr(f"lab.overrides.{module}.config_dir", lambda: folder)
+    rates = []
+    for rate in ("0.25", "0.25", "0.5"):
+        (folder / "optimizer" / "sgd.yaml").write_text(f"name: sgd\nlr: {rate}\n")
+        one, other = one_job("train", ["optimizer=sgd"]).config, one_job("train", ["optimizer=sgd"]).config
+        assert one == other
+        assert one.model is not other.model
+        rates.append(one.optimizer.lr)
+    assert rates == [0.25, 0.25, 0.5]
 
 
 def test_thirty_hostile_command_lines(

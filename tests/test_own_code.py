@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from conftest import MakeJob
+from quick_lab import QUICK_LAB
 
 from lab.config import RunConfig
 from lab.errors import OwnPartError, UserError, choose
@@ -230,9 +231,7 @@ def test_a_table_comes_before_a_part() -> None:
 @pytest.mark.slow
 def test_a_part_that_fails_takes_its_arm_alone(mine: Path) -> None:
     words = ["model.name=recipe,mine:thousand", "train.steps=3", "seed=0,1"]
-    done = subprocess.run(
-        [sys.executable, "-m", "lab", "train", *words], cwd=mine, capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run([*QUICK_LAB, "train", *words], cwd=mine, capture_output=True, text=True, timeout=120)
     assert done.returncode == 1, done.stderr
     assert "note: one arm will fail: model.name=mine:thousand returns a tensor (b, 1000)" in done.stderr
     assert "2 of 4 runs failed" in done.stderr

@@ -321,6 +321,7 @@ def test_table_and_verdicts_can_be_read_by_machines(runs, tmp_path):
     assert (claim["kind"], claim["verdict"], claim["by"], claim["n"]) == ("higher", "supported", 0.2, 3)
 
 
+@pytest.mark.figures("sketched")
 def test_a_report_without_claims_curves_or_finished_runs(tmp_path):
     (run,) = write_arms(tmp_path / "one", "model.depth", {3: [0.9]})
     (tmp_path / "curves.svg").write_text("stale")

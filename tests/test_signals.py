@@ -12,6 +12,7 @@ from subprocess import PIPE
 from typing import Any
 
 import pytest
+from quick_lab import QUICK_LAB
 
 from lab.system.signals import STOP, stop_signals
 
@@ -165,7 +166,7 @@ SMALL = ["data.limit=100", "train.steps=20", "train.batch_size=20", "train.threa
 
 def ended_sweep(folder: Path, name: str, times: int, *words: str) -> subprocess.CompletedProcess[str]:
     (folder / "own.py").write_text(ENDED.replace("TIMES", str(times)).replace("NAME", name))
-    command = [sys.executable, "-m", "lab", "train", "model.name=own:ended", *SMALL, *words]
+    command = [*QUICK_LAB, "train", "model.name=own:ended", *SMALL, *words]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300)
 
 

@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 from conftest import output_of, rows
+from quick_lab import QUICK_LAB
 
 WORDS = ["train.epochs=8", "train.threads=1", "model.block=conv-norm-act-drop-pool", "model.depth=5"]
 EVERY_STEP = "train.checkpoint_every=0"
 
 
 def start(folder: Path, *words: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "lab", "train", *WORDS, f"out={folder}", *words]
+    command = [*QUICK_LAB, "train", *WORDS, f"out={folder}", *words]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
 
 

@@ -4,7 +4,8 @@ import copy
 import re
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from omegaconf.errors import (
 from lab.config import RunConfig
 from lab.errors import UserError, nearest, unknown
 from lab.identity import default_leaves
-from lab.overrides.files import config_dir, yaml_files
+from lab.overrides.files import GROUPS, config_dir, yaml_files
 from lab.overrides.formula import evaluate, is_formula
 from lab.overrides.own_files import OwnFiles
 from lab.overrides.typed import short_word, typed
@@ -40,6 +41,12 @@ PRIMARY = "config"
 """The primary configuration of the lab."""
 
 
+@cache
+def store_schema() -> None:
+    """Tells Hydra the keys and their types, as `run_config`."""
+    ConfigStore.instance().store(name="run_config", node=RunConfig)
+
+
 @contextmanager
 def configurations(own: Path | None = None) -> Iterator[None]:
     """Hydra over the lab's files and those in `own`, the user's folder, for compositions within.
@@ -47,7 +54,7 @@ def configurations(own: Path | None = None) -> Iterator[None]:
     Raises:
         UserError: what Hydra or OmegaConf found wrong within, in our words.
     """
-    ConfigStore.instance().store(name="run_config", node=RunConfig)
+    store_schema()
     base = version.VersionBase.instance()
     version_before = base.version_base
     version.setbase("1.3")
@@ -73,6 +80,34 @@ def configurations(own: Path | None = None) -> Iterator[None]:
             GlobalHydra.instance().initialize(before)
 
 
+Picks = tuple[tuple[str, str], ...]
+"""By group the name of its file."""
+
+
+@dataclass
+class Known:
+    """What was composed before, by choice of files; nobody changes it."""
+
+    composed: dict[Picks, DictConfig] = field(default_factory=dict)
+    """As Hydra gives it."""
+
+    typed: dict[Picks, DictConfig] = field(default_factory=dict)
+    """With the types of the keys, and without the section `hydra`."""
+
+
+@lru_cache(maxsize=8)
+def known_of(config_name: str, given: frozenset[str], state: tuple) -> Known:
+    """For whoever asks this process again: one `Known` for a primary configuration, groups that were typed, and
+    `state_of` the lab's files."""
+    return Known()
+
+
+def state_of(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Path, size and time of each configuration file in `folder`: another state when one was edited."""
+    found = [(str(path), path.stat()) for path in yaml_files(folder).values()]
+    return tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in found)
+
+
 class Composer:
     """Composes one configuration after another; choices of files are composed once and values set on copies.
 
@@ -80,12 +115,12 @@ class Composer:
     those of the files of groups, also where such a file was typed beside it: here a typed file counts.
     """
 
-    def __init__(self, config_name: str = PRIMARY, given: Collection[str] = ()):
+    def __init__(self, config_name: str = PRIMARY, given: Collection[str] = (), own: Path | None = None):
         self.config_name = config_name
         self.given = frozenset(given)
         """The keys and groups that were typed."""
-        self._composed: dict[tuple[tuple[str, str], ...], DictConfig] = {}
-        self._typed: dict[tuple[tuple[str, str], ...], DictConfig] = {}
+        known = Known() if own else known_of(config_name, self.given & {*GROUPS}, state_of(config_dir()))
+        self._composed, self._typed = known.composed, known.typed
 
     def files(self, picks: Mapping[str, str]) -> DictConfig:
         """What the files say together, with the section `hydra`, nothing filled in.

@@ -71,7 +71,7 @@ def all_jobs(verb: str, typed: list[str], options: Options | None = None) -> lis
     experiments = next((word for word in words if word.key == "experiment" and word.swept), None)
     others = [word for word in words if word is not experiments]
     with configurations(own):
-        composer = Composer(check_primary(options.config_name, own), [word.key for word in words])
+        composer = Composer(check_primary(options.config_name, own), [word.key for word in words], own)
         if experiments is None:
             chosen = [words]
         else:
@@ -305,7 +305,7 @@ def shown_configuration(typed: list[str], options: Options, package: str, resolv
     words = read_words(rest, group_files(own))
     swept = [word.text for word in words if word.swept] + ([f"seeds={asked}"] if asked else [])
     with configurations(own):
-        composer = Composer(check_primary(options.config_name, own), [word.key for word in words])
+        composer = Composer(check_primary(options.config_name, own), [word.key for word in words], own)
         config = composer.filled(*split_picks({word.key: word.texts[0] for word in words if not word.swept}))
         part = OmegaConf.select(config, package) if package else config
         if not OmegaConf.is_config(part):
