@@ -128,12 +128,29 @@ def test_the_time_left_is_that_of_runs_like_these(tmp_path: Path) -> None:
     assert pace.left([tanh], running, 2) == pytest.approx(50)
     pace.own = {"x": [7.0]}
     pace.took(under_way(tanh, 20.0))
-    assert pace.expected(tanh) == pytest.approx(20, abs=0.1)
-    assert pace.expected(gelu) == pytest.approx((7 + 20) / 2, abs=0.1)
+    assert pace.left([tanh], [], 1) == pytest.approx(20, abs=0.1)
+    assert pace.left([gelu], [], 1) == pytest.approx((7 + 20) / 2, abs=0.1)
     assert pace.left([], [under_way(tanh, 5.0)], 1) == pytest.approx(15, abs=0.1)
     assert pace.left([], [under_way(tanh, 50.0)], 1) == 0
     assert pace.left([tanh, tanh, tanh], [], 2) == pytest.approx(40, abs=0.1)
     assert pace.left([], [], 2) == 0
+
+
+def test_a_long_queue_is_looked_through_in_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is, at each run that ends and several times a second on a terminal."""
+    asked = list[str]()
+
+    def hashed(config: RunConfig) -> str:
+        asked.append(config.model.act)
+        return config.model.act
+
+    monkeypatch.setattr("lab.launch.pace.arm_hash", hashed)
+    queue = [job(act, seed, tmp_path) for act in ("relu", "tanh") for seed in range(500)]
+    pace = Pace([])
+    pace.own = {"relu": [2.0, 4.0]}
+    for _ in range(50):
+        assert pace.left(queue, [], 4) == pytest.approx(750)
+    assert sorted(asked) == ["relu", "tanh"]
 
 
 def test_the_last_whole_line_is_the_last_point(tmp_path: Path) -> None:

@@ -58,26 +58,34 @@ class Pace:
         """
         self.earlier = earlier_seconds(jobs)
         self.own: dict[str, list[float]] = {}
+        self.digits: dict[Path, str] = {}
+        """The hashes that were asked for, by the arm's folder: a long queue is looked through again and again."""
+
+    def arm(self, job: Job) -> str:
+        """The hash of a run's arm."""
+        home = job.folder.parent
+        if home not in self.digits:
+            self.digits[home] = arm_hash(job.config)
+        return self.digits[home]
 
     def took(self, one: UnderWay) -> None:
         """Remembers how long a run took that has just ended."""
-        self.own.setdefault(arm_hash(one.job.config), []).append(time.monotonic() - one.begun)
+        self.own.setdefault(self.arm(one.job), []).append(time.monotonic() - one.begun)
 
-    def expected(self, job: Job, running: Sequence[UnderWay] = ()) -> float | None:
-        """Seconds of a run: the mean of its arm, else of all arms, else of what the runs under way should take."""
-        known, digits = self.own or self.earlier, arm_hash(job.config)
-        own = self.own.get(digits) or self.earlier.get(digits)
-        if own:
-            return sum(own) / len(own)
-        if known:
-            return sum(sum(found) / len(found) for found in known.values()) / len(known)
-        wholes = [whole for one in running if (whole := one.whole())]
-        return sum(wholes) / len(wholes) if wholes else None
+    def expected(self, arms: Iterable[str], running: Sequence[UnderWay] = ()) -> dict[str, float | None]:
+        """Seconds of a run of each arm: its mean, else that of all arms, else what the runs under way should take."""
+        known = [sum(found) / len(found) for found in (self.own or self.earlier).values()]
+        known = known or [whole for one in running if (whole := one.whole())]
+        otherwise = sum(known) / len(known) if known else None
+        own = {digits: self.own.get(digits) or self.earlier.get(digits) for digits in arms}
+        return {digits: sum(found) / len(found) if found else otherwise for digits, found in own.items()}
 
     def left(self, queue: Iterable[Job], running: Sequence[UnderWay], slots: int) -> float | None:
         """Seconds until all are finished, if each free slot takes the next of `queue`; None where that is not known."""
-        rest = [one.left(self.expected(one.job, running)) for one in running]
-        waiting = [self.expected(job, running) for job in queue]
+        ahead_arms, arms = [self.arm(job) for job in queue], [self.arm(one.job) for one in running]
+        expected = self.expected({*ahead_arms, *arms}, running)
+        rest = [one.left(expected[digits]) for one, digits in zip(running, arms, strict=True)]
+        waiting = [expected[digits] for digits in ahead_arms]
         known, ahead = [one for one in rest if one is not None], [one for one in waiting if one is not None]
         if len(known) < len(rest) or len(ahead) < len(waiting):
             return None
