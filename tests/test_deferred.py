@@ -1,7 +1,9 @@
 """The stand-in for `torch._dynamo`: eager training does without the module, and compiling gets it."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -50,6 +52,28 @@ train_step(2)
 @pytest.mark.parametrize("then", ["", COMPILE, SUBMODULE], ids=["", "compile", "submodule"])
 def test_training_leaves_dynamo_alone_until_something_is_compiled(then: str):
     done = subprocess.run([sys.executable, "-c", TRAIN + then], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stderr
+
+
+VERBS = """
+import sys
+from lab.cli.main import main
+
+tiny = ["data.name=own_parts:tiny", "model.depth=2", "model.widths=[4]", "train.threads=1"]
+assert main(["plan", *tiny, "model.act=relu,tanh"]) == 0
+assert main(["lint", *tiny, "model.act=relu,tanh"]) in (0, 1)
+assert main(["probe", *tiny]) == 0
+assert main(["lr-range", *tiny, "--steps", "10"]) == 0
+assert not [name for name in sys.modules if name.startswith("torch._dynamo.")]
+"""
+
+
+@pytest.mark.slow
+def test_no_verb_waits_for_it(tmp_path: Path) -> None:
+    """Each makes an optimizer, if only to look at it."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+    command = [sys.executable, "-c", VERBS]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=100)
     assert done.returncode == 0, done.stderr
 
 

@@ -117,9 +117,6 @@ def torch_untouched() -> Iterator[None]:
     """Afterwards torch's random numbers and CPU threads are what they were."""
     import torch
 
-    from lab.system.deferred import defer_dynamo
-
-    defer_dynamo()  # which an optimizer would load, for as long as torch itself
     threads = torch.get_num_threads()
     devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     try:

@@ -9,6 +9,7 @@ from torch.optim import Optimizer
 
 from lab.config import OptimizerConfig
 from lab.errors import choose
+from lab.system.deferred import defer_dynamo
 from lab.training.penalties import decayed
 
 Groups = list[dict[str, Any]]
@@ -207,6 +208,7 @@ def make_optimizer(model: nn.Module, config: OptimizerConfig) -> Optimizer:
     Raises:
         UserError: an unknown name.
     """
+    defer_dynamo()  # which the optimizer would load, for as long as torch itself
     make = choose("optimizer.name", config.name, OPTIMIZERS, Optimizer)
     parameters = list(model.parameters())
     weights = decayed(model)

@@ -13,7 +13,6 @@ from lab.data.batches import Order, load_dataset
 from lab.errors import LayerError
 from lab.nets.recipe import obeys_init
 from lab.runs.build import Parts, assemble, durations
-from lab.system.deferred import defer_dynamo
 from lab.training.losses import loss_name
 
 
@@ -27,7 +26,6 @@ def lint_config(config: RunConfig, rules: Collection[Rule] | None = None) -> lis
     Raises:
         UserError: anything but the net is wrong.
     """
-    defer_dynamo()  # which an optimizer would load, for longer than all that is done here
     try:
         parts = assemble(config, stand_in=True)
     except LayerError as error:
