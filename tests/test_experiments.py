@@ -1,6 +1,7 @@
 """Configurations and notebook pages are one to one, and each configuration opens as it should."""
 
 import json
+import math
 import re
 from pathlib import Path
 
@@ -10,10 +11,14 @@ import yaml
 from lab.cli.main import main
 from lab.config import RunConfig
 from lab.identity import flatten
+from lab.launch.tunable import check_tuning
+from lab.launch.tune import make_trials
 from lab.overrides.files import config_dir
 from lab.overrides.plan import all_jobs
 from lab.runs.build import assemble
+from lab.space import points
 from lab.studies.claims.study import check_claims, parse_study
+from lab.validation import validate
 
 ROOT = Path(__file__).parent.parent
 FILES = sorted((config_dir() / "experiment").glob("*.yaml"))
@@ -64,7 +69,15 @@ def test_an_experiment_has_five_seeds_claims_about_its_own_arms_and_nets_that_bu
     assert len(seeds) >= 5
     arms = {job.folder.parent: job.config for job in jobs}
     assert len(arms) * len(seeds) == len(jobs)
-    check_claims(parse_study(jobs[0].config.study), [flatten(config) for config in arms.values()])
+    study = parse_study(jobs[0].config.study)
+    check_claims(study, [flatten(config) for config in arms.values()])
+    if tune := jobs[0].config.study.tune:
+        check_tuning(jobs, study)
+        trials = make_trials(jobs, study.metric.for_choosing(), points(jobs[0].config.study))
+        assert {len(found) for found in trials.values()} == {
+            math.prod(map(len, tune.values())) * jobs[0].config.study.tune_seeds
+        }
+        validate(*(trial.config for found in trials.values() for trial in found))
     if data == "digits":
         return  # smoke runs build these
     alike = {model_of(config): config for config in arms.values()}  # one of those that differ in their training alone
@@ -91,18 +104,20 @@ def test_a_page_shows_its_figures_and_command(name: str) -> None:
 SMALLER = {"speedrun": ["data=digits", "model.widths=[8,16,32]", "train.batch_size=64"]}
 """What makes a smoke run of an experiment possible without its data."""
 
+TUNED = ("drop_kinds", "norm_sigmoid", "optimizer_paths", "transfer")
+"""Experiments whose smoke runs are tuned first: a share, a rate, a rate on surfaces, and one with sources."""
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_smoke_run_goes_from_the_command_to_the_report(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All arms and all claims, with one seed, two tuning trials an arm and as few steps as do."""
+    """All arms and all claims, with one seed and as few steps as do; `TUNED` with all tuning trials."""
     monkeypatch.chdir(tmp_path)
-    text = (config_dir() / "experiment" / f"{name}.yaml").read_text()
-    fewer = [] if "train.steps" in text else ["train.steps=2"]
-    grid = {key: values[:2] for key, values in yaml.safe_load(text)["study"].get("tune", {}).items()}
-    fewer += [f"study.tune={json.dumps(grid)}"] if grid else []
+    swept = "train.steps" in (config_dir() / "experiment" / f"{name}.yaml").read_text()
+    fewer = [] if swept else ["train.steps=2"]
+    fewer += [] if name in TUNED else ["study.tune=null"]
     words = [f"experiment={name}", "train=smoke", *fewer, "train.eval_limit=50", "seed=0", *SMALLER.get(name, [])]
     assert main(["train", *words]) == 0
     root = tmp_path / "outputs" / name

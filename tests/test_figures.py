@@ -71,34 +71,9 @@ def collisions(figure: Figure, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return outside + over
 
 
-QUICK = [
-    ("two", "curves"),
-    ("nine", "cost"),
-    ("twenty", "curves"),
-    ("long", "forest"),
-    ("nasty", "curves"),
-    ("huge_range", "seeds"),
-    ("names_by_depth", "interactions"),
-    ("eight_by_eight", "interactions"),
-    ("tuned_two_keys", "tuning"),
-    ("tuned_nasty", "tuning"),
-    ("surfaces", "paths"),
-    ("surfaces_nasty", "paths"),
-]
-
-
-@pytest.mark.parametrize("narrow", [False, True], ids=["wide", "narrow"])
-@pytest.mark.parametrize(("shape", "name"), QUICK)
-@pytest.mark.slow
-def test_no_text_lies_over_another(
-    shape: str, name: str, narrow: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert collisions(drawn(SHAPES[shape](tmp_path), name, narrow), monkeypatch) == []
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
-def test_no_text_lies_over_another_in_any_figure(shape: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_text_lies_over_another(shape: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     subject = Subject(SHAPES[shape](tmp_path))
     for exhibit in EXHIBITS:
         for narrow in (False, True):
