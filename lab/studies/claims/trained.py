@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from lab.studies.claims.claim import Claim
 from lab.studies.claims.contrast import ClaimTest, Contrast
-from lab.studies.select.modes import SPLIT, Modes
+from lab.studies.select.modes import SPLIT
 from lab.studies.statistics.numerals import count
 from lab.studies.statistics.proportions import is_binary, share_above, turned, unseen
 from lab.studies.statistics.spending import FIRST
@@ -71,7 +71,7 @@ def why_open(test: ClaimTest, word: str, naming: Callable[[Contrast], Sequence[s
     if word == "undecided" and modes.kind == "none":
         found.append("A claim about scores is about runs that train, and none did.")
     if word == "undecided" and modes.kind == "apart":
-        found.append(apart_text(modes))
+        found.append(apart_text(test.claim, contrast))
     if word == "undecided" and modes.kind == "mixed":
         found.append(mixed_text(test, contrast, names))
     if modes.kind == "mixed" or word == "undecided":
@@ -79,13 +79,20 @@ def why_open(test: ClaimTest, word: str, naming: Callable[[Contrast], Sequence[s
     return found
 
 
-def apart_text(modes: Modes) -> str:
-    """Who trained may be chance where seeds are few."""
-    shares = modes.indicators()
-    if len(shares) == 4:
+def apart_text(claim: Claim, contrast: Contrast) -> str:
+    """Who trained may be chance where seeds are few: the p at which the claim is left open."""
+    shares = contrast.modes.indicators()
+    if len(shares) == 4 or contrast.effect is None:
         return "So few seeds do not show that it is not chance which sides trained."
-    p = min(share_above(shares, 0.0), share_above(turned(shares), 0.0))
-    return f"That one side trained in every seed and the other in none may be chance (p = {p:.2g} for equal shares)."
+    effect = contrast.effect.value
+    towards = {"lower": -effect, "same": abs(effect)}.get(claim.kind, effect)
+    needed = claim.margin / abs(effect) if towards > claim.margin else 0.0
+    p = min(share_above(shares, needed), share_above(turned(shares), needed))
+    shown = f"{p:.2g} for {'such' if needed else 'equal'} shares"
+    chance = f"that one side trained in every seed and the other in none may be chance (p = {shown})."
+    if needed == 0:
+        return f"{chance[0].upper()}{chance[1:]}"
+    return f"For more than {claim.margin:g} the shares that train have to differ by more than {needed:.2f}; {chance}"
 
 
 def mixed_text(test: ClaimTest, contrast: Contrast, names: Sequence[str]) -> str:
