@@ -393,7 +393,9 @@ import os
 with open("main", "a") as file:
     file.write("x")
 import lab
+import lab.studies.report.gallery
 
+lab.studies.report.gallery.EXHIBITS = ()  # which take time
 SMALL = {"train": {"steps": 4, "eval_limit": 50}, "data.limit": 100, "train.batch_size": 20, "model.widths": [4]}
 found = lab.sweep(SMALL, {"jobs": 2, "name": "two"}, over={"model.act": ["relu", "tanh"]})
 assert sorted(run.config["model.act"] for run in found.runs) == ["relu", "tanh"]
@@ -426,7 +428,9 @@ def test_a_script_needs_no_guard(way: str, tmp_path: Path) -> None:
 AFTERWARDS = """
 import multiprocessing as m
 import lab
+import lab.studies.report.gallery
 
+lab.studies.report.gallery.EXHIBITS = ()  # which take time
 before = m.forkserver._forkserver._preload_modules if hasattr(m, "forkserver") else None
 lab.sweep({"train.steps": 2, "train.eval_limit": 50, "model.widths": [4], "seed": "0,1"})
 if __name__ == "__main__":
