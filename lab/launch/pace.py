@@ -59,7 +59,7 @@ class Pace:
         self.earlier = earlier_seconds(jobs)
         self.own: dict[str, list[float]] = {}
         self.digits: dict[Path, str] = {}
-        """The hashes that were asked for, by the arm's folder: a long queue is looked through again and again."""
+        """The hashes that were asked for, by the arm's folder: a long queue is asked about again and again."""
 
     def arm(self, job: Job) -> str:
         """The hash of a run's arm."""
