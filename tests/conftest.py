@@ -1,10 +1,12 @@
 """What several test files share. Torch is imported where it is used, so that tests without it start at once."""
 
 import json
+import multiprocessing
 import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,6 +39,50 @@ def figures(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr("lab.studies.report.gallery.figure_bytes", lambda figure, kind: SKETCH)
     else:
         monkeypatch.setattr("lab.studies.report.gallery.EXHIBITS", ())
+
+
+class Here:
+    """A slot without a process: a call is made when it is submitted."""
+
+    process = SimpleNamespace(kill=lambda: None)
+
+    def __init__(self, *_: object):
+        self.pipe, self.bell = multiprocessing.Pipe()
+
+    def submit(self, function: Callable[..., Any], *args: object) -> None:
+        from lab.system.reporter import Keeper, reporting_to
+
+        self.kept, self.value, self.error = Keeper(), None, None
+        try:
+            with reporting_to(self.kept):
+                self.value = function(*args)
+        except Exception as error:
+            self.error = error
+        self.bell.send("answered")
+
+    def result(self) -> Any:
+        from lab.system.reporter import note
+
+        self.pipe.recv()
+        for line in self.kept.notes:
+            note(line)
+        if self.error:
+            raise self.error
+        return self.value
+
+    def is_gone(self) -> bool:
+        return False
+
+    def close(self) -> None:
+        self.pipe.close()
+        self.bell.close()
+
+
+@pytest.fixture
+def no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sweeps in this process: for many small ones, of which each would wait for processes that import torch."""
+    monkeypatch.setattr("lab.launch.local.Slot", Here)
+    monkeypatch.setattr("lab.launch.local.make_context", lambda preload: None)
 
 
 @pytest.fixture

@@ -104,11 +104,12 @@ def test_a_page_shows_its_figures_and_command(name: str) -> None:
 SMALLER = {"speedrun": ["data=digits", "model.widths=[8,16,32]", "train.batch_size=64"]}
 """What makes a smoke run of an experiment possible without its data."""
 
-TUNED = ("drop_kinds", "norm_sigmoid", "optimizer_paths", "transfer")
-"""Experiments whose smoke runs are tuned first: a share, a rate, a rate on surfaces, and one with sources."""
+TUNED = ("drop_kinds", "norm_sigmoid", "transfer")
+"""Experiments whose smoke runs are tuned first: a share, a rate, and one with sources."""
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_workers")
 @pytest.mark.parametrize("name", NAMES)
 def test_a_smoke_run_goes_from_the_command_to_the_report(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

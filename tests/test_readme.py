@@ -148,6 +148,7 @@ def test_links_lead_somewhere(page: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_workers")
 @pytest.mark.parametrize("page", WITH_COMMANDS)
 def test_every_command_of_a_page_runs(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
