@@ -101,6 +101,7 @@ def test_only_seeds_of_every_cell_count(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.figures("sketched")
 def test_no_grid_no_section(tmp_path):
     one = write_grid(tmp_path / "one", {"model.depth": [4, 8]}, lambda cell, seed: 0.5, (0, 1))
     full = write_grid(tmp_path / "full", LEVELS, lambda cell, seed: 0.5, (0, 1))

@@ -146,7 +146,7 @@ def test_whatever_happens_all_runs_end_as_in_a_local_sweep(tmp_path: Path, slurm
 
 
 def test_a_cancelled_sweep_says_so_and_the_same_command_goes_on(tmp_path: Path, slurm: dict[str, str]) -> None:
-    words = ["model.act=slow_parts:slow,relu", "seed=0", "on=slurm"]
+    words = ["model.act=slow_parts:slow,relu", "seed=0", "train.steps=100", "on=slurm"]
     process = lab(tmp_path, slurm, *words)
     under_way(tmp_path)
     cancel = [sys.executable, "-m", "lab", "cancel", "outputs/x"]
