@@ -25,7 +25,8 @@ from lab.nets.parts.acts import NoisyReLU
 from lab.nets.parts.drops import DROPS
 from lab.nets.recipe import build
 from lab.records.places import Job
-from lab.runs.predict import COLUMNS, Disturbance, disturbed, forecast, summary, table
+from lab.records.predictions import CLASSES
+from lab.runs.predict import Disturbance, disturbed, forecast, summary, table
 from lab.runs.run import run
 
 IMAGES = torch.randn(6, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -343,7 +344,7 @@ def test_it_writes_a_row_a_picture_and_a_summary(job: Job, capsys: pytest.Captur
     out = capsys.readouterr().out
     assert out.startswith("30 test images of own_parts:tiny, 40 passes\naccuracy ")
     rows = list(csv.DictReader((job.folder / "predictions.csv").read_text().splitlines()))
-    assert list(rows[0]) == COLUMNS
+    assert tuple(rows[0]) == CLASSES
     assert sorted(int(row["index"]) for row in rows) == list(range(30))
     right = [row for row in rows if row["label"] == row["predicted"]]
     assert re.search(rf"accuracy {len(right) / 30:.4f}\n", out)

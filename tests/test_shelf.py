@@ -10,6 +10,7 @@ from fake_runs import write_run
 
 from lab.cli.main import main
 from lab.records.lock import locked
+from lab.records.predictions import CLASSES, NUMBERS, TABLE
 from lab.records.shelf import entry_at, experiments
 
 
@@ -170,6 +171,14 @@ def test_files_of_others_stay_and_are_named(outputs: Path, capsys: pytest.Captur
     (outputs / "link").symlink_to(outputs / "acts")
     assert main(["rm", "outputs/link", "--yes"]) == 2
     assert (outputs / "acts").exists()
+
+
+@pytest.mark.parametrize("columns", [CLASSES, NUMBERS, ("index", "mine")])
+def test_a_table_of_predictions_goes_with_its_run(columns: tuple[str, ...], outputs: Path) -> None:
+    run = next((outputs / "one").glob("*/seed=0"))
+    (run / TABLE).write_text(f"{','.join(columns)}\n0,1\n")
+    assert main(["rm", "outputs/one", "--yes"]) == 0
+    assert (run / TABLE).exists() == ("mine" in columns)
 
 
 @pytest.mark.parametrize(("answer", "gone"), [("y", True), ("", False), ("no", False)])

@@ -1,13 +1,27 @@
-"""`predictions.npz` of a run: what it predicted of each test image."""
+"""What a run predicted of each test image: its `predictions.npz`, and the table that `lab predict` writes."""
 
 import io
 from pathlib import Path
 from typing import Any
 
-from lab.records.read import HIDDEN, read_bytes
+from lab.records.read import HIDDEN, begins, read_bytes
 
 COLUMNS = ("index", "label", "predicted")
 """Of every image; runs of older versions have nothing else."""
+
+TABLE = "predictions.csv"
+"""The table of `lab predict` in the run's folder."""
+
+CLASSES = ("index", "label", "predicted", "probability", "lower", "upper", "std", "entropy", "mutual_information")
+"""The columns of a classification's table; `index` is the image's place in the data set's test part."""
+
+NUMBERS = ("index", "label", "predicted", "lower", "upper", "std")
+"""Those of a regression's table, in the unit of the target."""
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file is such a table."""
+    return any(begins(path, f"{','.join(columns)}\n") for columns in (CLASSES, NUMBERS))
 
 
 def read_predictions(path: Path) -> dict[str, Any] | None:

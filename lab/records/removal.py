@@ -12,6 +12,7 @@ from lab.records import checked, design, interim, registration, tuning
 from lab.records.batches import TASKS
 from lab.records.ledger import EVENTS, HOMES, LEDGER, read_ledger
 from lab.records.lock import LockedError, locked
+from lab.records.predictions import TABLE, is_table
 from lab.records.results import TRIALS
 from lab.records.shelf import Entry, Experiment
 from lab.records.write import SCRATCH, remove_file
@@ -51,6 +52,8 @@ def remove(entries: Sequence[Entry], whole: Sequence[Experiment] = ()) -> list[P
     for entry in entries:
         with locked(entry.path):
             empty(entry.path, OF_RUN.fullmatch)
+            if is_table(entry.path / TABLE):
+                remove_file(entry.path / TABLE)
     for folder in [*(entry.path for entry in entries), *{entry.path.parent for entry in entries}]:
         remove_empty(folder)
     for experiment in whole:

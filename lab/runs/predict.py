@@ -16,19 +16,13 @@ from lab.errors import UserError, check_range
 from lab.identity import derive_seed
 from lab.nets.monte_carlo import LEVEL, Prediction, mc_predict
 from lab.records.cells import cells
-from lab.records.read import begins
+from lab.records.predictions import CLASSES, NUMBERS, TABLE, is_table
 from lab.records.write import write_atomically
 from lab.runs.origin import find_run, load_net
 from lab.system.devices import resolve_device
 
 BATCH = 512
 """Test images that are disturbed and predicted at a time; the result does not depend on it."""
-
-COLUMNS = ["index", "label", "predicted", "probability", "lower", "upper", "std", "entropy", "mutual_information"]
-"""Of a classification's table; `index` is the image's place in the data set's test part."""
-
-OUTPUTS = ["index", "label", "predicted", "lower", "upper", "std"]
-"""Of a regression's table, in the unit of the target."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +44,7 @@ class Forecast:
     labels: Tensor  # (n,) int64, or (n, 1) for a regression
     prediction: Prediction
     classes: tuple[str, ...]
-    """None for a regression."""
+    """Empty for a regression."""
     intervals: bool
     """Whether there is a spread: more than one pass."""
 
@@ -84,7 +78,7 @@ def predict(
     if limit is not None:
         check_range("--limit", limit, limit >= 1, "1 or more")
     folder = find_run(str(folder), 0, "predict")
-    out = out or folder / "predictions.csv"
+    out = out or folder / TABLE
     check_table(out)
     config, data, model = load_net(folder, resolve_device(device), trusted, best=best)
     if config.model.output != "identity":
@@ -106,7 +100,7 @@ def predict(
 
 def check_table(out: Path) -> None:
     """Raises `UserError` where `out` holds something else than a table of predictions."""
-    if os.path.lexists(out) and not any(begins(out, f"{','.join(header)}\n") for header in (COLUMNS, OUTPUTS)):
+    if os.path.lexists(out) and not is_table(out):
         raise UserError(f"--out={out} is there already, and no table of predictions; give another name, or remove it")
 
 
@@ -160,7 +154,7 @@ def table(found: Forecast) -> str:
     """CSV with a row an image; columns that need several passes are empty after one."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS if found.classes else OUTPUTS)
+    writer.writerow(CLASSES if found.classes else NUMBERS)
     p = found.prediction
     best = p.mean.argmax(1)
     value, std = (part.gather(1, best.unsqueeze(1)).squeeze(1).tolist() for part in (p.mean, p.std))
