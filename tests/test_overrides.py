@@ -18,8 +18,9 @@ from lab.errors import UserError
 from lab.identity import flatten
 from lab.literals import literal
 from lab.overrides.choices import choices
+from lab.overrides.compose import Composer
 from lab.overrides.files import config_dir
-from lab.overrides.plan import one_job
+from lab.overrides.plan import all_jobs, one_job
 from lab.overrides.typed import typed
 from lab.records.places import Job
 
@@ -231,6 +232,23 @@ def test_flags_stand_anywhere_and_show_a_section(train: Train, capsys: pytest.Ca
     assert len(train("seed=0", "-m", "model.depth=3")) == 1
     assert main(["train", "optimizer=sgd", "--cfg", "job", "optimizer.lr=.5", "-p", "optimizer", "seed=1,2"]) == 0
     assert capsys.readouterr().out.startswith("# swept: seed=1,2\nname: sgd\nlr: 0.5\n")
+
+
+@pytest.mark.parametrize("name", ["blunders", "schedules", "batch_size", "prune_blocks", "norm_regularises", "xor"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["train.epochs=3", "optimizer.momentum=0", "train.watch=yes", "train.watch_steps=[1,2]", "data.root=a b"],
+        ["train=smoke", "study.claims=[]", "study.tune={optimizer.weight_decay:[0,1]}", "study.reference=null"],
+        ["train.max_seconds=7", "data.limit=null", "name='x,y'", "model.aux_blocks=[]", "train.threads=2.0"],
+    ],
+)
+def test_the_quick_way_is_the_way_of_omegaconf(name: str, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = [f"experiment={name}", *words]
+    quick = [job.config for job in all_jobs("train", typed)[0]]
+    monkeypatch.setattr(Composer, "plain", lambda self, picks, values: None)
+    assert quick == [job.config for job in all_jobs("train", typed)[0]]
 
 
 def test_a_file_that_was_edited_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,7 +27,7 @@ from omegaconf.errors import (
 
 from lab.config import RunConfig
 from lab.errors import UserError, nearest, unknown
-from lab.identity import default_leaves
+from lab.identity import default_leaves, with_values
 from lab.overrides.files import GROUPS, config_dir, yaml_files
 from lab.overrides.formula import evaluate, is_formula
 from lab.overrides.own_files import OwnFiles
@@ -94,6 +94,9 @@ class Known:
     typed: dict[Picks, DictConfig] = field(default_factory=dict)
     """With the types of the keys, and without the section `hydra`."""
 
+    whole: dict[Picks, RunConfig | None] = field(default_factory=dict)
+    """What that is where no value of a file refers to another one, as `${optimizer.lr}`; else None."""
+
 
 @lru_cache(maxsize=8)
 def known_of(config_name: str, given: frozenset[str], state: tuple) -> Known:
@@ -120,7 +123,7 @@ class Composer:
         self.given = frozenset(given)
         """The keys and groups that were typed."""
         known = Known() if own else known_of(config_name, self.given & {*GROUPS}, state_of(config_dir()))
-        self._composed, self._typed = known.composed, known.typed
+        self._composed, self._typed, self._whole = known.composed, known.typed, known.whole
 
     def files(self, picks: Mapping[str, str]) -> DictConfig:
         """What the files say together, with the section `hydra`, nothing filled in.
@@ -161,13 +164,7 @@ class Composer:
 
     def filled(self, picks: Mapping[str, str], values: Mapping[str, str]) -> DictConfig:
         """The configuration of files and typed values, without the section `hydra`."""
-        key = tuple(picks.items())
-        if key not in self._typed:
-            files = self.files(picks)
-            merged = OmegaConf.merge(scratch(), {key: files._get_node(key) for key in files if key != "hydra"})
-            assert isinstance(merged, DictConfig)
-            self._typed[key] = merged
-        config = copy.deepcopy(self._typed[key])
+        config = copy.deepcopy(self.merged(picks))
         if "train.epochs" in self.given and "train.steps" not in values:
             config.train.steps = None  # a file's, which would count instead
         formulas = {key: text for key, text in values.items() if is_formula(key, text)}
@@ -179,9 +176,31 @@ class Composer:
             OmegaConf.update(config, key, typed(key, evaluate(key, text, known)), merge=False)
         return config
 
+    def merged(self, picks: Mapping[str, str]) -> DictConfig:
+        """What the files say, with the types of the keys, and without the section `hydra`."""
+        key = tuple(picks.items())
+        if key not in self._typed:
+            files = self.files(picks)
+            merged = OmegaConf.merge(scratch(), {key: files._get_node(key) for key in files if key != "hydra"})
+            assert isinstance(merged, DictConfig)
+            self._typed[key] = merged
+        return self._typed[key]
+
+    def plain(self, picks: Mapping[str, str], values: Mapping[str, str]) -> RunConfig | None:
+        """As `filled`, in a tenth of the time, where no value refers to another one; else None."""
+        key = tuple(picks.items())
+        if key not in self._whole:
+            refers = any("${" in str(one) for _, one in default_leaves_of(OmegaConf.to_container(self.merged(picks))))
+            self._whole[key] = None if refers else built(self.merged(picks))
+        base = self._whole[key]
+        if base is None or any("${" in text or is_formula(one, text) for one, text in values.items()):
+            return None
+        found = {one: typed(one, text) for one, text in values.items()}
+        shorter = {"train.steps": None} if "train.epochs" in self.given and "train.steps" not in values else {}
+        return with_values(base, shorter | found)
+
     def __call__(self, picks: Mapping[str, str], values: Mapping[str, str]) -> RunConfig:
-        found = OmegaConf.to_object(self.filled(picks, values))
-        assert isinstance(found, RunConfig)
+        found = self.plain(picks, values) or built(self.filled(picks, values))
         found.study.tune = typed_grid(found.study.tune)
         reference = found.study.reference or {}
         found.study.reference = as_selector(reference) if found.study.arms else reference
@@ -294,6 +313,13 @@ def typed_value(key: str, value: Any) -> Any:
 
 
 @cache
+def built(config: DictConfig) -> RunConfig:
+    """`config` as an object, all of its values found."""
+    found = OmegaConf.to_object(config)
+    assert isinstance(found, RunConfig)
+    return found
+
+
 def scratch() -> Any:
     """The default configuration with its types."""
     return OmegaConf.structured(RunConfig)
