@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import subprocess
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -54,7 +55,8 @@ class Here:
 
         self.kept, self.value, self.error = Keeper(), None, None
         try:
-            with reporting_to(self.kept):
+            with reporting_to(self.kept), warnings.catch_warnings():
+                warnings.simplefilter("default")  # as in a worker; those of the suite are errors
                 self.value = function(*args)
         except Exception as error:
             self.error = error
