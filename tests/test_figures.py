@@ -30,8 +30,8 @@ from lab.studies.report.gallery import EXHIBITS, Subject
 BY_NAME = {exhibit.name: exhibit for exhibit in EXHIBITS}
 
 
-def drawn(comparison: Comparison, name: str, narrow: bool = False) -> Figure:
-    figure = BY_NAME[name].draw(Subject(comparison), narrow)
+def drawn(comparison: Comparison, name: str) -> Figure:
+    figure = BY_NAME[name].draw(Subject(comparison), False)
     assert figure is not None
     return figure
 

@@ -98,8 +98,8 @@ class Pace:
 
 def earlier_seconds(jobs: Iterable[Job]) -> dict[str, list[float]]:
     """Seconds of training of the runs that the arms of `jobs` have already, with whichever seeds, by the arm's hash."""
-    arms = {job.folder.parent: arm_hash(job.config) for job in jobs}
-    found = {digits: [seconds_of(run) for run in ended_runs(arm)] for arm, digits in arms.items()}
+    arms = {job.folder.parent: job.config for job in jobs}
+    found = {arm_hash(config): [seconds_of(run) for run in ended_runs(arm)] for arm, config in arms.items()}
     return {digits: seconds for digits, seconds in found.items() if seconds}
 
 

@@ -122,8 +122,7 @@ class Composer:
         self.config_name = config_name
         self.given = frozenset(given)
         """The keys and groups that were typed."""
-        known = Known() if own else known_of(config_name, self.given & {*GROUPS}, state_of(config_dir()))
-        self._composed, self._typed, self._whole = known.composed, known.typed, known.whole
+        self._known = Known() if own else known_of(config_name, self.given & {*GROUPS}, state_of(config_dir()))
 
     def files(self, picks: Mapping[str, str]) -> DictConfig:
         """What the files say together, with the section `hydra`, nothing filled in.
@@ -132,7 +131,7 @@ class Composer:
             picks: by group the name of its file.
         """
         key = tuple(picks.items())
-        if key not in self._composed:
+        if key not in self._known.composed:
             words = [f"{group}={quoted(name)}" for group, name in picks.items()]
             try:
                 config = compose(self.config_name, words, return_hydra_config=True)
@@ -144,8 +143,8 @@ class Composer:
                 if group in self.given and group != "experiment":
                     lay_over(config, group, name)
             refuse_seed(OmegaConf.to_container(config))
-            self._composed[key] = config
-        return self._composed[key]
+            self._known.composed[key] = config
+        return self._known.composed[key]
 
     def settled_by(self, picks: Mapping[str, str]) -> set[str]:
         """The keys that a file does not sweep any more, as typed words say them besides: the name of a group, and
@@ -164,9 +163,7 @@ class Composer:
 
     def filled(self, picks: Mapping[str, str], values: Mapping[str, str]) -> DictConfig:
         """The configuration of files and typed values, without the section `hydra`."""
-        config = copy.deepcopy(self.merged(picks))
-        if "train.epochs" in self.given and "train.steps" not in values:
-            config.train.steps = None  # a file's, which would count instead
+        config, values = copy.deepcopy(self.merged(picks)), self.with_length(values)
         formulas = {key: text for key, text in values.items() if is_formula(key, text)}
         for key, text in values.items():
             if key not in formulas:
@@ -179,25 +176,28 @@ class Composer:
     def merged(self, picks: Mapping[str, str]) -> DictConfig:
         """What the files say, with the types of the keys, and without the section `hydra`."""
         key = tuple(picks.items())
-        if key not in self._typed:
+        if key not in self._known.typed:
             files = self.files(picks)
             merged = OmegaConf.merge(scratch(), {key: files._get_node(key) for key in files if key != "hydra"})
             assert isinstance(merged, DictConfig)
-            self._typed[key] = merged
-        return self._typed[key]
+            self._known.typed[key] = merged
+        return self._known.typed[key]
 
     def plain(self, picks: Mapping[str, str], values: Mapping[str, str]) -> RunConfig | None:
         """As `filled`, in a tenth of the time, where no value refers to another one; else None."""
         key = tuple(picks.items())
-        if key not in self._whole:
+        if key not in self._known.whole:
             refers = any("${" in str(one) for _, one in default_leaves_of(OmegaConf.to_container(self.merged(picks))))
-            self._whole[key] = None if refers else built(self.merged(picks))
-        base = self._whole[key]
+            self._known.whole[key] = None if refers else built(self.merged(picks))
+        base = self._known.whole[key]
         if base is None or any("${" in text or is_formula(one, text) for one, text in values.items()):
             return None
-        found = {one: typed(one, text) for one, text in values.items()}
-        shorter = {"train.steps": None} if "train.epochs" in self.given and "train.steps" not in values else {}
-        return with_values(base, shorter | found)
+        return with_values(base, {one: typed(one, text) for one, text in self.with_length(values).items()})
+
+    def with_length(self, values: Mapping[str, str]) -> Mapping[str, str]:
+        """`values`, and where epochs alone were typed no steps of a file, which would count instead."""
+        alone = "train.epochs" in self.given and "train.steps" not in values
+        return {"train.steps": "null", **values} if alone else values
 
     def __call__(self, picks: Mapping[str, str], values: Mapping[str, str]) -> RunConfig:
         found = self.plain(picks, values) or built(self.filled(picks, values))
