@@ -1,22 +1,29 @@
 # Two commands do everything: `make demo` runs the main experiment, `make test` passes the tests.
 # Both first make .venv and install what constraints.txt pins; nothing is installed again while that is unchanged.
+# Modules are compiled when they are first imported (--no-compile): of the thousands there are, few ever are.
 
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint format clean
+# Without stored bytecode each process compiles the lab anew, and each run of the tests their assertions.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: setup demo test suite lint format clean
 
 setup: .venv/ready
 
 .venv/ready: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt \
+		--editable '.[dev]'
 	touch $@
 
 demo: setup
 	$(BIN)/lab train experiment=xavier_vs_he
 
-test: setup lint
+test: lint suite
+
+suite: setup
 	$(BIN)/pytest -n auto -m 'not slow'
 
 lint: setup
