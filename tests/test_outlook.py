@@ -35,6 +35,7 @@ def finish(words: list[str], scores: dict[str, list[float]]) -> None:
         value = scores[job.config.model.act][job.config.seed]
         job.folder.mkdir(parents=True)
         ended = {"metrics": {"val/accuracy": {"last": value, "best": value, "best_step": 1}}, "train_seconds": 30.0}
+        ended["steps"] = job.config.train.steps or 100
         write_json(job.folder / "result.json", {**job.record(), "status": "finished", **ended})
 
 
@@ -164,3 +165,22 @@ def test_a_dry_run_is_the_plan(capsys) -> None:
         assert main(["train", *WORDS, "seed=0,1", HIGHER, flag]) == 0
         assert capsys.readouterr().out == planned
     assert not Path("outputs").exists()
+
+
+@pytest.mark.parametrize(
+    ("short", "long", "expected"),
+    [
+        ("train.epochs=2", "train.epochs=6", "2 min, from which 4 can go on"),
+        ("train.steps=20", "train.steps=60", "2 min, from which 4 can go on"),
+        ("train.epochs=2", "train.epochs=6 schedule=cosine", "3 min, from which none can go on"),
+    ],
+    ids=["epochs", "steps", "a schedule that depends on the length"],
+)
+def test_longer_runs_take_what_shorter_ones_leave(short: str, long: str, expected: str, capsys) -> None:
+    """Runs of a third of the length took 30 s each."""
+    first, *rest = long.split()
+    finish([*WORDS, "seed=0,1", short, *rest], {"relu": [0.9, 0.94], "tanh": [0.5, 0.5]})
+    out = plan(capsys, *WORDS, "seed=0,1", first, *rest, "study.claims=[]")
+    time, whence = expected.split(", ")
+    based = f"judged by 4 finished shorter runs of these arms, {whence} ("
+    assert f"expected time: about {time}, 2 side by side, {based}" in out

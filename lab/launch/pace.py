@@ -10,6 +10,7 @@ from typing import Any
 from lab.identity import arm_hash, flatten
 from lab.records.places import TERMINAL, Job, arm_folders, settled
 from lab.records.results import read_result
+from lab.records.shorter import is_flat, share_done_by
 from lab.records.tail import last_point
 from lab.studies.report.about import share_done
 from lab.studies.statistics.numerals import count, duration
@@ -103,6 +104,19 @@ def earlier_seconds(jobs: Iterable[Job]) -> dict[str, list[float]]:
     return {digits: seconds for digits, seconds in found.items() if seconds}
 
 
+def seconds_further(jobs: Sequence[Job]) -> tuple[dict[str, list[float]], int]:
+    """Seconds that runs take, by the arm's hash, where finished ones differ from them in length alone: those of what is
+    left, where a longer run goes on from the shorter one, else of a whole run. And how many go on."""
+    found: dict[str, list[float]] = {}
+    going_on = 0
+    for job in jobs:
+        if (shorter := share_done_by(job)) and (seconds := shorter[1].get("train_seconds")):
+            share, on = shorter[0], is_flat(job.config.schedule)
+            found.setdefault(arm_hash(job.config), []).append(seconds / share * (1 - share if on else 1))
+            going_on += on
+    return found, going_on
+
+
 LENGTH = ("train.epochs", "train.steps", "train.batch_size", "data.name", "data.limit", "train.device")
 """Keys that two arms share if their runs are to take about as long."""
 
@@ -137,14 +151,18 @@ class Forecast:
 
 def forecast(missing: Sequence[Job], jobs: Sequence[Job], slots: int) -> Forecast | None:
     """How long the runs `missing` of `jobs` should take, `slots` side by side; None where no run is like them."""
-    pace, whose = Pace(jobs), "these arms"
+    pace, kind, whose = Pace(jobs), "finished run", "of these arms"
+    if not pace.earlier:
+        pace.earlier, going_on = seconds_further(missing)
+        kind, whose = "finished shorter run", f"of these arms, from which {going_on or 'none'} can go on"
     if not pace.earlier and (seconds := seconds_elsewhere(jobs)):
-        pace.earlier, whose = {"": seconds}, "other arms of this experiment, as long and on the same data"
+        kind, whose = "finished run", "of other arms of this experiment, as long and on the same data"
+        pace.earlier = {"": seconds}
     left = pace.left(missing, (), slots)
     if left is None or not pace.earlier:
         return None
     every = [seconds for found in pace.earlier.values() for seconds in found]
-    return Forecast(left, f"judged by {count(len(every), 'finished run')} of {whose} ({range_text(every)} each)")
+    return Forecast(left, f"judged by {count(len(every), kind)} {whose} ({range_text(every)} each)")
 
 
 def range_text(seconds: Sequence[float]) -> str:

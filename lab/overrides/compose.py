@@ -320,8 +320,9 @@ def built(config: DictConfig) -> RunConfig:
     return found
 
 
+@cache
 def scratch() -> Any:
-    """The default configuration with its types."""
+    """The default configuration with its types; nobody changes it."""
     return OmegaConf.structured(RunConfig)
 
 

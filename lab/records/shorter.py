@@ -4,12 +4,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from lab.config import ScheduleConfig
 from lab.identity import arm_hash, default_leaves, flatten
 from lab.records.places import Job, arm_folders
 from lab.records.results import read_result
 
 LENGTH = ("train.epochs", "train.steps")
 """The keys that give a run its length."""
+
+MOST_STEPS = 10**12
+"""More than any run has."""
 
 _hashes: dict[Path, str] = {}
 """Of arms that were met: every seed of one has one configuration."""
@@ -18,6 +22,28 @@ _hashes: dict[Path, str] = {}
 def hash_but_length(config: Mapping[str, Any]) -> str:
     """`arm_hash` of a flat configuration, the same for all lengths."""
     return arm_hash({**config, **{key: default_leaves()[key] for key in LENGTH}})
+
+
+def is_flat(schedule: ScheduleConfig) -> bool:
+    """Whether the learning rate of a step is known to be the same however long the run is."""
+    return schedule.name in ("constant", "plateau") and not schedule.warmup_frac
+
+
+def share_done_by(job: Job) -> tuple[float, dict[str, Any]] | None:
+    """The longest finished run that differs from `job` in length alone and is shorter: its share of the steps of `job`,
+    by the keys that give both their length, and its result. None where there is none, or the share is not known."""
+    train = job.config.train
+    for _, result in shorter_runs(job, train.steps or MOST_STEPS):
+        config = result["config"]
+        if train.steps is not None:
+            share = result["steps"] / train.steps
+        elif config["train.steps"] is None:
+            share = config["train.epochs"] / train.epochs
+        else:
+            continue
+        if 0 < share < 1:
+            return share, result
+    return None
 
 
 def shorter_runs(job: Job, steps: int) -> list[tuple[Path, dict[str, Any]]]:
