@@ -100,6 +100,13 @@ def test_only_seeds_of_every_cell_count(tmp_path):
     assert grid.seeds == [0, 1]
 
 
+def test_one_seed_of_several_makes_no_effects(tmp_path):
+    """In a command of a single seed it does, without intervals: nobody takes that for more."""
+    runs = write_grid(tmp_path, LEVELS, lambda cell, seed: 0.5 + seed, (0, 1))
+    assert find_grid(compare(runs[:-1], {})) is None
+    assert find_grid(compare([run for run in runs if run.seed == 0], {})) is not None
+
+
 @pytest.mark.slow
 @pytest.mark.figures("sketched")
 def test_no_grid_no_section(tmp_path):

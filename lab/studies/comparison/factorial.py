@@ -66,7 +66,8 @@ def find_grid(comparison: Comparison) -> Grid | None:
     The reference level of a factor is that of the reference arm, or of the first of several.
 
     Returns:
-        None unless the arms are a full grid of 2 to 6 factors in which one seed at least has a finite score everywhere.
+        None unless the arms are a full grid of 2 to 6 factors in which one seed at least has a finite score everywhere;
+        two where several ran: what one seed of five shows, in which all arms happened to train, is no effect.
     """
     keys = comparison.keys
     arms = {cell_of(arm.keys, keys): arm for arm in comparison.arms}
@@ -76,7 +77,7 @@ def find_grid(comparison: Comparison) -> Grid | None:
     ):
         return None
     scores = seed_scores(comparison, keys)
-    if not scores:
+    if len(scores) < min(2, max(arm.num_run for arm in comparison.arms)) or not scores:
         return None
     first = next((arm for arm in comparison.arms if arm.is_reference), comparison.arms[0])
     factors = {}
