@@ -1,12 +1,13 @@
 """What a cluster costs beside its runs: `python benchmarks/cluster.py overhead` and `... many`.
 
 `overhead` starts a Slurm of two one-core nodes (as root; `tests/slurm_up.sh`), has it train runs of a given length, and
-compares the time from the command to its end with the ideal, all runs side by side on two nodes. Most of a step is
-sleep, so that other work on the machine distorts it little. `many` submits a thousand runs to a Slurm that takes them
-and starts none (shell scripts in its place), and asks `lab status` about them.
+compares the time from the command to its end with the ideal: what the runs themselves took (`train_seconds`), on two
+nodes side by side. Most of a step is sleep, so that other work on the machine distorts it little. `many` submits a
+thousand runs to a Slurm that takes them and starts none (shell scripts in its place), and asks `lab status` about them.
 """
 
 import argparse
+import json
 import os
 import signal
 import subprocess
@@ -32,7 +33,7 @@ def environment(**more: str) -> dict[str, str]:
 
 
 def overhead(runs: int, seconds: float, runs_a_job: int) -> None:
-    """Prints how much longer `runs` runs of `seconds` take than half of their sum."""
+    """Prints how much longer `runs` runs of about `seconds` take than half of their sum."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         found = environment(PATH=f"{os.environ['PATH']}:/usr/sbin")
         up = ["bash", str(ROOT / "tests" / "slurm_up.sh"), f"{folder}/slurm", "2", "21810"]
@@ -50,10 +51,15 @@ def overhead(runs: int, seconds: float, runs_a_job: int) -> None:
             begun = time.monotonic()
             subprocess.run([sys.executable, "-m", "lab", "train", *words], env=found, cwd=folder, check=True)
             took = time.monotonic() - begun
+            results = [json.loads(path.read_text()) for path in Path(folder).glob("outputs/x/*/*/result.json")]
         finally:
             subprocess.run(["bash", str(ROOT / "tests" / "slurm_down.sh"), f"{folder}/slurm"], env=found, check=True)
-    ideal = runs * seconds / 2
-    print(f"{runs} runs of {seconds:g} s, {runs_a_job} a job, two nodes: {took:.1f} s, {took / ideal:.2f} of the ideal")
+    assert len(results) == runs
+    each = [result["train_seconds"] for result in results]
+    print(
+        f"{runs} runs of {min(each):.1f} to {max(each):.1f} s, {runs_a_job} a job, two nodes: {took:.1f} s, "
+        f"{took / (sum(each) / 2):.2f} of the ideal ({took / (runs * seconds / 2):.2f} of what their sleep alone takes)"
+    )
 
 
 def many(runs: int, num_arms: int) -> None:

@@ -161,3 +161,25 @@ def test_a_cancelled_sweep_says_so_and_the_same_command_goes_on(tmp_path: Path, 
     assert (run / "checkpoint.pt").exists(), "what it had reached stays"
     out = lab(tmp_path, slurm, *words).communicate(timeout=120)[0]
     assert {result["status"] for result in results(tmp_path).values()} == {"finished"}, out
+
+
+def test_a_run_longer_than_the_time_limit_goes_on_in_further_turns(tmp_path: Path, slurm: dict[str, str]) -> None:
+    """A run of 90 s under a limit of a minute: Slurm warns its task, which writes a checkpoint and is started again."""
+    said = tmp_path / "said"
+    words = [
+        "model.act=slow_parts:slow",
+        "seed=0",
+        "train.steps=900",
+        "train.eval_every=10",
+        "train.checkpoint_every=60",
+    ]
+    words += ["on=slurm", "on.time=1", f"on.setup=[exec >> {said} 2>&1]"]
+    process = lab(tmp_path, slurm, *words)
+    out = process.communicate(timeout=400)[0]
+    assert process.returncode == 0, out
+    assert "is submitted again" not in out, "no turn was lost"
+    (result,) = results(tmp_path).values()
+    assert (result["status"], result["steps"]) == ("finished", 900)
+    turns = said.read_text().count("the time is nearly up; Slurm starts the task again")
+    assert turns >= 1
+    assert said.read_text().count("resumed at step") == turns
