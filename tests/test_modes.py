@@ -18,6 +18,7 @@ from lab.studies.figures.dots import seed_rows
 from lab.studies.figures.forest import difference_rows
 from lab.studies.report.table import columns, table_text
 from lab.studies.select.modes import who_trained
+from lab.studies.statistics.spending import level
 
 INIT, DEPTH = "model.init", "model.depth"
 HE, XAVIER, LSUV = {INIT: "he_normal"}, {INIT: "xavier_normal"}, {INIT: "lsuv"}
@@ -102,7 +103,7 @@ def test_a_declared_rule_takes_the_place_of_chance(tmp_path: Path) -> None:
 
 def test_two_seeds_in_different_modes_prove_nothing_and_five_do(tmp_path: Path) -> None:
     two = judge(write(tmp_path / "2", he=GOOD[:2], xavier=LOW[:2]), HIGHER)
-    assert (two.verdict, two.seeds_needed, two.among) == ("undecided", None, "")
+    assert (two.verdict, two.seeds_needed, two.among) == ("undecided", 2, "")
     five = judge(write(tmp_path / "5", he=GOOD[:5], xavier=LOW[:5]), HIGHER)
     assert (five.verdict, five.p) == ("supported", pytest.approx(4**-5))
     assert five.trained == [
@@ -262,3 +263,34 @@ def sentences(root: Path) -> str:
 def test_sentences_read_as_they_were_read_once(tmp_path: Path) -> None:
     """A person reads what changes before it is kept."""
     assert sentences(tmp_path) == (Path(__file__).parent / "golden" / "trained.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("claim", "depths"),
+    [
+        ({**HIGHER, "by": 0.5}, (30,)),
+        ({**LOWER, "by": 0.7}, (30,)),
+        ({"say": "same", "same": [HE, XAVIER], "within": 0.3}, (30,)),
+        ({**CROSSED, "by": 0.05}, (30, 22)),
+    ],
+    ids=["higher", "lower", "same", "interaction"],
+)
+def test_further_seeds_are_told_where_one_side_trains_in_all_and_the_other_in_none(
+    tmp_path: Path, claim: dict[str, Any], depths: tuple[int, ...]
+) -> None:
+    """That many, and not one less, decide it if they end like those there are."""
+
+    def of(seeds: int) -> Verdict:
+        folder = tmp_path / str(seeds)
+        arms = {"he": [0.96, 0.962, *[0.964, 0.961] * 50][:seeds], "xavier": [0.1] * seeds}
+        runs = [run for depth in depths[:1] for run in write(folder, depth=depth, **arms)]
+        fine = {"he": [0.97] * seeds, "xavier": [0.95] * seeds}
+        return judge([*runs, *(run for depth in depths[1:] for run in write(folder, depth=depth, **fine))], claim)
+
+    few = of(4)
+    assert few.verdict == "undecided"
+    assert few.seeds_needed
+    assert f"{few.seeds_needed} further seeds that end like these would decide it." in few.explain
+    whole = 4 + few.seeds_needed
+    assert of(whole).p < level([4, whole])
+    assert of(whole - 1).p >= level([4, whole - 1])

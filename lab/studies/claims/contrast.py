@@ -21,7 +21,6 @@ from lab.studies.select.scores import Scores
 from lab.studies.select.selectors import Flat, label, matches
 from lab.studies.statistics.estimate import Estimate, estimate
 from lab.studies.statistics.p_values import p_above
-from lab.studies.statistics.power import seeds_needed
 from lab.studies.statistics.proportions import estimate_share_difference, share_above, share_below, turned
 
 Test = Callable[[Sequence[float], float], float]
@@ -206,15 +205,34 @@ def p_trained(metric: Metric, plain: Test, sign: int, contrast: Contrast, margin
     p = plain([sign * value for value in contrast.differences], margin)
     if kind == "all":
         return p
-    trained, effect = contrast.modes.trained, contrast.effect
-    ahead = sum(side * number for side, number in zip((1, -1, -1, 1), trained, strict=False))  # how much more often
     if kind == "mixed":
+        ahead = trained_more(contrast)
         return 1.0 if ahead * (-sign if metric.lower_is_better else sign) < 0 else p
+    return max(p, p_apart(contrast, sign, margin))
+
+
+def trained_more(contrast: Contrast) -> int:
+    """In how many more seeds the first side trained than the second; of four, (a - b) - (c - d) of them."""
+    return sum(side * number for side, number in zip((1, -1, -1, 1), contrast.modes.trained, strict=False))
+
+
+def p_apart(contrast: Contrast, sign: int, margin: float, num_seeds: int = 0) -> float:
+    """p of the hypothesis that the shares of runs which train are no further apart than brings the mean effect, times
+    `sign`, to `margin`, where each side trained in all seeds or in none.
+
+    Args:
+        contrast: its sides.
+        sign: 1 or -1.
+        margin: of the effect times `sign`.
+        num_seeds: seeds of each side, all like those there are; as many as there are if 0.
+    """
+    effect, ahead = contrast.effect, trained_more(contrast)
     if not (ahead and effect and effect.value):  # of an interaction: it is not that of training
         return 1.0
-    shares = contrast.modes.indicators() if sign > 0 else turned(contrast.modes.indicators())
+    shares = [side[:1] * num_seeds if num_seeds else side for side in contrast.modes.indicators()]
+    shares = shares if sign > 0 else turned(shares)
     slope = effect.value / (ahead / contrast.modes.num_seeds)  # how much higher a run scores that trained
-    return max(p, (share_above if slope > 0 else share_below)(shares, margin / slope))
+    return (share_above if slope > 0 else share_below)(shares, margin / slope)
 
 
 def effect_size(contrast: Contrast) -> float:
@@ -249,35 +267,3 @@ def p_values(
     # A chain holds where all its steps do (intersection-union), and is broken where one is, of as many as there are.
     p_refute = min(1.0, len(contrasts) * min(below(values, margin) for values in contrasts))
     return max(above(values, margin) for values in contrasts), p_refute
-
-
-def seeds_to_decide(test: ClaimTest, alpha: float, later: Callable[[int], float]) -> int | None:
-    """Further seeds that would decide a claim, whichever way the effect points; None for too many to tell.
-
-    Of a chain, as many as its slowest step needs, or as the first to break it would.
-
-    Args:
-        test: an undecided claim.
-        alpha: the level that it was held to.
-        later: the level after so many further seeds.
-    """
-    claim, found = test.claim, test.differences
-    if test.metric.is_share or any(contrast.modes.kind != "all" for contrast in test.contrasts):
-        return None  # a few seeds tell too little of how often runs train
-    if test.weakest.effect is None or test.weakest.num_never == len(found) or test.idle_keys:
-        return None
-    effect = test.weakest.effect.value
-
-    def needed(values: Sequence[float], margins: Sequence[float], share: float = 1.0) -> int | None:
-        return seeds_needed(values, margins, alpha * share, lambda further: later(further) * share)
-
-    if claim.kind == "ordered":
-        broken = effect < claim.margin
-        decisive, share = ([test.weakest], 1 / len(test.contrasts)) if broken else (test.contrasts, 1.0)
-        each = [needed(contrast.differences, [claim.margin], share) for contrast in decisive]
-        return None if None in each else max(number for number in each if number is not None)
-    if claim.kind != "same":
-        return needed(found, [-claim.margin if claim.kind == "lower" else claim.margin])
-    if abs(effect) < claim.margin:
-        return needed(found, [-claim.margin, claim.margin])
-    return needed(found, [claim.margin if effect > 0 else -claim.margin], 0.5)

@@ -49,7 +49,7 @@ def explain(
         ending: what is said of the analysis and of further seeds in the design of `seeds=auto`.
     """
     claim, effect = test.claim, test.weakest.effect
-    who, why = trained_text(test, names_of), why_open(test, word, names_of)
+    who, why = trained_text(test, names_of), why_open(test, word, names_of, seeds_needed)
     if effect is None and test.weakest.modes.num_seeds:
         return " ".join([*who, *why])
     if effect is None:

@@ -13,7 +13,8 @@ from lab.records.checked import NOTHING_CHECKED, Checked
 from lab.records.design import Design
 from lab.records.results import Run
 from lab.studies.claims.claim import Claim
-from lab.studies.claims.contrast import ClaimTest, measure, put_to_test, seeds_to_decide
+from lab.studies.claims.contrast import ClaimTest, measure, put_to_test
+from lab.studies.claims.more_seeds import seeds_to_decide
 from lab.studies.claims.study import Study
 from lab.studies.select.scores import Scores
 from lab.studies.statistics.estimate import spread

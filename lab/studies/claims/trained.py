@@ -61,7 +61,9 @@ def unseen_text(test: ClaimTest, word: str) -> list[str]:
     return [f"{seeds} without a failure do not exclude failures in up to {100 * share:.0f} % of runs."]
 
 
-def why_open(test: ClaimTest, word: str, naming: Callable[[Contrast], Sequence[str]]) -> list[str]:
+def why_open(
+    test: ClaimTest, word: str, naming: Callable[[Contrast], Sequence[str]], seeds_needed: int | None
+) -> list[str]:
     """Why runs that did not train leave a claim undecided, and what else to claim; nothing where all did."""
     contrast = next((one for one in test.contrasts if one.modes.kind != "all"), None)
     if contrast is None:
@@ -72,6 +74,8 @@ def why_open(test: ClaimTest, word: str, naming: Callable[[Contrast], Sequence[s
         found.append("A claim about scores is about runs that train, and none did.")
     if word == "undecided" and modes.kind == "apart":
         found.append(apart_text(test.claim, contrast))
+        if seeds_needed:
+            found.append(f"{count(seeds_needed, 'further seed')} that end like these would decide it.")
     if word == "undecided" and modes.kind == "mixed":
         found.append(mixed_text(test, contrast, names))
     if modes.kind == "mixed" or word == "undecided":

@@ -35,9 +35,10 @@ from lab.records.design import Design
 from lab.records.interim import Evidence
 from lab.records.results import Run
 from lab.studies.claims.analyses import analyses_until, evidence_of
-from lab.studies.claims.contrast import ClaimTest, Contrast, p_values, put_to_test, seeds_to_decide
+from lab.studies.claims.contrast import ClaimTest, Contrast, p_values, put_to_test
 from lab.studies.claims.departures import NOTHING_PAST, Past
 from lab.studies.claims.flips import Flips, find_flips
+from lab.studies.claims.more_seeds import seeds_to_decide
 from lab.studies.claims.proofs import proof_text
 from lab.studies.claims.sentences import explain
 from lab.studies.claims.stages import Stage, repeat_analyses
@@ -81,8 +82,9 @@ class Verdict:
     """Number of seeds."""
 
     seeds_needed: int | None
-    """Further seeds that would decide it with power 0.8 at the next interim analysis, whose threshold is lower; 0 where
-    it is decided, None where 1,000 would not, or where the runs give no ground for a number."""
+    """Further seeds that would decide it with power 0.8 at the next interim analysis, whose threshold is lower; where
+    one side trained in every seed and the other in none, those that do if this goes on. 0 where it is decided, None
+    where 1,000 would not, or where the runs give no ground for a number."""
 
     level: float
     """The threshold of `p` at this interim analysis."""
