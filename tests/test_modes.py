@@ -266,26 +266,26 @@ def test_sentences_read_as_they_were_read_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("claim", "depths"),
+    ("claim", "crossed"),
     [
-        ({**HIGHER, "by": 0.5}, (30,)),
-        ({**LOWER, "by": 0.7}, (30,)),
-        ({"say": "same", "same": [HE, XAVIER], "within": 0.3}, (30,)),
-        ({**CROSSED, "by": 0.05}, (30, 22)),
+        ({**HIGHER, "by": 0.5}, False),
+        ({**LOWER, "by": 0.7}, False),
+        ({"say": "same", "same": [HE, XAVIER], "within": 0.3}, False),
+        ({**CROSSED, "by": 0.05}, True),
     ],
     ids=["higher", "lower", "same", "interaction"],
 )
 def test_further_seeds_are_told_where_one_side_trains_in_all_and_the_other_in_none(
-    tmp_path: Path, claim: dict[str, Any], depths: tuple[int, ...]
+    tmp_path: Path, claim: dict[str, Any], crossed: bool
 ) -> None:
     """That many, and not one less, decide it if they end like those there are."""
 
     def of(seeds: int) -> Verdict:
         folder = tmp_path / str(seeds)
-        arms = {"he": [0.96, 0.962, *[0.964, 0.961] * 50][:seeds], "xavier": [0.1] * seeds}
-        runs = [run for depth in depths[:1] for run in write(folder, depth=depth, **arms)]
-        fine = {"he": [0.97] * seeds, "xavier": [0.95] * seeds}
-        return judge([*runs, *(run for depth in depths[1:] for run in write(folder, depth=depth, **fine))], claim)
+        runs = write(folder, he=[0.96, 0.962, *[0.964, 0.961] * 50][:seeds], xavier=[0.1] * seeds)
+        if crossed:
+            runs += write(folder, depth=22, he=[0.97] * seeds, xavier=[0.95] * seeds)
+        return judge(runs, claim)
 
     few = of(4)
     assert few.verdict == "undecided"
