@@ -14,10 +14,10 @@ from lab.checks.prospects import CLAIM_RULES
 from lab.checks.sameness import idle_notes
 from lab.config import RunConfig
 from lab.errors import UserError
-from lab.identity import ARM, arm_hash
+from lab.identity import ARM
 from lab.records.checked import Checked, OneFunction, Remark
 from lab.records.notes import noted
-from lab.records.places import Job, arm_label
+from lab.records.places import Job, arm_label, by_arm
 from lab.runs.build import assemble
 from lab.studies.claims.claim import Claim
 from lab.studies.claims.study import Study
@@ -205,7 +205,7 @@ def examine(jobs: Sequence[Job], study: Study) -> list[Remark]:
     """
     config = jobs[0].config
     facts, failed = list[ArmFacts](), list[Remark]()
-    arms = first_seeds(jobs)
+    arms = first_runs(jobs)
     for digits, job in arms.items():
         try:
             with noted():
@@ -219,12 +219,9 @@ def examine(jobs: Sequence[Job], study: Study) -> list[Remark]:
     return [*failed, *found.remarks]
 
 
-def first_seeds(jobs: Sequence[Job]) -> dict[str, Job]:
+def first_runs(jobs: Sequence[Job]) -> dict[str, Job]:
     """The first run of each arm, by the arm's hash."""
-    found: dict[str, Job] = {}
-    for job in jobs:
-        found.setdefault(arm_hash(job.config), job)
-    return found
+    return {digits: members[0] for digits, members in by_arm(jobs).items()}
 
 
 def configs_of(arms: Mapping[str, Job]) -> dict[str, RunConfig]:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from lab.config import RunConfig
 from lab.errors import UserError
-from lab.identity import arm_hash
 from lab.launch.ended import Ended
 from lab.launch.local import share_machine
 from lab.launch.pace import forecast
@@ -18,7 +17,7 @@ from lab.launch.train import train_runs
 from lab.records.design import Design, read_design, write_design
 from lab.records.interim import read_interim
 from lab.records.named import in_all_names
-from lab.records.places import Job, settled
+from lab.records.places import Job, by_arm, settled
 from lab.records.results import failures, read_result, read_run
 from lab.studies.claims.stages import claim_facts
 from lab.studies.claims.study import Study, parse_study
@@ -79,7 +78,7 @@ def begin_design(jobs: Sequence[Job], study: Study, root: Path) -> Design:
     Raises:
         UserError: there is one, for other claims, another maximum or other arms.
     """
-    design, arms = check_design(jobs[0].config, study, root), sorted({arm_hash(job.config) for job in jobs})
+    design, arms = check_design(jobs[0].config, study, root), sorted(by_arm(jobs))
     if design is None:
         max_seeds = jobs[0].config.study.max_seeds
         analyses = planned_analyses(max_seeds)
@@ -106,7 +105,7 @@ def train_in_stages(jobs: list[Job], study: Study, root: Path, tuned: bool) -> E
     design, errors, problem = begin_design(jobs, study, root), dict[Path, str](), ""
     if tuned:
         register(jobs, root)  # the arms as they were tuned
-    arms = {arm_hash(job.config) for job in jobs}
+    arms = by_arm(jobs)
     planned = ", ".join(map(str, design.analyses))
     say(f"{config.name}: {count(len(arms), 'arm')}, analysed with {planned} seeds until all is decided")
     for key in stopped_early(jobs):
@@ -114,7 +113,7 @@ def train_in_stages(jobs: list[Job], study: Study, root: Path, tuned: bool) -> E
     verdicts = stand(jobs, study, design)
     while (wanted := open_arms(verdicts) if design.held else arms) and design.held < len(design.analyses):
         seeds = design.analyses[design.held]
-        batch = [job for job in jobs if job.config.seed < seeds and arm_hash(job.config) in wanted]
+        batch = [job for digits in arms if digits in wanted for job in arms[digits] if job.config.seed < seeds]
         missing = [job for job in batch if not job.is_terminal()]
         ahead = forecast(missing, jobs, share_machine(config)[0]) if missing and design.held else None
         if ahead and time.monotonic() - begun + ahead.seconds > budget:

@@ -3,9 +3,8 @@
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from lab.identity import arm_hash
 from lab.launch.prelude import claims_ahead
-from lab.records.places import Job
+from lab.records.places import Job, by_arm
 from lab.studies.claims.study import parse_study
 
 if TYPE_CHECKING:
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
 def count_arms(batches: Sequence[Sequence[Job]]) -> int:
     """How many configurations the jobs have, their seeds aside."""
-    return len({arm_hash(job.config) for jobs in batches for job in jobs})
+    return len(by_arm(job for jobs in batches for job in jobs))
 
 
 def lint_jobs(batches: Sequence[list[Job]], codes: Collection[str]) -> "list[Said]":

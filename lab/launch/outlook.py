@@ -10,7 +10,6 @@ from pathlib import Path
 
 from lab.checks.prospects import FEWEST
 from lab.config import StudyConfig
-from lab.identity import arm_hash
 from lab.launch.asked import asked
 from lab.launch.auto import check_design
 from lab.launch.earlier import spreads, stored_runs, thresholds
@@ -19,7 +18,7 @@ from lab.launch.pace import forecast
 from lab.launch.sources import missing_sources
 from lab.launch.tunable import check_tuning
 from lab.launch.tune import make_trials, tuned_jobs
-from lab.records.places import Job, arm_label
+from lab.records.places import Job, arm_label, by_arm
 from lab.records.shelf import read_claims
 from lab.records.sources import source_jobs
 from lab.records.tuning import read_tuning
@@ -90,9 +89,7 @@ def budget_words(study: StudyConfig) -> str:
 def run_lines(jobs: Sequence[Job], auto: bool) -> list[str]:
     """The runs in all and arm by arm, and the time that those to do should take."""
     config, seeds = jobs[0].config, sorted({job.config.seed for job in jobs})
-    arms: dict[str, list[Job]] = {}
-    for job in jobs:
-        arms.setdefault(arm_hash(job.config), []).append(job)
+    arms = by_arm(jobs)
     missing = [job for job in jobs if not job.is_terminal()]
     most = "at most " if auto else ""
     lines = [

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lab.identity import arm_hash, identity
+from lab.identity import identity
 from lab.records.lock import locked
-from lab.records.places import Job, arm_label
+from lab.records.places import Job, arm_label, by_arm
 from lab.records.registration import (
     STUDY,
     Registration,
@@ -44,7 +44,7 @@ def register(jobs: Sequence[Job], root: Path) -> None:
             known = Registration(older_entries(older, scored))
         says = bool(study.claims or study.tune) or not known.entries
         news = asked if says and asked != known.current() else None
-        arms = {arm_hash(job.config): job for job in jobs}
+        arms = {digits: members[-1] for digits, members in by_arm(jobs).items()}
         new_arms = [arm_entry(digits, job) for digits, job in arms.items() if digits not in known.arms]
         new_seeds = sorted({job.config.seed for job in jobs} - known.seeds)
         if news is not None or new_arms or new_seeds:

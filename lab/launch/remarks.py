@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab.config import RunConfig
-from lab.identity import arm_hash
 from lab.records.checked import Checked, Remark, keep_arms
-from lab.records.places import Job
+from lab.records.places import Job, by_arm
 from lab.records.results import TRIALS
 from lab.system.reporter import note
 
@@ -27,7 +26,7 @@ def tell_arms(found: Checked, jobs: Sequence[Job]) -> None:
     """Tells what was found of the arms of `jobs`, and writes it into the folder of their experiment."""
     tell(found.remarks)
     if jobs:
-        keep_arms(home(jobs[0].config), found, list(dict.fromkeys(arm_hash(job.config) for job in jobs)))
+        keep_arms(home(jobs[0].config), found, list(by_arm(jobs)))
 
 
 def home(config: RunConfig) -> Path:

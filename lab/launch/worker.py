@@ -78,7 +78,7 @@ def check(jobs: Sequence[Job], whole: Sequence[Job] = (), study: StudyConfig | N
         What is to be said of that comparison.
     """
     from lab.checks.arm_facts import ArmFacts, bare_facts, facts_of
-    from lab.checks.precheck import check_arms, configs_of, first_seeds, rebuilt
+    from lab.checks.precheck import check_arms, configs_of, first_runs, rebuilt
     from lab.runs.build import assemble
     from lab.runs.origin import find_run
     from lab.runs.rehearsal import own_parts
@@ -90,7 +90,7 @@ def check(jobs: Sequence[Job], whole: Sequence[Job] = (), study: StudyConfig | N
                 find_run(config.start.run, config.seed)
             except UserError as error:
                 raise UserError(f"{error}{trials_hint(config)}") from error
-    arms = first_seeds(jobs).values()
+    arms = first_runs(jobs).values()
     lint = configs[0].lint
     alone: list[UserError] = []
     built: dict[tuple[str, int], ArmFacts] = {}
@@ -124,7 +124,7 @@ def check(jobs: Sequence[Job], whole: Sequence[Job] = (), study: StudyConfig | N
     study = study or configs[0].study
     asked = parse_study(study)
     check_logged(asked, list(tags.values()))
-    arms = first_seeds(whole)
+    arms = first_runs(whole)
     for digits, job in arms.items():
         if (digits, job.config.seed) not in built:  # trained before, and perhaps not possible to build any more
             with suppress(Exception), noted():

@@ -1,7 +1,7 @@
 """Where runs live: `<out>/<name>/<arm>/seed=<n>`, the same configuration always in the same place."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -143,6 +143,18 @@ def arm_folder(config: RunConfig, arm: dict[str, Any], known: dict[str, Path] | 
 def run_folder(config: RunConfig, arm: dict[str, Any], known: dict[str, Path] | None = None) -> Path:
     """The folder of a run, in its arm's (`arm_folder`)."""
     return arm_folder(config, arm, known) / f"seed={config.seed}"
+
+
+def by_arm(jobs: Iterable[Job]) -> dict[str, list[Job]]:
+    """`jobs` by the hash of their arm, which is worked out once for each arm's folder."""
+    hashes: dict[Path, str] = {}
+    found: dict[str, list[Job]] = {}
+    for job in jobs:
+        home = job.folder.parent
+        if home not in hashes:
+            hashes[home] = arm_hash(job.config)
+        found.setdefault(hashes[home], []).append(job)
+    return found
 
 
 def settled(job: Job) -> Job:
