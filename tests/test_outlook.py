@@ -184,3 +184,9 @@ def test_longer_runs_take_what_shorter_ones_leave(short: str, long: str, expecte
     time, whence = expected.split(", ")
     based = f"judged by 4 finished shorter runs of these arms, {whence} ("
     assert f"expected time: about {time}, 2 side by side, {based}" in out
+
+
+@pytest.mark.parametrize("length", ["train.steps=0", "train.epochs=0", "train.steps=10"])
+def test_no_longer_run_tells_how_long_a_shorter_one_takes(length: str, capsys) -> None:
+    finish([*WORDS, "seed=0,1", "train.epochs=2"], {"relu": [0.9, 0.94], "tanh": [0.5, 0.5]})
+    assert "expected time: not known" in plan(capsys, *WORDS, "seed=0,1", length, "study.claims=[]")

@@ -33,16 +33,16 @@ def share_done_by(job: Job) -> tuple[float, dict[str, Any]] | None:
     """The longest finished run that differs from `job` in length alone and is shorter: its share of the steps of `job`,
     by the keys that give both their length, and its result. None where there is none, or the share is not known."""
     train = job.config.train
-    for _, result in shorter_runs(job, train.steps or MOST_STEPS):
+    for _, result in shorter_runs(job, MOST_STEPS):
         config = result["config"]
         if train.steps is not None:
-            share = result["steps"] / train.steps
+            done, whole = result["steps"], train.steps
         elif config["train.steps"] is None:
-            share = config["train.epochs"] / train.epochs
+            done, whole = config["train.epochs"], train.epochs
         else:
             continue
-        if 0 < share < 1:
-            return share, result
+        if 0 < done < whole:
+            return done / whole, result
     return None
 
 
