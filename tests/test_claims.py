@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from lab.errors import UserError
 from lab.identity import flatten
 from lab.records.checked import Checked, OneFunction
 from lab.studies.claims.departures import Past
+from lab.studies.report.table import verdict_texts
 from lab.studies.select.selectors import canonical, label, matches
 
 HE, XAVIER = {"model.init": "he_normal"}, {"model.init": "xavier_normal"}
@@ -344,3 +346,19 @@ def test_unknown_metrics_are_named(tmp_path):
     older = write_run(tmp_path, HE, 1, {"val/accuracy": 0.9})
     with pytest.raises(UserError, match=r"did not log 'val/loss'; lab compare .*seed=0 leaves out what differs"):
         scores([run, older], "val/loss")
+
+
+@pytest.mark.parametrize(
+    ("lower", "word", "told"),
+    [
+        ([0.79, 0.90, 0.70, 0.86], "undecided", r"p = 0\.\d{3} against it, by"),
+        ([0.93, 0.85, 0.97, 0.84], "undecided", r"p = 0\.\d{3}, by"),
+        ([0.60, 0.62, 0.59, 0.61], "refuted", r"p (= 0\.00\d|< 0\.001), by"),
+    ],
+)
+def test_an_undecided_claim_tells_the_p_that_is_nearer_to_deciding(tmp_path, lower, word, told):
+    """What the claim calls higher is lower, or a little higher."""
+    runs = write_inits(tmp_path, lower, [0.83, 0.81, 0.84, 0.80])
+    (verdict,) = judge(runs, {**HIGHER, "by": 0.05})
+    assert verdict.verdict == word
+    assert re.search(told, verdict_texts(verdict)[1])

@@ -13,7 +13,7 @@ from lab.errors import UserError, unknown
 from lab.studies.claims.verdict import Verdict
 from lab.studies.comparison.arm import Arm
 from lab.studies.comparison.compare import Comparison
-from lab.studies.report.table import columns, p_text, table_text, three_numbers
+from lab.studies.report.table import columns, table_text, tested_text, three_numbers
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,6 +39,9 @@ class ClaimVerdict:
     p: float
     """Adjusted for all claims of the experiment."""
 
+    p_against: float
+    """That of the test against the claim; where it is the smaller one, that is nearer to deciding."""
+
     threshold: float
     """What `p` has to fall below at this interim analysis."""
 
@@ -55,7 +58,8 @@ class ClaimVerdict:
     def __str__(self) -> str:
         low, high = self.interval or (None, None)
         apart = f", estimate {number(self.estimate)} [{number(low)}, {number(high)}]" if self.interval else ""
-        return f"{self.verdict}: {self.claim} ({self.metric}{apart}, {p_text(self.p)}, n={self.n})"
+        tested = tested_text(self.verdict, self.p, self.p_against)
+        return f"{self.verdict}: {self.claim} ({self.metric}{apart}, {tested}, n={self.n})"
 
 
 def as_verdict(verdict: Verdict) -> ClaimVerdict:
@@ -66,6 +70,7 @@ def as_verdict(verdict: Verdict) -> ClaimVerdict:
         estimate=verdict.effect,
         interval=verdict.interval,
         p=verdict.p,
+        p_against=verdict.p_against,
         threshold=verdict.level,
         n=verdict.n,
         seeds_needed=verdict.seeds_needed,

@@ -78,6 +78,9 @@ class Verdict:
     p: float
     """Holm-adjusted p-value of the test that decided: against the claim if refuted, for it otherwise."""
 
+    p_against: float
+    """Holm-adjusted p-value of the test against the claim; where it is the smaller one, that is nearer to deciding."""
+
     n: int
     """Number of seeds."""
 
@@ -287,6 +290,7 @@ def conclude(
         verdict=word,
         **effect_facts(test),
         p=p_refute if refuted else p_support,
+        p_against=p_refute,
         seeds_needed=needed,
         level=threshold,
         analyses=analyses,

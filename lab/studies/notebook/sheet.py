@@ -11,7 +11,7 @@ from lab.studies.notebook.committed import Results
 from lab.studies.notebook.notes import ANSWER, LAST, Notes
 from lab.studies.notebook.texts import cost_text, data_name, dates_text, effect_text, plain, versions_text, wrapped
 from lab.studies.report.formats import markdown_table
-from lab.studies.report.table import p_text
+from lab.studies.report.table import tested_text
 from lab.studies.select.selectors import label
 
 MARK = "<!-- made by lab page:"
@@ -117,13 +117,19 @@ def claims(verdicts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             said(one),
             f"*{one['verdict']}*",
             effect_text(one),
-            p_text(one["p"]).removeprefix("p ").removeprefix("= ") if one["n"] > 1 else "-",
+            p_cell(one) if one["n"] > 1 else "-",
             one["metric"],
         )
         for one in verdicts
     ]
     yield "\n".join(markdown_table(["claim", "verdict", "effect, 95 % interval", "p (Holm)", "metric"], rows))
     yield bullets([f"*{one['verdict']}*, {said(one)}: {one['explain']}" for one in verdicts])
+
+
+def p_cell(verdict: Mapping[str, Any]) -> str:
+    """`0.032`, `< 0.001`, `0.045 against`; results of an older version do not tell the p against a claim."""
+    text = tested_text(verdict["verdict"], verdict["p"], verdict.get("p_against", verdict["p"]))
+    return text.removeprefix("p ").removeprefix("= ").removesuffix(" it")
 
 
 def said(verdict: Mapping[str, Any]) -> str:

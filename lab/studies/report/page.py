@@ -26,7 +26,7 @@ from lab.studies.report.table import (
     columns,
     csv_text,
     explained,
-    p_text,
+    tested_text,
     title,
     verdict_data,
     wins_text,
@@ -104,12 +104,13 @@ def render_page(subject: Subject, figures: Mapping[str, Hung], folder: Path, bes
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(p_text=p_text, label=label, count=count, strip=strip, wins_text=wins_text)
+    environment.filters.update(label=label, count=count, strip=strip, wins_text=wins_text)
     environment.filters.update(stable_text=stable_text)
     runs = [*comparison.runs, *comparison.failed]
     table, timed = columns(comparison), target(comparison)
     return environment.get_template("page.html.j2").render(
         comparison=comparison,
+        tested_text=tested_text,
         name=", ".join(dict.fromkeys(str(run.config["name"]) for run in runs)),
         headline=headline(comparison),
         figures=figures,

@@ -216,13 +216,18 @@ def title(verdict: Verdict, with_setting: bool = True) -> str:
 
 def verdict_texts(verdict: Verdict) -> tuple[str, str]:
     """The claim with its setting, and the numbers behind the verdict."""
-    tested = f"{p_text(verdict.p)}, by" if verdict.n > 1 else "By"
+    tested = f"{tested_text(verdict.verdict, verdict.p, verdict.p_against)}, by" if verdict.n > 1 else "By"
     return title(verdict), f"{verdict.explain} {tested} {verdict.metric}."
 
 
 def p_text(p: float) -> str:
     """`p < 0.001`, `p = 0.032`."""
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def tested_text(word: str, p: float, p_against: float) -> str:
+    """`p = 0.032`; `p = 0.045 against it` of an undecided claim that is nearer to be refuted."""
+    return f"{p_text(p_against)} against it" if word == "undecided" and p_against < p else p_text(p)
 
 
 def csv_text(comparison: Comparison) -> str:
