@@ -18,7 +18,7 @@ from lab.config import RunConfig
 from lab.errors import UserError
 from lab.identity import flatten, with_values
 from lab.launch.worker import check
-from lab.records.places import Job
+from lab.records.places import Job, run_folder
 from lab.records.results import read_result
 from lab.runs.build import assemble
 from lab.runs.fingerprint import Walk, fingerprint, scored_on
@@ -311,4 +311,4 @@ def job(values: dict[str, Any]) -> Job:
     """A run with these values, of which norm and activation were swept."""
     config = with_values(RunConfig(), values)
     arm = {key: flatten(config)[key] for key in ("model.norm", "model.act")}
-    return Job(config, Path("outputs/x/arm/seed=0"), arm, [], "")
+    return Job(config, run_folder(config, arm), arm, [], "")
