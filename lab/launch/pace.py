@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.identity import arm_hash, flatten
-from lab.records.places import TERMINAL, Job, arm_folders, settled
+from lab.records.places import TERMINAL, Job, arm_folders, by_arm, settled
 from lab.records.results import read_result
 from lab.records.shorter import is_flat, share_done_by
 from lab.records.tail import last_point
@@ -109,11 +109,12 @@ def seconds_further(jobs: Sequence[Job]) -> tuple[dict[str, list[float]], int]:
     left, where a longer run goes on from the shorter one, else of a whole run. And how many go on."""
     found: dict[str, list[float]] = {}
     going_on = 0
-    for job in jobs:
-        if (shorter := share_done_by(job)) and (seconds := shorter[1].get("train_seconds")):
-            share, on = shorter[0], is_flat(job.config.schedule)
-            found.setdefault(arm_hash(job.config), []).append(seconds / share * (1 - share if on else 1))
-            going_on += on
+    for digits, members in by_arm(jobs).items():
+        on = is_flat(members[0].config.schedule)
+        for share, result in filter(None, map(share_done_by, members)):
+            if seconds := result.get("train_seconds"):
+                found.setdefault(digits, []).append(seconds / share * (1 - share if on else 1))
+                going_on += on
     return found, going_on
 
 

@@ -24,9 +24,13 @@ def hash_but_length(config: Mapping[str, Any]) -> str:
     return arm_hash({**config, **{key: default_leaves()[key] for key in LENGTH}})
 
 
+FLAT = ("constant", "plateau")
+"""Schedules whose rate, but for a warm-up, does not depend on how long the run is."""
+
+
 def is_flat(schedule: ScheduleConfig) -> bool:
     """Whether the learning rate of a step is known to be the same however long the run is."""
-    return schedule.name in ("constant", "plateau") and not schedule.warmup_frac
+    return schedule.name in FLAT and not schedule.warmup_frac
 
 
 def share_done_by(job: Job) -> tuple[float, dict[str, Any]] | None:

@@ -14,7 +14,7 @@ from lab.errors import DamagedFileError
 from lab.records.ledger import EVENTS
 from lab.records.places import Job
 from lab.records.results import read_result, read_rows
-from lab.records.shorter import is_flat, shorter_runs
+from lab.records.shorter import FLAT, is_flat, shorter_runs
 from lab.records.write import finite, write_atomically
 from lab.runs.build import Parts, rate_of
 from lab.training.checkpoint import kept_states, pack, read_checkpoint
@@ -90,8 +90,9 @@ def other_rates(config: RunConfig, parts: Parts, steps: int) -> Iterator[str]:
         return  # known without a thought for each of perhaps a million steps
     short, long = (rate_of(config, length, per_epoch) for length in (steps, parts.training.steps))
     if any(short(step) != long(step) for step in range(steps)):
-        constant = schedule.name in ("constant", "plateau")
-        what = f"schedule.warmup_frac={schedule.warmup_frac:g}" if constant else f"schedule={schedule.name}"
+        what = (
+            f"schedule.warmup_frac={schedule.warmup_frac:g}" if schedule.name in FLAT else f"schedule={schedule.name}"
+        )
         yield f"{what} depends on the length of the run"
 
 

@@ -3,11 +3,13 @@
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
+from lab.studies.claims.claim import Claim
 from lab.studies.claims.contrast import ClaimTest, p_apart, p_values
 from lab.studies.statistics.power import seeds_needed
+from lab.studies.statistics.proportions import share_above
 
-MOST_APART = 200
-"""Seeds up to which it is worked out how many show that it is no chance which sides train."""
+MOST_SEEDS = 200
+"""Seeds up to which it is worked out how many a claim takes that rests on how often runs train."""
 
 
 def seeds_to_decide(test: ClaimTest, alpha: float, later: Callable[[int], float]) -> int | None:
@@ -59,5 +61,22 @@ def seeds_apart(test: ClaimTest, later: Callable[[int], float]) -> int | None:
 
         return min(p_values(test.claim, [number], above, below)) < later(number - there)
 
-    further = 1 + bisect_left(range(there + 1, MOST_APART + 1), True, key=decides)
-    return further if there + further <= MOST_APART else None
+    found = first_number(there + 1, decides)
+    return None if found is None else found - there
+
+
+def fewest_seeds(claim: Claim, level: float) -> int | None:
+    """The smallest number of seeds with which any outcome supports a claim about shares; None for more than 200."""
+    best = {"same": (1.0, 1.0), "interaction": (1.0, 0.0, 0.0, 1.0)}.get(claim.kind, (1.0, 0.0))
+    margin = -claim.margin if claim.kind == "same" else claim.margin
+
+    def enough(n: int) -> bool:
+        return share_above([[value] * n for value in best], margin) < level
+
+    return first_number(2, enough)
+
+
+def first_number(start: int, enough: Callable[[int], bool]) -> int | None:
+    """The smallest number of seeds from `start` on that is `enough`, as all larger ones are; None for more than 200."""
+    found = start + bisect_left(range(start, MOST_SEEDS + 1), True, key=enough)
+    return found if found <= MOST_SEEDS else None

@@ -1,19 +1,16 @@
 """What a verdict says of runs that did not train, in sentences for people."""
 
-from bisect import bisect_left
 from collections.abc import Callable, Sequence
 
 from lab.studies.claims.claim import Claim
 from lab.studies.claims.contrast import ClaimTest, Contrast
+from lab.studies.claims.more_seeds import MOST_SEEDS, fewest_seeds
 from lab.studies.select.modes import SPLIT
 from lab.studies.statistics.numerals import count
 from lab.studies.statistics.proportions import is_binary, share_above, turned, unseen
 from lab.studies.statistics.spending import FIRST
 
 WORDS = {2: "both", 4: "all four"}
-
-MOST_SEEDS = 200
-"""Seeds up to which it is worked out how many a claim about shares takes."""
 
 
 def seeds_text(contrast: Contrast, number: int) -> str:
@@ -122,18 +119,6 @@ def share_reasons(test: ClaimTest, level: float) -> list[str]:
     if found > len(test.differences):
         return [f"It takes {found} seeds at least to support it."]
     return ["How many seeds would decide it is not predicted for shares."]
-
-
-def fewest_seeds(claim: Claim, level: float) -> int | None:
-    """The smallest number of seeds with which any outcome supports a claim about shares; None for more than 200."""
-    best = {"same": (1.0, 1.0), "interaction": (1.0, 0.0, 0.0, 1.0)}.get(claim.kind, (1.0, 0.0))
-    margin = -claim.margin if claim.kind == "same" else claim.margin
-
-    def enough(n: int) -> bool:
-        return share_above([[value] * n for value in best], margin) < level
-
-    found = 2 + bisect_left(range(2, MOST_SEEDS + 1), True, key=enough)
-    return found if found <= MOST_SEEDS else None
 
 
 def shares_text(contrast: Contrast, names: Sequence[str]) -> str:

@@ -77,7 +77,8 @@ def find_grid(comparison: Comparison) -> Grid | None:
     ):
         return None
     scores = seed_scores(comparison, keys)
-    if len(scores) < min(2, max(arm.num_run for arm in comparison.arms)) or not scores:
+    fewest = 2 if any(arm.num_run > 1 for arm in comparison.arms) else 1
+    if len(scores) < fewest:
         return None
     first = next((arm for arm in comparison.arms if arm.is_reference), comparison.arms[0])
     factors = {}
